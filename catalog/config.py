@@ -1,0 +1,67 @@
+"""The base of every config section: typed, frozen, and strict about names."""
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from catalog.errors import ConfigError
+
+Section = TypeVar("Section", bound="Config")
+
+
+class Config(BaseModel):
+    """A frozen section of the configuration. Unknown keys are errors that name the nearest right one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+def parse_config(section: type[Section], values: Any, origin: str) -> Section:
+    """Check `values` against `section`.
+
+    Args:
+        section: the config class.
+        values: what the YAML file held, a mapping.
+        origin: where the values came from, for the error.
+
+    Raises:
+        ConfigError: with one line a fault: the key, what came, what was expected, and the nearest known key.
+    """
+    if not isinstance(values, dict):
+        raise ConfigError(f"{origin}: expected a mapping of settings, received {type(values).__name__}: {values!r}")
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        lines = [_explain(section, dict(fault)) for fault in error.errors()]
+        raise ConfigError(f"{origin} has {len(lines)} unusable setting(s):\n  " + "\n  ".join(lines)) from error
+
+
+def read_yaml(path: Path) -> Any:
+    """Parse one YAML file, with a ConfigError that names the file and the line when it cannot be read."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: not a readable YAML file: {error}") from error
+
+
+def _explain(section: type[BaseModel], fault: dict[str, Any]) -> str:
+    location = tuple(str(part) for part in fault["loc"])
+    key = ".".join(location)
+    if fault["type"] != "extra_forbidden":
+        return f"{key}: received {fault.get('input')!r}: {fault['msg']}"
+    known = _fields_at(section, location[:-1])
+    near = get_close_matches(location[-1], known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known))}"
+    return f"{key}: unknown setting; {hint}"
+
+
+def _fields_at(section: type[BaseModel], location: tuple[str, ...]) -> list[str]:
+    for part in location:
+        field = section.model_fields.get(part)
+        nested = field.annotation if field is not None else None
+        if not (isinstance(nested, type) and issubclass(nested, BaseModel)):
+            return []
+        section = nested
+    return list(section.model_fields)

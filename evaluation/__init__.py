@@ -1,0 +1,1 @@
+"""How good an answer is: metrics, baselines, significance and the report. Plain NumPy."""

@@ -1,0 +1,1 @@
+"""The DCN-V2 reranker: features, cross network, training and export."""
