@@ -49,6 +49,8 @@ def read_yaml(path: Path) -> Any:
 def _explain(section: type[BaseModel], fault: dict[str, Any]) -> str:
     location = tuple(str(part) for part in fault["loc"])
     key = ".".join(location)
+    if fault["type"] == "value_error":  # of several settings together: the message names them
+        return f"{key}: {fault['msg']}" if key else str(fault["msg"])
     if fault["type"] != "extra_forbidden":
         return f"{key}: received {fault.get('input')!r}: {fault['msg']}"
     known = _fields_at(section, location[:-1])

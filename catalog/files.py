@@ -44,10 +44,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:
         yield temporary
-        for folder, _, names in os.walk(temporary):
-            for name in names:
-                _flush(Path(folder) / name)
-            _flush(Path(folder))
+        flush_tree(temporary)
         temporary.chmod(0o755)
         if path.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old.tmp", dir=path.parent))
@@ -59,6 +56,14 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         _flush(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def flush_tree(path: Path) -> None:
+    """Force a folder and everything in it to disk, so that a rename publishes what a crash cannot take back."""
+    for folder, _, names in os.walk(path):
+        for name in names:
+            _flush(Path(folder) / name)
+        _flush(Path(folder))
 
 
 def _flush(path: Path) -> None:

@@ -1,0 +1,90 @@
+"""Recall against latency: exact search in plain ops, ScaNN's brute force, and ScaNN's tree at several depths.
+
+    .venv/bin/python benchmarks/index.py                         500,000 x 64 clustered vectors, made up
+    .venv/bin/python benchmarks/index.py --embeddings FILE.npy   float vectors [N, D]; the last thousand are the queries
+
+Prints a table and, as its last line, JSON. Recall is against exact search on the same vectors; latency is the median of
+single queries in a compiled graph, throughput that of batches of 256, both in one process without a server around it.
+It does not measure quality: how good the nearest vectors are is the report's business.
+"""
+
+import os
+
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+
+from catalog.errors import TandemError
+from towers.index_config import IndexConfig
+from towers.index_tuning import TuneResult, tune
+
+_QUERIES = 1000
+_CENTRES_PER_PRODUCTS = 200
+
+
+def clustered(products: int, dim: int, seed: int) -> npt.NDArray[np.float32]:
+    """[products + 1000, dim] unit vectors around centres of very different sizes, as categories are."""
+    random = np.random.default_rng(seed)
+    centres = random.normal(size=(max(1, products // _CENTRES_PER_PRODUCTS), dim)).astype(np.float32)
+    weights = random.pareto(1.5, len(centres)) + 0.1
+    chosen = random.choice(len(centres), products + _QUERIES, p=weights / weights.sum())
+    vectors = centres[chosen] + 0.5 * random.normal(size=(len(chosen), dim)).astype(np.float32)
+    unit: npt.NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
+
+
+def summary(result: TuneResult) -> dict[str, object]:
+    """What the last line says: the chosen way beside exact search."""
+    timed = [row for row in result.measurements if row.latency_ms is not None]
+    trees = [row for row in timed if row.index == "scann"]
+    rows = {"exact": timed[0], "scann_brute_force": timed[1]}
+    if trees:
+        rows["scann"] = min(trees, key=lambda row: row.latency_ms or np.inf)
+    return {
+        "benchmark": "index",
+        "products": result.products,
+        "dim": result.dim,
+        "queries": result.queries,
+        "k": result.k,
+        "recall_target": result.recall_target,
+        **{name: asdict(row) for name, row in rows.items()},
+        "machine": result.machine,
+        "versions": result.versions,
+    }
+
+
+def main() -> None:
+    """Parse the command line, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--embeddings", type=Path, help=".npy file of vectors [N, D]")
+    parser.add_argument("--products", type=int, default=500_000)
+    parser.add_argument("--dim", type=int, default=64)
+    parser.add_argument("--k", type=int, default=100)
+    parser.add_argument("--recall", type=float, default=0.98)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    if options.embeddings:
+        vectors = np.load(options.embeddings, allow_pickle=False).astype(np.float32)
+        queries = min(_QUERIES, len(vectors) // 2)
+        vectors = np.random.default_rng(options.seed).permutation(vectors)
+    else:
+        vectors, queries = clustered(options.products, options.dim, options.seed), _QUERIES
+    config = IndexConfig(kind="scann", k=options.k, recall_target=options.recall, queries=_QUERIES)
+    try:
+        result = tune(vectors[: len(vectors) - queries], vectors[len(vectors) - queries :], config)
+    except TandemError as error:
+        raise SystemExit(str(error)) from error
+    Console().print(result.table())
+    print(json.dumps(summary(result)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""The shop's files -> validated tables, the rows that were refused with their reasons, and a summary.
+
+    tandem ingest RAW TABLES
+
+Reads products, events and, where there are, users and judgments (Parquet, CSV or JSONL; see `catalog.schema` for their
+columns) and the pictures in images/. A bad row goes to rejects.parquet; too many of them stop the run. The output
+appears whole or not at all.
+"""
+
+import errno
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import duckdb
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+from pydantic import Field, field_validator
+
+from catalog.config import Config
+from catalog.errors import DataError, TandemError
+from catalog.files import atomic_directory
+from catalog.intake import Run
+from catalog.schema import ShopData
+from catalog.starter import write_examples
+from catalog.summary import summary_table, write_summary
+from catalog.tables import check_products, write_events, write_judgments, write_products, write_users
+
+__all__ = ["IngestConfig", "ingest", "summary_table", "write_examples"]
+
+ColumnName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+class IngestConfig(Config):
+    """How a shop's files are checked."""
+
+    image_size: int = Field(64, ge=16, le=1024, description="Edge of the stored square pictures, in pixels.")
+    max_reject_share: float = Field(
+        0.05, ge=0.0, le=1.0, description="Share of a table's rows that may be rejected; more stops the run."
+    )
+    user_columns: tuple[ColumnName, ...] = Field(
+        (), description="Profile columns of the users table that the models read, as text."
+    )
+    workers: int = Field(2, ge=1, le=256, description="Threads that decode pictures and sort events.")
+
+    @field_validator("user_columns")
+    @classmethod
+    def _distinct(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(columns)) < len(columns) or "user_id" in columns:
+            raise ValueError("expected distinct profile columns, without user_id")
+        return columns
+
+
+def ingest(source_dir: Path, out_dir: Path, config: IngestConfig) -> ShopData:
+    """Check a shop's files and write its validated tables.
+
+    Args:
+        source_dir: holds products.*, events.*, optionally users.*, judgments.* and images/.
+        out_dir: replaced as a whole, on success only.
+        config: limits and declared columns.
+
+    Returns:
+        The tables as written, read back.
+
+    Raises:
+        TandemError: when a file is missing, broken or without a required column; when more than
+            `config.max_reject_share` of a table's rows are refused (they are then in <out_dir>.rejects.parquet); when
+            another ingest is writing to out_dir; when the disk is full.
+    """
+    if not source_dir.is_dir():
+        raise DataError(f"{source_dir} is not a folder; expected one with products.* and events.* in it")
+    refused = out_dir.with_name(f"{out_dir.name}.rejects.parquet")
+    with _clear_errors(out_dir), _only_one(out_dir), atomic_directory(out_dir) as folder:
+        run = Run(source_dir, folder, refused, config.max_reject_share, config.workers)
+        products = check_products(run)
+        write_users(run, config.user_columns)
+        write_judgments(run, products)
+        first_day = write_events(run, products)
+        write_products(run, products, first_day, config.image_size)
+        pq.write_table(run.rejects.table(), folder / "rejects.parquet", compression="zstd")
+        write_summary(run)
+    refused.unlink(missing_ok=True)
+    return ShopData.load(out_dir)
+
+
+@contextmanager
+def _only_one(out_dir: Path) -> Iterator[None]:
+    """Hold the lock of `out_dir`, and clear away what killed runs left beside it."""
+    out_dir.parent.mkdir(parents=True, exist_ok=True)
+    lock = out_dir.with_name(f".{out_dir.name}.lock")
+    owner = out_dir.with_name(f".{out_dir.name}.owner")
+    try:
+        with FileLock(lock, timeout=0):
+            owner.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {datetime.now():%F %T}")
+            _clear_leftovers(out_dir)
+            try:
+                yield
+            finally:
+                owner.unlink(missing_ok=True)
+    except Timeout as error:
+        who = owner.read_text() if owner.exists() else "another process"
+        raise TandemError(
+            f"another ingest is writing {out_dir} ({who}); wait for it, end it, or give another output folder"
+        ) from error
+
+
+def _clear_leftovers(out_dir: Path) -> None:
+    """Remove the temporary folders of killed runs; one killed between its two renames left the old output in one."""
+    for left in out_dir.parent.glob(f".{out_dir.name}.*.tmp"):
+        if left.name.endswith(".old.tmp") and (left / out_dir.name).exists() and not out_dir.exists():
+            (left / out_dir.name).replace(out_dir)
+        shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def _clear_errors(out_dir: Path) -> Iterator[None]:
+    """A full disk or a folder that may not be written, in words; what was half-written is gone by then."""
+    try:
+        yield
+    except (OSError, duckdb.Error) as error:
+        if _disk_is_full(error):
+            free = shutil.disk_usage(_existing(out_dir)).free
+            raise TandemError(
+                f"the disk that holds {out_dir} is full ({free / 1e6:,.0f} MB free now): {error}. Nothing was changed; "
+                "make room or give another output folder"
+            ) from error
+        if isinstance(error, PermissionError):
+            raise TandemError(f"{error.filename or out_dir} may not be read or written: {error.strerror}") from error
+        raise
+
+
+def _disk_is_full(error: Exception) -> bool:
+    code = error.errno if isinstance(error, OSError) else None
+    return code in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error)
+
+
+def _existing(path: Path) -> Path:
+    return next(parent for parent in (path, *path.absolute().parents) if parent.exists())

@@ -1,0 +1,111 @@
+"""One run of ingest over one table: files -> checked batches, counted, and stopped when too much is refused."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from catalog import checks
+from catalog.checks import Checked, Mask
+from catalog.errors import DataError
+from catalog.files import write_parquet
+from catalog.picture_store import holds_bytes
+from catalog.readers import SUFFIXES, find_files, read_batches
+from catalog.rejects import Rejects
+from catalog.schema import Column
+
+Extra = Callable[[Checked, Mask], None]
+"""A check that looks across rows or tables; adds its faults, given the rows that had none so far."""
+
+
+@dataclass(eq=False)
+class Report:
+    """What became of one table's rows."""
+
+    files: list[str] = field(default_factory=list)
+    rows: int = 0
+    kept: int = 0
+    ignored_columns: set[str] = field(default_factory=set)
+
+
+@dataclass(eq=False)
+class Run:
+    """The state of one ingest.
+
+    Attributes:
+        source: the shop's folder.
+        folder: where the tables are being written.
+        refused: where the rejects go when the run is stopped.
+        max_reject_share: share of a table's rows that may be refused.
+        workers: threads.
+        rejects: what was refused so far.
+        reports: by table.
+    """
+
+    source: Path
+    folder: Path
+    refused: Path
+    max_reject_share: float
+    workers: int
+    rejects: Rejects = field(default_factory=Rejects)
+    reports: dict[str, Report] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """The rows of one batch that passed: typed columns, the file they came from and their data rows there."""
+
+    columns: pa.Table
+    path: Path
+    rows: npt.NDArray[np.int64]
+
+
+def require_files(run: Run, table: str) -> None:
+    """Refuse a shop without one of its required tables."""
+    if find_files(run.source, table):
+        return
+    found = sorted(path.name for path in run.source.iterdir())
+    expected = ", ".join(f"{table}{suffix}" for suffix in SUFFIXES)
+    raise DataError(f"{run.source} has no {table}; expected one of {expected}, or a folder {table}/. It holds: {found}")
+
+
+def checked_batches(run: Run, table: str, columns: tuple[Column, ...], extra: Extra) -> Iterator[Kept]:
+    """Read and check one table, batch by batch; the rows that are refused go to the run's rejects.
+
+    Raises:
+        DataError: when a required column is missing, or, at the end, when too many rows were refused.
+    """
+    report = run.reports.setdefault(table, Report())
+    for path in find_files(run.source, table):
+        name = str(path.relative_to(run.source))
+        report.files.append(name)
+        pictures_inside = any(column.type == "picture" for column in columns) and holds_bytes(path)
+        wanted = tuple(column for column in columns if not (pictures_inside and column.type == "picture"))
+        for number, batch in enumerate(read_batches(path, wanted)):
+            if number == 0 and batch.names:
+                checks.require_columns(str(path), batch, columns)
+            report.ignored_columns |= batch.names - {column.name for column in columns}
+            checked = checks.check_cells(batch, columns)
+            extra(checked, checks.kept_rows(checked, batch))
+            keep = checks.kept_rows(checked, batch)
+            checks.report_faults(run.rejects, table, name, batch, checked)
+            report.rows += len(batch.rows) + sum(item.column == "" for item in batch.unread)
+            report.kept += int(keep.sum())
+            yield Kept(pa.table(checked.columns).filter(pa.array(keep)), path, batch.rows[keep])
+    _enforce(run, table, report)
+
+
+def _enforce(run: Run, table: str, report: Report) -> None:
+    refused = report.rows - report.kept
+    if refused > run.max_reject_share * report.rows:
+        write_parquet(run.refused, run.rejects.table())
+        raise DataError(
+            f"{table}: {refused:,} of {report.rows:,} rows ({refused / report.rows:.1%}) were refused; at most "
+            f"{run.max_reject_share:.1%} may be. Mend the files, or raise ingest.max_reject_share.\n"
+            f"{run.rejects.explain(table)}\nEvery refused row stands in {run.refused}."
+        )
+    if report.files and not report.kept and table in ("products", "events"):
+        raise DataError(f"{table} has no usable row ({report.rows:,} were read from {', '.join(report.files)})")

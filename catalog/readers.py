@@ -1,0 +1,238 @@
+"""Parquet, CSV and JSONL files -> batches of Arrow columns, with the rows that could not even be read."""
+
+import codecs
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from catalog.errors import DataError
+from catalog.schema import Column
+
+SUFFIXES = (".parquet", ".csv", ".csv.gz", ".jsonl", ".jsonl.gz")
+"""What a table may come as: `<table><suffix>`, or a folder `<table>/` of parts."""
+
+BATCH_ROWS = 131_072
+BLOCK_BYTES = 16 * 1024 * 1024  # of text at a time; one row must fit in it
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A row or cell that could not be read: its data row (from 1), column ("" = the whole row), value and reason."""
+
+    row: int
+    column: str
+    value: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Consecutive rows of one file.
+
+    Attributes:
+        columns: the wanted columns that the file has, as the file types them (text files: strings).
+        rows: [n] data row of each, counted from 1.
+        names: every column name seen in the file so far, wanted or not.
+        unread: what could not be read up to the end of this batch; its rows may or may not stand in `columns`.
+    """
+
+    columns: pa.Table
+    rows: npt.NDArray[np.int64]
+    names: frozenset[str]
+    unread: tuple[Unread, ...] = ()
+
+
+def find_files(folder: Path, table: str) -> list[Path]:
+    """The files of one table, in reading order; empty when there is none.
+
+    Raises:
+        DataError: when the table stands there in two formats.
+    """
+    files = [path for suffix in SUFFIXES if (path := folder / f"{table}{suffix}").is_file()]
+    parts = sorted(path for path in (folder / table).glob("*") if path.name.endswith(SUFFIXES))
+    if len(files) + bool(parts) > 1:
+        names = ", ".join([path.name for path in files] + [f"{table}/"] * bool(parts))
+        raise DataError(f"{folder} holds {table} more than once ({names}); keep one of them")
+    return files or parts
+
+
+def read_batches(path: Path, wanted: tuple[Column, ...]) -> Iterator[Batch]:
+    """Read the wanted columns of one file, batch by batch.
+
+    Raises:
+        DataError: when the file is empty, broken, or not UTF-8.
+    """
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty (0 bytes); expected {_expected(path)}")
+    if path.name.endswith(".parquet"):
+        batches = _read_parquet(path, wanted)
+    elif path.name.endswith((".csv", ".csv.gz")):
+        batches = _read_csv(path, wanted)
+    else:
+        batches = _read_jsonl(path, wanted)
+    try:
+        yield from batches
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, str(error)) from error
+    except (pa.ArrowException, OSError, EOFError) as error:
+        if "utf8" in str(error).lower().replace("-", ""):
+            raise _not_utf8(path, str(error)) from error
+        raise DataError(f"{path} cannot be read: {error}; expected {_expected(path)}") from error
+
+
+def _expected(path: Path) -> str:
+    if path.name.endswith(".parquet"):
+        return "a whole Parquet file"
+    return "a header line and rows of commas" if ".csv" in path.suffixes else "one JSON object a line"
+
+
+def _not_utf8(path: Path, detail: str) -> DataError:
+    return DataError(
+        f"{path} is not UTF-8 text ({detail}); convert it first, for example: iconv -f GB18030 -t UTF-8 (or -f LATIN1)"
+    )
+
+
+def parquet_file(path: Path) -> pq.ParquetFile:
+    """Open one Parquet file; DataError when it is broken."""
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} cannot be read: {error}; expected {_expected(path)}") from error
+
+
+def _read_parquet(path: Path, wanted: tuple[Column, ...]) -> Iterator[Batch]:
+    with parquet_file(path) as file:
+        names = frozenset(file.schema_arrow.names)
+        columns = [column.name for column in wanted if column.name in names]
+        start = 1
+        for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=columns):
+            yield Batch(pa.table(batch), np.arange(start, start + batch.num_rows), names)
+            start += batch.num_rows
+        if start == 1:
+            empty = file.schema_arrow.empty_table().select(columns)
+            yield Batch(empty, np.arange(0), names)
+
+
+def _read_csv(path: Path, wanted: tuple[Column, ...]) -> Iterator[Batch]:
+    header = _csv_header(path)
+    names = frozenset(header)
+    columns = [column.name for column in wanted if column.name in names]
+    broken: list[Unread] = []
+
+    def on_broken_row(row: Any) -> str:
+        reason = f"the row has {row.actual_columns} fields, the header {row.expected_columns}"
+        broken.append(Unread(row.number - 1, "", row.text, reason))
+        return "skip"
+
+    reader = pyarrow.csv.open_csv(
+        path,
+        # Rows are numbered only by the single-threaded parser.
+        read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
+        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=on_broken_row),
+        convert_options=pyarrow.csv.ConvertOptions(
+            include_columns=columns or header[:1],
+            column_types=dict.fromkeys(header, pa.string()),
+            strings_can_be_null=False,
+        ),
+    )
+    done = told = 0
+    for batch in reader:
+        rows = _skip_broken(done, batch.num_rows, np.array([item.row for item in broken], np.int64))
+        yield Batch(pa.table(batch).select(columns), rows, names, tuple(broken[told:]))
+        done += batch.num_rows
+        told = len(broken)
+    if not done or told < len(broken):
+        yield Batch(
+            pa.table({name: pa.array([], pa.string()) for name in columns}), np.arange(0), names, tuple(broken[told:])
+        )
+
+
+def _skip_broken(done: int, count: int, broken: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Data rows of the readable rows done+1 .. done+count, when the data rows `broken` (sorted) were left out."""
+    readable = np.arange(done + 1, done + count + 1)
+    return readable + np.searchsorted(broken - np.arange(len(broken)), readable, side="right")
+
+
+def _csv_header(path: Path) -> list[str]:
+    with pa.input_stream(str(path)) as stream, io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
+        header = next(csv.reader(text), [])
+    if not header:
+        raise DataError(f"{path} is empty; expected {_expected(path)}")
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise DataError(f"{path} has two columns named {', '.join(map(repr, twice))}; rename or remove one")
+    return header
+
+
+def _read_jsonl(path: Path, wanted: tuple[Column, ...]) -> Iterator[Batch]:
+    names: frozenset[str] = frozenset()
+    done = 0
+    with duckdb.connect(config={"threads": 1}) as connection:
+        for lines in _line_blocks(path):
+            batch = _parse_lines(connection, lines, wanted, done + 1)
+            names |= batch.names
+            yield Batch(batch.columns, batch.rows, names, batch.unread)
+            done += len(lines)
+    if not done:
+        raise DataError(f"{path} is empty; expected {_expected(path)}")
+
+
+def _line_blocks(path: Path) -> Iterator[pa.Array]:
+    """The lines of a text file that are not blank, about BLOCK_BYTES at a time."""
+    with pa.input_stream(str(path)) as stream:
+        rest = stream.read(len(codecs.BOM_UTF8)).removeprefix(codecs.BOM_UTF8)
+        while block := stream.read(BLOCK_BYTES):
+            cut = block.rfind(b"\n")
+            if cut < 0:
+                rest += block
+                continue
+            yield _lines(rest + block[:cut])
+            rest = block[cut + 1 :]
+    yield _lines(rest)
+
+
+def _lines(block: bytes) -> pa.Array:
+    lines = pc.split_pattern(pa.array([block.decode("utf-8")]), "\n").flatten()
+    return lines.filter(pc.invert(pc.match_substring_regex(lines, r"^\s*$")))
+
+
+def _parse_lines(
+    connection: duckdb.DuckDBPyConnection, lines: pa.Array, wanted: tuple[Column, ...], first_row: int
+) -> Batch:
+    connection.register("lines", pa.table({"line": lines}))
+    kinds = connection.sql("SELECT CASE WHEN json_valid(line) THEN json_type(line) END AS kind FROM lines")
+    is_object = pc.fill_null(pc.equal(kinds.to_arrow_table()["kind"], "OBJECT"), False).to_numpy()
+    rows = np.arange(first_row, first_row + len(lines))
+    unread = [
+        Unread(int(rows[index]), "", lines[int(index)].as_py(), "the line is not a JSON object")
+        for index in np.flatnonzero(~is_object)
+    ]
+    rows = rows[is_object]
+    connection.register("objects", pa.table({"line": lines.filter(pa.array(is_object))}))
+    keys = connection.sql("SELECT DISTINCT unnest(json_keys(line)) AS key FROM objects").fetchall()
+    cells = connection.sql(
+        "SELECT json_extract_string(line, $paths) AS text, json_type(line, $paths) AS kind FROM objects",
+        params={"paths": [f'$."{column.name}"' for column in wanted]},
+    ).to_arrow_table()
+    columns: dict[str, pa.ChunkedArray] = {}
+    for position, column in enumerate(wanted):
+        columns[column.name] = text = pc.list_element(cells["text"], position)
+        if column.type not in ("object", "picture"):
+            nested = pc.is_in(pc.list_element(cells["kind"], position), pa.array(["OBJECT", "ARRAY"])).to_numpy()
+            reason = "expected one value, received a JSON object or list"
+            unread += [
+                Unread(int(rows[index]), column.name, text[int(index)].as_py(), reason)
+                for index in np.flatnonzero(nested)
+            ]
+    return Batch(pa.table(columns), rows, frozenset(key for (key,) in keys), tuple(unread))

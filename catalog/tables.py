@@ -1,0 +1,187 @@
+"""The four tables: checked batches -> one validated Parquet file each, and the pictures as one array."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from catalog.checks import Checked, Fault, Mask, first_only
+from catalog.intake import Extra, Run, checked_batches, require_files
+from catalog.picture_store import Source, holds_bytes, sources_in_parquet, store_pictures
+from catalog.schema import (
+    EVENT_COLUMNS,
+    EVENTS_SCHEMA,
+    JUDGMENT_COLUMNS,
+    JUDGMENTS_SCHEMA,
+    PRODUCT_COLUMNS,
+    PRODUCTS_SCHEMA,
+    user_table_columns,
+)
+
+_SORT_MEMORY = "1GB"  # beyond it DuckDB sorts on disk
+_UNKNOWN_PRODUCT = "no such product in the products table (or its row was refused)"
+
+
+@dataclass(frozen=True, eq=False)
+class Products:
+    """Products that passed, in reading order, before their pictures are known.
+
+    Attributes:
+        columns: PRODUCT_COLUMNS, typed; created_at null where unknown.
+        origins: by file: the data rows kept, ascending; the products of one file follow the products of the one before.
+    """
+
+    columns: pa.Table
+    origins: list[tuple[Path, npt.NDArray[np.int64]]]
+
+    @property
+    def ids(self) -> pa.Array:
+        """[products] product_id, in reading order."""
+        return self.columns["product_id"].combine_chunks()
+
+
+def check_products(run: Run) -> Products:
+    """Read and check the products; of rows with the same product_id the first is kept."""
+    require_files(run, "products")
+    tables: list[pa.Table] = []
+    origins: dict[Path, list[npt.NDArray[np.int64]]] = {}
+    for kept in checked_batches(run, "products", PRODUCT_COLUMNS, _first_of(("product_id",))):
+        tables.append(kept.columns)
+        origins.setdefault(kept.path, []).append(kept.rows)
+    return Products(pa.concat_tables(tables), [(path, np.concatenate(rows)) for path, rows in origins.items()])
+
+
+def write_users(run: Run, profile: tuple[str, ...]) -> None:
+    """Check and write the users with the declared profile columns, if the shop brings them."""
+    if profile:
+        require_files(run, "users")
+    columns = user_table_columns(profile)
+    tables = [kept.columns for kept in checked_batches(run, "users", columns, _first_of(("user_id",)))]
+    if tables:
+        pq.write_table(pa.concat_tables(tables), run.folder / "users.parquet", compression="zstd")
+
+
+def write_judgments(run: Run, products: Products) -> None:
+    """Check and write the judgments, if the shop brings them."""
+    known, first = _known_product(products.ids), _first_of(("query", "product_id"))
+
+    def extra(checked: Checked, keep: Mask) -> None:
+        known(checked, keep)
+        first(checked, keep & ~checked.faults[-1].rows)
+
+    tables = [kept.columns for kept in checked_batches(run, "judgments", JUDGMENT_COLUMNS, extra)]
+    if tables:
+        table = pa.concat_tables(tables).select(JUDGMENTS_SCHEMA.names).cast(JUDGMENTS_SCHEMA)
+        pq.write_table(table, run.folder / "judgments.parquet", compression="zstd")
+
+
+def write_events(run: Run, products: Products) -> datetime:
+    """Check the events and write them sorted by (timestamp, input order); returns midnight UTC of the first day."""
+    require_files(run, "events")
+    unsorted = run.folder / "unsorted.parquet"
+    schema = EVENTS_SCHEMA.append(pa.field("input_order", pa.int64()))
+    first, count = None, 0
+    with pq.ParquetWriter(unsorted, schema, compression="lz4") as writer:
+        for kept in checked_batches(run, "events", EVENT_COLUMNS, _known_product(products.ids)):
+            order = pa.array(np.arange(count, count + len(kept.rows)))
+            table = kept.columns.select(EVENTS_SCHEMA.names).append_column("input_order", order)
+            writer.write_table(table.cast(schema))
+            count += len(kept.rows)
+            if len(kept.rows):
+                earliest = pc.min(kept.columns["timestamp"]).as_py()
+                first = earliest if first is None else min(first, earliest)
+    assert first is not None  # a table of events without a usable row was refused
+    _sort_events(unsorted, run.folder / "events.parquet", run.workers)
+    unsorted.unlink()
+    return datetime(first.year, first.month, first.day, tzinfo=UTC)
+
+
+def write_products(run: Run, products: Products, first_day: datetime, image_size: int) -> None:
+    """Decode the pictures and write images.npy and the products, sorted by product_id."""
+    table = products.columns
+    pictures = run.folder / "images.npy"
+    stored = store_pictures(
+        _sources(products), _count_pictures(products), table.num_rows, run.source, pictures, image_size, run.workers
+    )
+    _report_broken(run, products, stored.broken)
+    created = pc.fill_null(table["created_at"], pa.scalar(first_day, PRODUCTS_SCHEMA.field("created_at").type))
+    table = table.set_column(table.column_names.index("created_at"), "created_at", created)
+    table = table.append_column("image_row", pa.array(stored.image_row))
+    table = table.append_column("image_sha256", pa.array(stored.sha256, pa.string()))
+    table = table.select(PRODUCTS_SCHEMA.names).cast(PRODUCTS_SCHEMA).sort_by("product_id")
+    pq.write_table(table, run.folder / "products.parquet", compression="zstd")
+
+
+def _sources(products: Products) -> Iterator[Source]:
+    start = 0
+    for path, rows in products.origins:
+        end = start + len(rows)
+        if holds_bytes(path):
+            yield from sources_in_parquet(path, rows, np.arange(start, end))
+        else:
+            names = products.columns["image"].slice(start, len(rows)).to_pylist()
+            yield from (Source(product, name) for product, name in enumerate(names, start) if name)
+        start = end
+
+
+def _count_pictures(products: Products) -> int:
+    inside = sum(len(rows) for path, rows in products.origins if holds_bytes(path))
+    return inside + (pc.sum(pc.not_equal(products.columns["image"], "")).as_py() or 0)
+
+
+def _report_broken(run: Run, products: Products, broken: list[tuple[int, str, str]]) -> None:
+    starts = np.cumsum([0, *(len(rows) for _, rows in products.origins)])
+    for number, (path, rows) in enumerate(products.origins):
+        here = [item for item in broken if starts[number] <= item[0] < starts[number + 1]]
+        run.rejects.add(
+            "products",
+            str(path.relative_to(run.source)),
+            [int(rows[product - starts[number]]) for product, _, _ in here],
+            ["image"] * len(here),
+            [value for _, value, _ in here],
+            [reason for _, _, reason in here],
+        )
+
+
+def _sort_events(source: Path, target: Path, workers: int) -> None:
+    settings = {"threads": workers, "memory_limit": _SORT_MEMORY, "temp_directory": str(source.parent)}
+    columns = ", ".join(EVENTS_SCHEMA.names)
+    with duckdb.connect(config=settings) as connection:
+        connection.execute(
+            f"COPY (SELECT {columns} FROM read_parquet($source) ORDER BY timestamp, input_order) "
+            f"TO '{_quoted(target)}' (FORMAT parquet, COMPRESSION zstd)",
+            {"source": str(source)},
+        )
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+def _first_of(key: tuple[str, ...]) -> Extra:
+    """Refuse rows whose key stood on an earlier row that was kept."""
+    seen: set[object] = set()
+
+    def extra(checked: Checked, keep: Mask) -> None:
+        keys = zip(*(checked.columns[name].to_pylist() for name in key), strict=True)
+        reason = f"an earlier row has the same {' and '.join(key)}; the first is kept"
+        checked.faults.append(Fault(key[0], first_only(keys, keep, seen), reason))
+
+    return extra
+
+
+def _known_product(ids: pa.Array) -> Extra:
+    """Refuse rows about products that are not in the catalogue."""
+
+    def extra(checked: Checked, keep: Mask) -> None:
+        known = pc.is_in(checked.columns["product_id"], value_set=ids).to_numpy(zero_copy_only=False)
+        checked.faults.append(Fault("product_id", keep & ~known, _UNKNOWN_PRODUCT))
+
+    return extra

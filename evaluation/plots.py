@@ -1,0 +1,111 @@
+"""The report's plots as inline SVG."""
+
+import io
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from evaluation.boards import Curve, Role
+from evaluation.heads import HeadScores
+
+OURS = ("#0b5fa5", "#4c9bd6", "#0d8a7b")
+BASELINES = ("#c2571a", "#8c6bb1", "#7d8c2f", "#b8860b")
+ORACLE = "#5b6570"
+_INK = "#2b3440"
+_STYLE = {
+    "svg.fonttype": "none",  # Text stays text: it takes the page's font, and can be searched.
+    "svg.hashsalt": "tandem",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.edgecolor": "#b6bec8",
+    "axes.labelcolor": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e6eaee",
+    "text.color": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "legend.frameon": False,
+}
+
+
+def curve_svg(curve: Curve, roles: dict[str, Role] | None = None) -> str:
+    """A curve a system, as an <svg> element."""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(5.4, 3.4), layout="constrained")
+        axes = figure.subplots()
+        dashed: dict[str, Role] = dict.fromkeys(curve.dashed, "oracle")
+        styles = _line_styles(list(curve.series), {**(roles or {}), **dashed})
+        for system, values in curve.series.items():
+            axes.plot(curve.x, values, label=system, markersize=3.5, **styles[system])
+        _scale_x(axes, curve)
+        axes.set_xlabel(curve.x_label)
+        axes.set_ylabel(curve.y_label)
+        finite = [value for values in curve.series.values() for value in values if math.isfinite(value)]
+        axes.set_ylim(0, 1.08 * max(finite, default=1.0) or 1.0)
+        axes.legend(fontsize=9, loc="best")
+        return _as_svg(figure)
+
+
+def calibration_svg(heads: Sequence[HeadScores]) -> str:
+    """Predicted against observed share in each bin, a panel a head, both axes logarithmic where nothing is 0."""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(3.5 * len(heads), 3.3), layout="constrained")
+        panels = figure.subplots(1, len(heads), squeeze=False)[0]
+        for axes, head in zip(panels, heads, strict=True):
+            predicted = [part.predicted for part in head.calibration]
+            observed = [part.observed for part in head.calibration]
+            high = max([*predicted, *observed, 1e-6]) * 1.1
+            low = min([*predicted, *observed])
+            if low > 0:
+                axes.set_xscale("log")
+                axes.set_yscale("log")
+            start = low * 0.8 if low > 0 else 0.0
+            axes.plot([start, high], [start, high], color=ORACLE, linewidth=1, linestyle=(0, (4, 3)))
+            axes.plot(predicted, observed, color=OURS[0], marker="o", markersize=4, linewidth=1.4)
+            axes.set_xlim(start, high)
+            axes.set_ylim(start, high)
+            axes.set_title(head.name, fontsize=10.5, loc="left", fontweight="bold")
+            axes.set_xlabel("predicted")
+        panels[0].set_ylabel("observed")
+        return _as_svg(figure)
+
+
+def _line_styles(systems: list[str], roles: dict[str, Role]) -> dict[str, dict[str, Any]]:
+    ours, baselines = iter(OURS * len(systems)), iter(BASELINES * len(systems))
+    styles: dict[str, dict[str, Any]] = {}
+    for system in systems:
+        role = roles.get(system, "ours")
+        if role == "oracle":
+            styles[system] = {"color": ORACLE, "linestyle": (0, (4, 3)), "linewidth": 1.3}
+        elif role == "baseline":
+            styles[system] = {"color": next(baselines), "marker": "s", "linewidth": 1.3}
+        else:
+            styles[system] = {"color": next(ours), "marker": "o", "linewidth": 2.0}
+    return styles
+
+
+def _scale_x(axes: Axes, curve: Curve) -> None:
+    if curve.log_x and min(curve.x) > 0:
+        axes.set_xscale("log")
+    elif curve.log_x:
+        axes.set_xscale("symlog", linthresh=1, linscale=0.4)  # 0 has a place, and from 1 on it is logarithmic.
+    if len(curve.x) <= 10:
+        axes.set_xticks(list(curve.x), [f"{value:g}" for value in curve.x])
+        axes.minorticks_off()
+    elif all(value.is_integer() for value in curve.x):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _as_svg(figure: Figure) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]

@@ -1,0 +1,167 @@
+"""The `tandem` command. Heavy packages are imported where a command needs them, so `--help` answers at once."""
+
+import os
+
+# TensorFlow Recommenders imports only with this set before TensorFlow is first imported.
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Product search and recommendation for a shop: train, judge, export and serve.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Config = Annotated[Path, typer.Option("--config", "-c", help="The run's YAML file.")]
+Source = Annotated[Path | None, typer.Option(help="The shop's folder or the data set's zip; overrides source.path.")]
+Models = Annotated[Path, typer.Option(help="The folder of released models.")]
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(help="A new or empty folder.")]) -> None:
+    """Write a commented config and an example of each table, to see what your own files must look like."""
+    from pipelines.scaffold import scaffold
+
+    scaffold(folder)
+
+
+@app.command()
+def ingest(
+    source: Annotated[Path, typer.Argument(help="The folder with products, events, users, judgments and images.")],
+    out: Annotated[Path, typer.Argument(help="Where the validated tables go.")],
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="A config whose `ingest` section is used.")] = None,
+) -> None:
+    """Check a shop's files: validated tables, rejected rows with their reasons, and a summary."""
+    from rich.console import Console
+
+    from catalog.ingest import IngestConfig, summary_table
+    from catalog.ingest import ingest as run_ingest
+
+    settings = IngestConfig()
+    if config is not None:
+        from pipelines.config import load_config
+
+        settings = load_config(config).ingest
+    run_ingest(source, out, settings)
+    Console().print(summary_table(out))
+
+
+@app.command()
+def run(
+    config: Config,
+    source: Source = None,
+    until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
+    force: Annotated[list[str] | None, typer.Option(help="Run this stage even if nothing changed.")] = None,
+) -> None:
+    """Run every stage that is not done yet, from the shop's files to a release and its report."""
+    from pipelines.config import load_config
+    from pipelines.run import run_pipeline
+
+    run_pipeline(load_config(config, source), until=until, force=set(force or []))
+
+
+@app.command()
+def retrain(config: Config, source: Source = None) -> None:
+    """Run the pipeline on new data into a new version; the stages that the new data does not touch are kept."""
+    from pipelines.config import load_config
+    from pipelines.run import retrain as run_retrain
+
+    run_retrain(load_config(config, source))
+
+
+@app.command()
+def tune_index(config: Config, source: Source = None) -> None:
+    """Choose the index and its settings for the recall target, and print what was measured."""
+    from pipelines.config import load_config
+    from pipelines.run import run_pipeline
+
+    run_pipeline(load_config(config, source), until="index", force={"index"})
+
+
+@app.command()
+def evaluate(config: Config, source: Source = None) -> None:
+    """Score the last release of this config beside the baselines, and write report.json and report.html."""
+    from pipelines.config import load_config
+    from pipelines.run import run_pipeline
+
+    run_pipeline(load_config(config, source), until="evaluate", force={"evaluate"})
+
+
+@app.command()
+def serve(
+    models: Models = Path("saved_models"),
+    port: Annotated[int, typer.Option(help="gRPC port; 0 takes a free one.")] = 8500,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every network.")] = "127.0.0.1",
+    model_config_file: Annotated[
+        Path | None,
+        typer.Option("--model_config_file", "--model-config-file", help="A rendered config; embedded.config if empty."),
+    ] = None,
+) -> None:
+    """Serve released models over TF Serving's gRPC API until SIGTERM; new versions are picked up while running."""
+    from pipelines.serve import run_server
+
+    run_server(models, host, port, model_config_file)
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help='What is searched for; "" asks for recommendations.')] = "",
+    config: Annotated[Path, typer.Option("--config", "-c", help="The run whose users and products are meant.")] = Path(
+        "pipelines/configs/demo.yaml"
+    ),
+    user: Annotated[str | None, typer.Option(help="Whose history comes with the query; nobody's if empty.")] = None,
+    image: Annotated[Path | None, typer.Option(help="A picture to search with.")] = None,
+    address: Annotated[str, typer.Option(help="host:port of the server.")] = "127.0.0.1:8500",
+    k: Annotated[int, typer.Option(min=1, help="How many products to print.")] = 10,
+) -> None:
+    """Ask a running server and print the products in a table."""
+    from pipelines.ask import print_search
+
+    print_search(config, query, user, image, address, k)
+
+
+@app.command()
+def demo() -> None:
+    """The demo shop end to end: data, training, release, a server in its own process, answers and the report."""
+    from pipelines.demo import run_demo
+
+    run_demo()
+
+
+@app.command()
+def render_config(
+    template: Annotated[Path, typer.Argument(help="serving_config/embedded.config or serving_config/stock.config.")],
+    models: Models = Path("saved_models"),
+    out: Annotated[Path | None, typer.Option(help="Write here instead of printing.")] = None,
+) -> None:
+    """Render a model config with the absolute paths that TF Serving wants."""
+    from catalog.files import atomic_path
+    from serving.model_config import render_config as render
+
+    text = render(template, models)
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    with atomic_path(out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def main() -> None:
+    """Run the command line; an error that is the input's fault is a message and exit code 1, not a traceback."""
+    from catalog.errors import TandemError
+
+    try:
+        app()
+    except TandemError as error:
+        typer.secho(f"error: {error}", fg="red", err=True)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""The graphs of a release: towers, index and reranker joined into the signatures that TF Serving answers.
+
+Only this package may know both towers and reranker. Every graph shares one `Catalogue`, so product ids are held once a
+model. Shapes: B queries, H history length, C candidates, K results, D embedding size, S picture side in pixels.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from catalog.schema import KINDS
+
+Tensors = dict[str, tf.Tensor]
+
+ABSENT_SCORE = -1e9
+"""Score of a place that no product fills: below every real one."""
+
+
+class Catalogue(tf.Module):
+    """Product ids to rows and back.
+
+    Args:
+        product_ids: [N] str, in row order.
+        vocabulary: a file to write them to, one a line; it becomes an asset of the SavedModel.
+        snapshot_time: seconds since the epoch that a timestamp of 0 stands for.
+    """
+
+    def __init__(self, product_ids: npt.NDArray[np.str_], vocabulary: Path, snapshot_time: int) -> None:
+        super().__init__(name="catalogue")
+        vocabulary.write_text("".join(f"{product}\n" for product in product_ids), encoding="utf-8")
+        self.size = len(product_ids)
+        self.snapshot_time = snapshot_time
+        self._rows = tf.lookup.StaticHashTable(
+            tf.lookup.TextFileInitializer(
+                str(vocabulary),
+                tf.string,
+                tf.lookup.TextFileIndex.WHOLE_LINE,
+                tf.int64,
+                tf.lookup.TextFileIndex.LINE_NUMBER,
+            ),
+            default_value=self.size,
+        )
+        self._ids = tf.Variable(np.array([*product_ids, ""], dtype=object), trainable=False, dtype=tf.string)
+        kinds = tf.lookup.KeyValueTensorInitializer(list(KINDS), list(range(1, len(KINDS) + 1)), value_dtype=tf.int32)
+        self._kinds = tf.lookup.StaticHashTable(kinds, default_value=0)
+
+    def rows(self, product_ids: tf.Tensor) -> tf.Tensor:
+        """Rows of ids, int32 of the same shape; N for an id that the catalogue does not hold."""
+        return tf.cast(self._rows.lookup(product_ids), tf.int32)
+
+    def ids(self, rows: tf.Tensor) -> tf.Tensor:
+        """Ids of rows, string of the same shape; "" for rows outside the catalogue."""
+        return tf.gather(self._ids, self.known_or_absent(rows))
+
+    def known_or_absent(self, rows: tf.Tensor) -> tf.Tensor:
+        """Rows with every padding value turned into N."""
+        return tf.where((rows < 0) | (rows > self.size), self.size, rows)
+
+    def request(self, inputs: Tensors) -> Tensors:
+        """Turn a signature's strings into rows and kinds, and a timestamp of 0 into the snapshot's.
+
+        A history item whose product or kind is unknown counts as absent in all its parts.
+        """
+        row = self.rows(inputs["history_product_id"])
+        kind = self._kinds.lookup(inputs["history_kind"])
+        absent = (row == self.size) | (kind == 0)
+        return {
+            "history_row": tf.where(absent, self.size, row),
+            "history_kind": tf.where(absent, 0, kind),
+            "history_timestamp": tf.where(absent, tf.zeros_like(inputs["history_timestamp"]), inputs["history_timestamp"]),
+            "timestamp": tf.where(
+                inputs["timestamp"] == 0, tf.constant(self.snapshot_time, tf.int64), inputs["timestamp"]
+            ),
+        }
+
+
+class Composition(tf.Module):
+    """The functions behind the signatures.
+
+    Args:
+        catalogue: ids and rows.
+        encode_query: the query tower, (query, request, user columns, pixels or None) -> [B, D].
+        retrieve: the index, (query embedding [B, D], C) -> rows [B, C] int32 and scores [B, C] float32.
+        rerank: the reranker, (query, embedding, request, user columns, rows, scores) -> scores and probabilities [B, C].
+        user_columns: profile columns that the configuration declares.
+        candidates: C.
+        results: K.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        encode_query: Callable[..., tf.Tensor] | None = None,
+        retrieve: Any = None,
+        rerank: Any = None,
+        user_columns: tuple[str, ...] = (),
+        candidates: int = 200,
+        results: int = 100,
+    ) -> None:
+        super().__init__(name="composition")
+        self.catalogue = catalogue
+        self._encode_query = encode_query
+        self._index = retrieve
+        self._rerank = rerank
+        self._user_columns = user_columns
+        self._candidates = candidates
+        self._results = results
+
+    def query_tower(self, inputs: Tensors) -> Tensors:
+        """{query_embedding [B, D]}."""
+        return {"query_embedding": self._embed(inputs, self.catalogue.request(inputs))}
+
+    def retrieval(self, inputs: Tensors) -> Tensors:
+        """{product_id, score [B, C], query_embedding [B, D]}, best first."""
+        embedding = self._embed(inputs, self.catalogue.request(inputs))
+        rows, scores = self._candidate_rows(embedding)
+        return {"product_id": self.catalogue.ids(rows), "score": scores, "query_embedding": embedding}
+
+    def rerank(self, inputs: Tensors) -> Tensors:
+        """Score and probabilities [B, C] in the candidates' order."""
+        request = self.catalogue.request(inputs)
+        rows = self.catalogue.rows(inputs["candidate_product_id"])
+        return self._score(inputs, request, inputs["query_embedding"], rows, inputs["candidate_score"])
+
+    def search(self, inputs: Tensors) -> Tensors:
+        """{product_id, score, retrieval_score, and the probabilities} [B, K], best first."""
+        request = self.catalogue.request(inputs)
+        embedding = self._embed(inputs, request)
+        rows, retrieval_scores = self._candidate_rows(embedding)
+        outputs = self._score(inputs, request, embedding, rows, retrieval_scores)
+        outputs["retrieval_score"] = retrieval_scores
+        score, order = tf.math.top_k(outputs.pop("score"), k=min(self._results, self._candidates))
+        best = {name: tf.gather(values, order, batch_dims=1) for name, values in outputs.items()}
+        return {"product_id": self.catalogue.ids(tf.gather(rows, order, batch_dims=1)), "score": score, **best}
+
+    def _candidate_rows(self, embedding: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        rows, scores = self._index.search(embedding, self._candidates)
+        # Finite, so that JSON can carry the score of a place that nothing fills.
+        return self.catalogue.known_or_absent(rows), tf.where(tf.math.is_finite(scores), scores, ABSENT_SCORE)
+
+    def _embed(self, inputs: Tensors, request: Tensors) -> tf.Tensor:
+        assert self._encode_query is not None
+        return self._encode_query(
+            query=inputs["query"],
+            **request,
+            user_columns=self._columns(inputs),
+            query_image=inputs.get("query_image"),
+        )
+
+    def _score(
+        self, inputs: Tensors, request: Tensors, embedding: tf.Tensor, rows: tf.Tensor, scores: tf.Tensor
+    ) -> Tensors:
+        assert self._rerank is not None
+        outputs: Tensors = self._rerank(
+            query=inputs["query"],
+            query_embedding=embedding,
+            **request,
+            user_columns=self._columns(inputs),
+            candidate_row=rows,
+            candidate_score=scores,
+        )
+        return dict(outputs)
+
+    def _columns(self, inputs: Tensors) -> Tensors:
+        return {name: inputs[f"user_{name}"] for name in self._user_columns}
+
+
+def request_specs(history: int, user_columns: tuple[str, ...], image_size: int | None = None) -> dict[str, tf.TensorSpec]:
+    """Inputs of `query_tower`, `retrieval*` and `search*`; with `image_size` those of their signature `with_image`."""
+    specs = {
+        "query": tf.TensorSpec([None], tf.string, "query"),
+        "history_product_id": tf.TensorSpec([None, history], tf.string, "history_product_id"),
+        "history_kind": tf.TensorSpec([None, history], tf.string, "history_kind"),
+        "history_timestamp": tf.TensorSpec([None, history], tf.int64, "history_timestamp"),
+        "timestamp": tf.TensorSpec([None], tf.int64, "timestamp"),
+    }
+    specs |= {f"user_{name}": tf.TensorSpec([None], tf.string, f"user_{name}") for name in user_columns}
+    if image_size is not None:
+        shape = [None, image_size, image_size, 3]
+        specs["query_image"] = tf.TensorSpec(shape, tf.uint8, "query_image")
+    return specs
+
+
+def rerank_specs(history: int, user_columns: tuple[str, ...], dim: int, candidates: int) -> dict[str, tf.TensorSpec]:
+    """Inputs of `rerank`: a request, its embedding, and C candidates."""
+    return request_specs(history, user_columns) | {
+        "query_embedding": tf.TensorSpec([None, dim], tf.float32, "query_embedding"),
+        "candidate_product_id": tf.TensorSpec([None, candidates], tf.string, "candidate_product_id"),
+        "candidate_score": tf.TensorSpec([None, candidates], tf.float32, "candidate_score"),
+    }

@@ -1,0 +1,107 @@
+"""The whole configuration of one run: a section a package, composed here."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from catalog.config import Config, parse_config, read_yaml
+from catalog.features import FeaturesConfig
+from catalog.ingest import IngestConfig
+from catalog.simulate import SimulateConfig
+from catalog.splits import SplitsConfig
+from rerank.config import RerankConfig
+from towers.config import TowersConfig
+from towers.image_config import ImageConfig
+from towers.index_config import IndexConfig
+
+CONFIGS = Path(__file__).parent / "configs"
+
+
+class SourceConfig(Config):
+    """Where the shop's data comes from."""
+
+    kind: Literal["files", "fashion", "made_up"] = Field(
+        "files",
+        description="files: a folder of products/events/users/judgments; fashion: the Kaggle layout, zip or folder; "
+        "made_up: the simulator makes the products too.",
+    )
+    path: Path | None = Field(None, description="The folder or zip; `--source` on the command line overrides it.")
+    limit: int | None = Field(None, ge=1, description="Take a seeded random subset of so many products (fashion only).")
+    seed: int = Field(0, description="Seed of that subset.")
+
+
+class ReleaseConfig(Config):
+    """What is exported."""
+
+    snapshot: Literal["test", "latest"] = Field(
+        "test",
+        description="test: the first test day's counters and stock, so that the release can be judged on what followed; "
+        "latest: those after the last event, for deployment, which no report may judge.",
+    )
+    candidates: int = Field(200, ge=1, description="C: candidates that retrieval returns and the reranker scores.")
+    results: int = Field(100, ge=1, description="K: products that `search` answers with; at most `candidates`.")
+
+
+class EvaluateConfig(Config):
+    """How the release is judged."""
+
+    requests: int = Field(2000, ge=1, description="At most so many test requests a task, drawn with `seed`.")
+    k: tuple[int, ...] = Field((1, 5, 10, 20, 50, 100), description="The cut-offs of recall, precision and the like.")
+    attribute_queries: int = Field(300, ge=0, description="Queries made from the catalogue's columns; 0 leaves them out.")
+    attribute_keys: tuple[str, ...] = Field(
+        (), description="Attributes that such a query names besides the category; empty leaves the test out."
+    )
+    modality_masks: bool = Field(True, description="Score retrieval with each modality masked in turn.")
+    seed: int = Field(0, description="Seed of the samples and of the bootstrap.")
+
+
+class PipelineConfig(Config):
+    """One shop, from its files to a release and its report."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="Names the workspace and the release's manifest.")
+    workspace: Path | None = Field(None, description="Folder of the run; runs/<name> when empty.")
+    models_dir: Path = Field(Path("saved_models"), description="Where releases appear.")
+    source: SourceConfig = SourceConfig()
+    simulate: SimulateConfig | None = Field(None, description="Shoppers to simulate; empty when the shop brings its log.")
+    ingest: IngestConfig = IngestConfig()
+    features: FeaturesConfig = FeaturesConfig()
+    splits: SplitsConfig = SplitsConfig()
+    images: ImageConfig = ImageConfig()
+    towers: TowersConfig = TowersConfig()
+    index: IndexConfig = IndexConfig()
+    rerank: RerankConfig = RerankConfig()
+    release: ReleaseConfig = ReleaseConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+
+    @model_validator(mode="after")
+    def _agree(self) -> "PipelineConfig":
+        pairs = [
+            ("ingest.image_size", self.ingest.image_size, "images.size", self.images.size),
+            ("towers.history.length", self.towers.history.length, "rerank.history_length", self.rerank.history_length),
+            ("towers.profile_columns", self.towers.profile_columns, "rerank.profile_columns", self.rerank.profile_columns),
+        ]
+        for first, a, second, b in pairs:
+            if a != b:
+                raise ValueError(f"{first} = {a!r} and {second} = {b!r} must be the same")
+        if self.release.results > self.release.candidates:
+            raise ValueError(
+                f"release.results = {self.release.results} must not exceed release.candidates = {self.release.candidates}"
+            )
+        return self
+
+
+def load_config(path: Path, source: Path | None = None) -> PipelineConfig:
+    """Read one run's YAML file.
+
+    Args:
+        path: the file.
+        source: overrides `source.path`.
+
+    Raises:
+        ConfigError: naming each unusable setting.
+    """
+    values = read_yaml(path)
+    if source is not None and isinstance(values, dict):
+        values = values | {"source": {**(values.get("source") or {}), "path": str(source)}}
+    return parse_config(PipelineConfig, values, str(path))

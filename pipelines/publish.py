@@ -1,0 +1,128 @@
+"""A release on disk: one version number for all models, each appearing whole or not at all.
+
+    saved_models/<model>/<version>/            what TF Serving polls
+    saved_models/releases/<version>/           manifest.json, sample_requests.json, report figures
+
+Models are written under saved_models/.staging, proven there, and only then renamed into place: `rerank` first and
+`search` last, so that whoever sees the new `search` finds everything it may be combined with.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from catalog.errors import ArtifactError, TandemError
+from catalog.files import atomic_directory, flush_tree, read_json, write_json
+
+PUBLISH_ORDER = (
+    "rerank", "product_tower", "query_tower", "retrieval_exact", "retrieval", "search_exact", "search",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Release:
+    """One published release.
+
+    Args:
+        models_dir: the folder that holds every model.
+        version: the number all its models share.
+    """
+
+    models_dir: Path
+    version: int
+
+    @property
+    def folder(self) -> Path:
+        """Where the manifest lies."""
+        return self.models_dir / "releases" / str(self.version)
+
+    def model(self, name: str) -> Path:
+        """The SavedModel of one model."""
+        return self.models_dir / name / str(self.version)
+
+    def manifest(self) -> dict[str, Any]:
+        """What the release was made from and with."""
+        manifest: dict[str, Any] = read_json(self.folder / "manifest.json")
+        return manifest
+
+
+def latest_release(models_dir: Path, name: str | None = None) -> Release:
+    """The newest release under `models_dir`, of the shop `name` if given.
+
+    Raises:
+        ArtifactError: when there is none.
+    """
+    for version in sorted(_versions(models_dir / "releases"), reverse=True):
+        release = Release(models_dir, version)
+        if name is None or release.manifest()["name"] == name:
+            return release
+    wanted = f"of {name!r} " if name else ""
+    raise ArtifactError(f"no release {wanted}under {models_dir}; make one with `tandem run --config CONFIG`")
+
+
+@contextmanager
+def next_release(models_dir: Path) -> Iterator[tuple[Release, Path]]:
+    """Give the next release and the staging folder to write its models into; nothing is visible until `publish`.
+
+    Releases are made one at a time; staging folders that a killed run left behind are removed.
+    """
+    models_dir.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(models_dir / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise TandemError(f"another release is being written to {models_dir}; wait for it to end") from None
+    try:
+        for leftover in models_dir.glob(".staging.*"):
+            shutil.rmtree(leftover)
+        staging = Path(tempfile.mkdtemp(prefix=".staging.", dir=models_dir))
+        taken = [version for name in (*PUBLISH_ORDER, "releases") for version in _versions(models_dir / name)]
+        try:
+            yield Release(models_dir, max(taken, default=0) + 1), staging
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    finally:
+        lock.release()
+
+
+def publish(release: Release, staging: Path, manifest: dict[str, Any], sample_requests: list[dict[str, Any]]) -> None:
+    """Rename the staged models into place, in `PUBLISH_ORDER`; the manifest goes first, so that no model lacks one."""
+    with atomic_directory(release.folder) as folder:
+        write_json(folder / "manifest.json", manifest)
+        write_json(folder / "sample_requests.json", sample_requests)
+    for name in PUBLISH_ORDER:
+        flush_tree(staging / name)
+        release.model(name).parent.mkdir(exist_ok=True)
+        (staging / name).replace(release.model(name))
+
+
+def prove(staging: Path) -> dict[str, Any]:
+    """Load each staged model in a fresh process that has no model code, and run its warm-up requests.
+
+    Returns:
+        What the process measured: per model the signatures and the seconds to load.
+
+    Raises:
+        ArtifactError: with the process's own words, when a model does not load or does not answer.
+    """
+    command = [sys.executable, "-m", "serving.prove", *(str(staging / name) for name in PUBLISH_ORDER)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise ArtifactError(f"the exported models do not stand on their own:\n{result.stderr[-4000:]}")
+    proof: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+    return proof
+
+
+def _versions(folder: Path) -> list[int]:
+    if not folder.is_dir():
+        return []
+    return [int(item.name) for item in folder.iterdir() if item.is_dir() and item.name.isdigit()]

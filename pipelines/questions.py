@@ -1,0 +1,25 @@
+"""Logged requests as the questions that the towers answer."""
+
+import numpy as np
+import numpy.typing as npt
+
+from catalog.feature_store import FeatureStore
+from towers.validation import Questions
+
+
+def request_questions(features: FeatureStore, requests: npt.NDArray[np.int32], length: int) -> Questions:
+    """Some of the store's requests, with the last `length` events before each."""
+    users, queries = features.request_user[requests], features.request_query[requests]
+    rows, kinds, timestamps = features.history(users, features.request_history_end[requests], length)
+    texts = np.full(len(requests), "", object)
+    typed = queries >= 0
+    texts[typed] = np.asarray(features.queries, dtype=object)[queries[typed]]
+    return Questions(texts, rows, kinds, timestamps, np.asarray(features.request_timestamp[requests]), np.asarray(users))
+
+
+def slice_requests(features: FeatureStore, slice_code: int, limit: int, seed: int) -> npt.NDArray[np.int32]:
+    """At most `limit` requests of one time slice, a seeded sample in time order."""
+    requests = np.flatnonzero(features.request_slice == slice_code)
+    if len(requests) > limit:
+        requests = np.sort(np.random.default_rng(seed).choice(requests, limit, replace=False))
+    return requests.astype(np.int32)

@@ -1,0 +1,261 @@
+"""The chapters of the report, each from what was judged."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from catalog.truth import Truth
+from evaluation.answers import Answer, best_and_worst, make_answer
+from evaluation.arrays import Mask, Rows
+from evaluation.boards import Board, Curve, SliceTable, make_board, make_slice_table, recall_curve, sliced_curve
+from evaluation.heads import HeadScores, score_head
+from evaluation.relevance import judged_relevance, logged_relevance
+from evaluation.report import Claim, PlainTable
+from evaluation.requests import Requests, Task
+from evaluation.scores import Scores, score_rankings
+from evaluation.slices import history_length_slices, product_slices, request_slices
+from evaluation.truth_scores import ORACLE, RECOMMENDATION_METRICS, SEARCH_METRICS, grades_of, score_against_truth
+from pipelines.judging import OURS, RETRIEVAL, ROLES, Shop, baseline_roles
+from pipelines.scoring import ReleasedModels
+
+Block = Board | SliceTable | Curve
+_HEADLINE = {"search": SEARCH_METRICS, "recommendation": RECOMMENDATION_METRICS}
+_LOGGED = (
+    "recall@10", "recall@100", "precision@10", "f1@10", "hit_rate@10", "mrr", "map@10", "ndcg@10",
+)  # fmt: skip
+
+
+class TaskReport:
+    """All about one task: its requests, every system's rankings, and their scores.
+
+    Args:
+        shop: what is judged on.
+        truth: of a simulated shop; None for a real one.
+        requests: of the test slice.
+        rankings: system -> rows, of ours and of the baselines.
+        masked: "nothing masked", "without <modality>" -> rows of exact retrieval; empty leaves the table out.
+        seed: of the bootstrap.
+    """
+
+    def __init__(
+        self,
+        shop: Shop,
+        truth: Truth | None,
+        requests: Requests,
+        rankings: dict[str, Rows],
+        masked: dict[str, Rows],
+        seed: int,
+    ) -> None:
+        self.shop, self.requests, self.rankings = shop, requests, dict(rankings)
+        self._masked, self._seed = masked, seed
+        self._roles = ROLES | baseline_roles(requests.task)
+        parts = product_slices(shop.features, shop.data.products)
+        self.true: Scores | None = None
+        self._facts = None
+        self._truth = truth
+        if truth is not None:
+            judged = score_against_truth(truth, requests, rankings | masked, shop.eligible, parts)
+            self.true = judged.scores
+            self.rankings[ORACLE] = judged.oracle
+            if requests.task == "search":
+                self._facts = truth.query_facts(requests.queries.tolist())
+        relevance = logged_relevance(shop.features, requests, shop.eligible)
+        self.logged = score_rankings(self.rankings | masked, relevance, shop.eligible, (10, 100), product_slices=parts)
+
+    @property
+    def task(self) -> Task:
+        """Search or recommendation."""
+        return self.requests.task
+
+    @property
+    def scores(self) -> Scores:
+        """Against the truth where there is one, else against the log."""
+        return self.logged if self.true is None else self.true
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Metrics of the headline table, the most telling first."""
+        return _LOGGED if self.true is None else _HEADLINE[self.task]
+
+    def headline(self) -> list[Board]:
+        """Every system beside the oracle: against the truth, and against what was clicked."""
+        boards = []
+        with_oracle = self._roles | ({ORACLE: "oracle"} if ORACLE in self.rankings else {})
+        if self.true is not None:
+            boards.append(self._board(self.true, with_oracle, self.metrics, f"{self.task}_truth", "against the truth"))
+        note = "Relevant is what was clicked, put in the cart or bought; clicks reward whoever wrote the log."
+        boards.append(self._board(self.logged, with_oracle, _LOGGED, f"{self.task}_log", "against the log", note))
+        return boards
+
+    def judged(self) -> Board | None:
+        """Search against people's graded judgments, where the shop has any for these queries."""
+        judgments = self.shop.data.judgments
+        if self.task != "search" or judgments is None:
+            return None
+        relevance = judged_relevance(self.requests, judgments, self.shop.product_ids, self.shop.eligible)
+        if not relevance.counts().any():
+            return None
+        scores = score_rankings(self.rankings, relevance, self.shop.eligible, (10, 100), gain="exponential")
+        note = "Only some products of a query were judged; an answer that nobody judged counts as wrong."
+        metrics = ("ndcg@10", "recall@100")
+        return self._board(scores, self._roles, metrics, "search_judged", "against judgments", note)
+
+    def reranking(self) -> Board:
+        """The reranker against the order in which retrieval returned the same candidates."""
+        roles = {OURS: ROLES[OURS], RETRIEVAL: ROLES[RETRIEVAL]}
+        return self._board(
+            self.scores, roles, self.metrics, f"{self.task}_reranking", "reranked and not", against=RETRIEVAL
+        )
+
+    def masks(self) -> Board | None:
+        """Exact retrieval with each modality masked in turn, each against nothing masked."""
+        if not self._masked:
+            return None
+        note = (
+            "Retrieval alone, by exact search with the released towers. Text, picture and behaviour (counters, price, "
+            "rating, id) are masked in the products, history in the query."
+        )
+        roles = dict.fromkeys(self._masked, ROLES[RETRIEVAL])
+        return self._board(
+            self.scores, roles, self.metrics, f"{self.task}_masks", "a modality masked", note, "nothing masked"
+        )
+
+    def slices(self) -> SliceTable:
+        """The first recall or NDCG of the headline by slice."""
+        return make_slice_table(
+            self.scores,
+            self._roles,
+            "recall@100",
+            request_slices(self.requests, self._facts),
+            ours=OURS,
+            key=f"{self.task}_slices",
+            title=f"{self.task.capitalize()} by slice",
+            clusters=self.requests.user,
+            seed=self._seed,
+        )
+
+    def curves(self) -> list[Curve]:
+        """Recall as k grows; recall as the history grows."""
+        systems = [*self._roles, *([ORACLE] if self.true is not None else [])]
+        title = f"{self.task.capitalize()}: recall as k grows"
+        curves = [recall_curve(self.scores, systems, key=f"{self.task}_recall", title=title)]
+        if self.task == "recommendation":
+            curves.append(
+                sliced_curve(
+                    self.scores,
+                    list(self._roles),
+                    "recall@100",
+                    history_length_slices(self.requests),
+                    key="recommendation_by_history",
+                    title="Recommendation: recall@100 by events before",
+                    x_label="events before the request, at least",
+                )
+            )
+        return curves
+
+    def extremes(self, count: int) -> list[list[Answer]]:
+        """The best and the worst answers by the NDCG@10 of ours."""
+        name = "ndcg@10" if self.task == "search" else ("appeal_ndcg@10" if self.true is not None else "ndcg@10")
+        values = self.scores.metric(OURS, name)
+        return [
+            [self.answer(number, f"NDCG@10 {values[number]:.2f}") for number in numbers.tolist()]
+            for numbers in best_and_worst(self.requests, values, count)
+        ]
+
+    def answer(self, number: int, note: str) -> Answer:
+        """One request's answer of ours, with the truth's grades where there are any."""
+        rows = self.rankings[OURS][number]
+        query = str(self.requests.queries[number])
+        grades = None
+        if self._truth is not None and query:
+            grades = {OURS: grades_of(self._truth, np.array([query], object), rows[None, :])[0]}
+        return make_answer(
+            query, {OURS: rows}, self.shop.data.products, self.shop.data.images, note=note, grades=grades
+        )
+
+    def _board(
+        self,
+        scores: Scores,
+        roles: dict[str, Any],
+        metrics: Sequence[str],
+        key: str,
+        title: str,
+        note: str = "",
+        against: str | None = None,
+    ) -> Board:
+        return make_board(
+            scores,
+            roles,
+            metrics,
+            key=key,
+            title=f"{self.task.capitalize()}, {title}",
+            note=note,
+            clusters=self.requests.user,
+            against=against,
+            seed=self._seed,
+        )
+
+
+def judge_heads(
+    models: ReleasedModels, shop: Shop, requests: Requests, vectors: npt.NDArray[np.float32], candidates: int
+) -> list[HeadScores]:
+    """The heads on what the test pages showed.
+
+    Args:
+        vectors: [N, D] product vectors, for the retrieval scores of the shown products.
+        candidates: C of the release; longer pages are cut.
+    """
+    start = shop.features.impression_start
+    pages = requests.select(requests.request >= 0)
+    lengths = np.minimum(start[pages.request + 1] - start[pages.request], candidates)
+    place = np.arange(candidates)
+    filled = place < lengths[:, None]
+    shown = np.where(filled, start[pages.request][:, None] + place, 0)
+    rows = np.where(filled, shop.features.impression_product[shown], np.int32(-1))
+    inputs = models.inputs(pages)
+    embedding = models.embed_queries(inputs)
+    scores = np.einsum("rd,rcd->rc", embedding, vectors[np.maximum(rows, 0)]) * filled
+    answer = models.score(inputs, {"rows": rows, "score": scores, "query_embedding": embedding})
+    return [
+        score_head(
+            head,
+            getattr(shop.features, f"impression_{head}")[shown][filled],
+            answer[f"{head}_probability"][filled].astype(np.float64),
+        )
+        for head in ("click", "cart", "purchase")
+    ]
+
+
+def measured_claims(search: TaskReport, recommendation: TaskReport) -> list[Claim]:
+    """What the headline boards show, with the intervals."""
+    claims = []
+    for report, wanted in ((search, ("ndcg@10", "recall@100")), (recommendation, ("recall@100",))):
+        board = report.headline()[0]
+        for metric in wanted:
+            found = board.comparison(metric, OURS)
+            if found is not None:
+                text = f"{report.task.capitalize()} {metric} against the best baseline, {found.against}"
+                measured = f"{found.difference} (ratio {found.ratio})"
+                claims.append(Claim(text, measured, "interval above zero", found.difference.above_zero))
+    return claims
+
+
+def attribute_table(shares: dict[str, float], queries: int, keys: Sequence[str]) -> PlainTable:
+    """How many of the first ten have exactly what the query names."""
+    return PlainTable(
+        "attribute_queries",
+        "Queries made from the catalogue's columns",
+        f"{queries} queries by strangers that name {', '.join(keys)}; the share of the first ten products that have all "
+        "of them, word for word.",
+        ("system", "share of the first ten"),
+        tuple((name, round(share, 4)) for name, share in shares.items()),
+    )
+
+
+def eligible_mask(rows: npt.NDArray[np.int32], products: int) -> Mask:
+    """[N] bool, True at `rows`."""
+    mask = np.zeros(products, dtype=bool)
+    mask[rows] = True
+    return mask

@@ -1,0 +1,73 @@
+"""The stages in their order, and the commands that run them.
+
+    tandem run --config pipelines/configs/demo.yaml
+"""
+
+from pathlib import Path
+
+from catalog.files import write_json
+from catalog.progress import console
+from pipelines import (
+    s01_source,
+    s02_ingest,
+    s03_features,
+    s04_images,
+    s05_towers,
+    s06_index,
+    s07_candidates,
+    s08_rerank,
+    s09_release,
+    s10_evaluate,
+)
+from pipelines.config import PipelineConfig
+from pipelines.workspace import Stage, Workspace, open_workspace, run_stages
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage("source", s01_source.run, (), lambda c: [c.source, c.simulate], lambda w: [w.raw]),
+    Stage("ingest", s02_ingest.run, ("source",), lambda c: c.ingest, lambda w: [w / "tables/products.parquet"]),
+    Stage("features", s03_features.run, ("ingest",), lambda c: [c.features, c.splits], lambda w: [w / "features"]),
+    Stage("images", s04_images.run, ("ingest",), lambda c: c.images, lambda w: [w / "images/embeddings.npy"]),
+    Stage(
+        "towers",
+        s05_towers.run,
+        ("ingest", "features", "images"),
+        lambda c: c.towers,
+        lambda w: [w / "towers/metrics.json"],
+    ),
+    Stage("index", s06_index.run, ("towers",), lambda c: [c.index, c.release], lambda w: [w / "index/tuning.json"]),
+    Stage("candidates", s07_candidates.run, ("towers",), lambda c: c.release, lambda w: [w / "candidates/validation"]),
+    Stage("rerank", s08_rerank.run, ("candidates",), lambda c: c.rerank, lambda w: [w / "rerank/metrics.json"]),
+    Stage(
+        "release",
+        s09_release.run,
+        ("towers", "index", "rerank"),
+        lambda c: [c.release, str(c.models_dir)],
+        s09_release.outputs,
+    ),
+    Stage("evaluate", s10_evaluate.run, ("release",), lambda c: c.evaluate, lambda w: [w / "report.html"]),
+)
+
+
+def run_pipeline(config: PipelineConfig, until: str | None = None, force: set[str] | None = None) -> Workspace:
+    """Run what is not done yet, one run a workspace at a time.
+
+    Returns:
+        The workspace, with every stage up to `until` done.
+    """
+    workspace = open_workspace(config)
+    with workspace.locked():
+        write_json(workspace / "config.json", config.model_dump(mode="json"))
+        ran = run_stages(workspace, STAGES, until, force or set())
+    console.print(f"{workspace.root}: {len(ran)} stage(s) ran" + (f": {', '.join(ran)}" if ran else ""))
+    return workspace
+
+
+def retrain(config: PipelineConfig) -> Workspace:
+    """Run the pipeline on what the source holds now, and always end in a new version."""
+    return run_pipeline(config, force={"release"})
+
+
+def config_path(name: str) -> Path:
+    """A config that ships with Tandem."""
+    return Path(__file__).parent / "configs" / f"{name}.yaml"

@@ -1,0 +1,69 @@
+"""What retrieval returns for the requests that the reranker learns from and is stopped by.
+
+    tandem run --config pipelines/configs/demo.yaml --until candidates
+
+The towers never saw these requests, so the scores are as honest as in serving. Product vectors are those of the morning
+on which each slice starts; the index is exact, so that no approximation is learned from.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from catalog.feature_store import FeatureStore
+from catalog.progress import console, track
+from catalog.schema import ShopData
+from pipelines.snapshot import launched_rows
+from pipelines.workspace import Workspace
+
+_SLICES = {"rerank": 1, "validation": 2}
+_CHUNK = 256
+
+
+def run(workspace: Workspace) -> None:
+    """towers/ -> candidates/."""
+    from pipelines.questions import request_questions, slice_requests
+    from rerank.lists import Candidates
+    from towers.trained import load
+
+    shop = ShopData.load(workspace / "tables")
+    features = FeatureStore.load(workspace / "features")
+    towers = load(workspace / "towers", shop, features, workspace / "images")
+    settings = workspace.config.rerank
+    limits = {"rerank": settings.max_requests, "validation": settings.max_validation_requests}
+    for name, code in _SLICES.items():
+        requests = slice_requests(features, code, limits[name], settings.seed)
+        day = features.slices.ranges[code][0]
+        embeddings = towers.product_embeddings(day)
+        launched = launched_rows(features, day)
+        queries = towers.query_embeddings(request_questions(features, requests, towers.config.history.length))
+        rows, scores = nearest(queries, embeddings[launched], workspace.config.release.candidates, f"candidates, {name}")
+        absent = rows < 0
+        rows = np.where(absent, np.int32(-1), launched[rows])
+        Candidates(requests, rows, scores, queries, embeddings).save(workspace / "candidates" / name)
+        console.print(f"candidates, {name}: {len(requests):,} requests x {rows.shape[1]} of {len(launched):,} products")
+
+
+def nearest(
+    queries: npt.NDArray[np.float32], items: npt.NDArray[np.float32], k: int, description: str
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Exact search by inner product.
+
+    Args:
+        queries: [R, D]. items: [n, D]. k: how many.
+        description: of the progress.
+
+    Returns:
+        [R, k] int32 item numbers, best first, -1 where there are fewer than k items; [R, k] float32 scores, then 0.
+    """
+    width = min(k, len(items))
+    rows = np.full((len(queries), k), -1, np.int32)
+    scores = np.zeros((len(queries), k), np.float32)
+    for start in track(range(0, len(queries), _CHUNK), description):
+        part = slice(start, start + _CHUNK)
+        found = queries[part] @ items.T
+        best = np.argpartition(-found, width - 1, axis=1)[:, :width]
+        values = np.take_along_axis(found, best, axis=1)
+        order = np.argsort(-values, axis=1, kind="stable")
+        rows[part, :width] = np.take_along_axis(best, order, axis=1)
+        scores[part, :width] = np.take_along_axis(values, order, axis=1)
+    return rows, scores

@@ -1,0 +1,228 @@
+"""Judge the release: its SavedModels beside the baselines, on the test days, against the log and the simulator's truth.
+
+    tandem evaluate --config pipelines/configs/demo.yaml
+
+Writes report.json and report.html. Reads the truth, which no other stage may; does not train or tune anything.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from catalog.errors import ConfigError
+from catalog.feature_store import FeatureStore
+from catalog.files import read_json, read_npy
+from catalog.schema import ShopData, product_texts
+from catalog.truth import Truth
+from evaluation.answers import Answer, make_answer
+from evaluation.attribute_queries import make_attribute_queries
+from evaluation.bm25 import BM25
+from evaluation.boards import Board, Curve
+from evaluation.provenance import provenance
+from evaluation.report import Answers, Claim, Heads, PlainTable, Report, Section, headline_tables, write_report
+from evaluation.requests import Task, made_up_requests, sample_requests
+from pipelines.judging import Shop, baseline_rankings, masked_rankings, our_rankings, product_vectors
+from pipelines.product_fields import raw_fields
+from pipelines.publish import Release, latest_release
+from pipelines.report_parts import TaskReport, attribute_table, eligible_mask, judge_heads, measured_claims
+from pipelines.scoring import ReleasedModels
+from pipelines.snapshot import eligible_rows, snapshot_day, snapshot_time
+from pipelines.workspace import Workspace
+
+_SHOWN = 4
+
+
+def run(workspace: Workspace) -> None:
+    """saved_models/, features/, truth/ -> report.json, report.html."""
+    config = workspace.config
+    if config.release.snapshot != "test":
+        raise ConfigError(
+            "release.snapshot is 'latest': those counters have seen the test days, so a report would flatter. "
+            "Judge a release with snapshot: test, then release with `tandem run --until release`."
+        )
+    release = latest_release(config.models_dir, config.name)
+    manifest = release.manifest()
+    data = ShopData.load(workspace / "tables")
+    features = FeatureStore.load(workspace / "features")
+    day = snapshot_day(features, "test")
+    eligible = eligible_mask(eligible_rows(data, features, day), data.products.num_rows)
+    shop = Shop(data, features, eligible, snapshot_time(features, day))
+    truth = Truth.load(workspace / "truth") if (workspace / "truth").exists() else None
+    with ReleasedModels(release, features, shop.product_ids, config.towers.history.length) as models:
+        report = _judge(workspace, shop, truth, models, release, manifest)
+    write_report(report, workspace.root)
+    console = Console()
+    for table in headline_tables(report):
+        console.print(table)
+
+
+def _judge(
+    workspace: Workspace, shop: Shop, truth: Truth | None, models: ReleasedModels, release: Release, manifest: dict[str, Any]
+) -> Report:
+    config = workspace.config
+    settings = config.evaluate
+    fields = raw_fields(shop.data, shop.features, snapshot_day(shop.features, "test"), workspace / "images")
+    vectors = product_vectors(models, fields)
+    tasks: list[Task] = ["search", "recommendation"]
+    reports = {}
+    for task in tasks:
+        requests = sample_requests(shop.features, task, settings.requests, settings.seed)
+        rankings = our_rankings(models, shop, requests) | baseline_rankings(shop, requests)
+        masked = masked_rankings(models, shop, requests, vectors) if settings.modality_masks else {}
+        reports[task] = TaskReport(shop, truth, requests, rankings, masked, settings.seed)
+    search, recommendation = reports["search"], reports["recommendation"]
+    heads = judge_heads(models, shop, search.requests, vectors["nothing"], config.release.candidates)
+    attributes = _attribute_queries(shop, models, settings.attribute_keys, settings.attribute_queries, settings.seed)
+    claims = measured_claims(search, recommendation)
+    sections = [
+        *(_task_section(report) for report in (search, recommendation)),
+        _modalities(search, recommendation),
+        Section(
+            "The reranker",
+            "The same candidates, reranked and in the order that retrieval returned them in.",
+            (
+                search.reranking(),
+                recommendation.reranking(),
+                Heads("heads", "Heads on what the test pages showed", "Probabilities at position 1.", tuple(heads)),
+                *_examination(workspace, truth),
+            ),
+        ),
+        Section("The index", "", (_index_table(read_json(workspace / "index" / "tuning.json")),)),
+    ]
+    if attributes is not None:
+        sections.append(Section("Queries that nobody tuned to", "", (attributes,)))
+    sections.append(_answers(workspace, shop, models, search, recommendation))
+    return Report(
+        title=config.name,
+        lead="Two towers retrieve, a cross network reranks; judged as the SavedModels that are served.",
+        facts=_facts(shop, search, recommendation, truth),
+        claims=(*claims, *_attribute_claim(attributes)),
+        sections=tuple(section for section in sections if section.blocks),
+        headline=tuple(report.headline()[0].key for report in (search, recommendation)),
+        provenance=provenance(
+            config_fingerprint=hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:16],
+            data_fingerprint=manifest["data_fingerprint"],
+            release=str(release.version),
+            seeds={"evaluate": settings.seed, "towers": config.towers.seed, "rerank": config.rerank.seed},
+        ),
+    )
+
+
+def _task_section(report: TaskReport) -> Section:
+    blocks = [*report.headline(), report.judged(), report.slices(), *report.curves()]
+    lead = "What the shopper in fact wants, and what was clicked." if report.true is not None else "What was clicked."
+    return Section(report.task.capitalize(), lead, tuple(block for block in blocks if block is not None))
+
+
+def _modalities(*reports: TaskReport) -> Section:
+    boards: list[Board] = [board for report in reports if (board := report.masks()) is not None]
+    return Section("What each modality is worth", "One modality hidden at a time.", tuple(boards))
+
+
+def _examination(workspace: Workspace, truth: Truth | None) -> list[Curve]:
+    learned = read_npy(workspace / "rerank" / "examination.npy")
+    series = {"learned": tuple(learned.tolist())}
+    if truth is not None:
+        positions = min(len(learned), len(truth.examination))
+        series = {"learned": tuple(learned[:positions].tolist()), "true": tuple(truth.examination[:positions].tolist())}
+    length = len(series["learned"])
+    x = tuple(float(position) for position in range(1, length + 1))
+    title = "Position bias: P(examined) by position"
+    return [Curve("examination", title, "Relative to position 1.", "position", "P(examined)", x, series)]
+
+
+def _index_table(tuning: dict[str, Any]) -> PlainTable:
+    measured = tuning["measurements"]
+    columns = tuple(measured[0]) if measured else ()
+    rows = tuple(tuple(_cell(row[name]) for name in columns) for row in measured)
+    note = f"Chosen: {tuning['chosen']}; recall target {tuning['recall_target']}."
+    return PlainTable("index", "Index: recall against latency", note, columns, rows)
+
+
+def _cell(value: Any) -> str | int | float | None:
+    return value if isinstance(value, str | int | float | None) else str(value)
+
+
+def _attribute_queries(
+    shop: Shop, models: ReleasedModels, keys: Sequence[str], count: int, seed: int
+) -> PlainTable | None:
+    if not keys or not count:
+        return None
+    products = shop.data.products
+    made = make_attribute_queries(products, shop.eligible, keys, count, seed)
+    requests = made_up_requests(list(made.texts), shop.snapshot)
+    rankings = our_rankings(models, shop, requests)
+    titles = products.column("title").to_pylist()
+    for name, texts in (("BM25, all text", product_texts(products)), ("BM25, titles", titles)):
+        rankings[name] = BM25(texts, shop.eligible).rank(requests, 10)
+    shares = {name: float(made.share_matching(rows).mean()) for name, rows in rankings.items()}
+    return attribute_table(shares, len(made.texts), made.keys)
+
+
+def _attribute_claim(table: PlainTable | None) -> list[Claim]:
+    if table is None:
+        return []
+    share = float(table.rows[0][1] or 0)
+    return [Claim("Share of the first ten with every attribute named", f"{share:.3f}", "at least 0.85", share >= 0.85)]
+
+
+def _answers(
+    workspace: Workspace, shop: Shop, models: ReleasedModels, search: TaskReport, recommendation: TaskReport
+) -> Section:
+    best, worst = search.extremes(_SHOWN)
+    recommended = [recommendation.answer(number, "empty query") for number in range(min(2, len(recommendation.requests)))]
+    pictures = _picture_answers(shop, models, _SHOWN)
+    groups = (
+        ("best", "Best searches", best),
+        ("worst", "Worst searches", worst),
+        ("pictures", "Pictures as queries", pictures),
+        ("recommended", "Recommendations", recommended),
+    )
+    blocks = tuple(Answers(f"answers_{key}", title, "", tuple(answers)) for key, title, answers in groups if answers)
+    return Section("Answers to look at", "Real answers of the released models.", blocks)
+
+
+def _picture_answers(shop: Shop, models: ReleasedModels, count: int) -> list[Answer]:
+    """Pictures of products that are not in the index, as a shopper's own photo would be; else of some that are."""
+    pictured = shop.data.products.column("image_row").to_numpy() >= 0
+    pool = np.flatnonzero(pictured & ~shop.eligible)
+    pool = pool if len(pool) else np.flatnonzero(pictured)
+    if not len(pool):
+        return []
+    chosen = np.random.default_rng(0).choice(pool, min(count, len(pool)), replace=False)
+    image_rows = shop.data.products.column("image_row").to_numpy()[chosen]
+    pictures = np.asarray(shop.data.images)[image_rows]
+    requests = made_up_requests([""] * len(chosen), shop.snapshot)
+    rows = models.search_by_picture(models.inputs(requests), pictures)["rows"]
+    titles = shop.data.products.column("title")
+    return [
+        make_answer(
+            "", {"Tandem": rows[place]}, shop.data.products, shop.data.images,
+            note=f"the picture is of: {titles[int(product)].as_py()}", picture=pictures[place],
+        )
+        for place, product in enumerate(chosen)
+    ]  # fmt: skip
+
+
+def _facts(
+    shop: Shop, search: TaskReport, recommendation: TaskReport, truth: Truth | None
+) -> dict[str, str | int | float]:
+    facts: dict[str, str | int | float] = {
+        "products": shop.data.products.num_rows,
+        "in the index": int(shop.eligible.sum()),
+        "users": len(shop.features.user_ids),
+        "interactions": len(shop.features.interaction_user),
+        "impressions": len(shop.features.impression_product),
+        "searches judged": len(search.requests),
+        "recommendations judged": len(recommendation.requests),
+    }
+    return facts | ({"simulator version": truth.version} if truth is not None else {})
+
+
+def outputs(workspace: Workspace) -> list[Path]:
+    """The files that exist when this stage has finished."""
+    return [workspace / "report.json", workspace / "report.html"]

@@ -1,0 +1,30 @@
+"""`tandem init`: a folder to start from, with a commented config and an example of each table."""
+
+from pathlib import Path
+
+from catalog.errors import DataError
+from catalog.files import atomic_path
+from catalog.ingest import write_examples
+from catalog.progress import console
+
+_TEMPLATE = Path(__file__).parent / "configs" / "template.yaml"
+
+
+def scaffold(folder: Path) -> None:
+    """Write shop.yaml and raw/ into a new or empty folder.
+
+    Raises:
+        DataError: when the folder holds something already; nothing is overwritten.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{folder} is not an empty folder; give a new one, so that nothing of yours is overwritten")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_examples(folder / "raw")
+    text = _TEMPLATE.read_text(encoding="utf-8").replace("{{FOLDER}}", str(folder))
+    with atomic_path(folder / "shop.yaml") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    console.print(
+        f"{folder}: shop.yaml and example tables in raw/. Put your own files there, then:\n"
+        f"  tandem ingest {folder}/raw {folder}/tables\n"
+        f"  tandem run --config {folder}/shop.yaml"
+    )

@@ -1,0 +1,157 @@
+"""One run's folder: where each stage reads and writes, and which stages are done."""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from catalog.errors import TandemError
+from catalog.files import read_json, write_json
+from catalog.progress import console
+from pipelines.config import PipelineConfig
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder of one run, and its configuration.
+
+    Args:
+        config: the whole configuration.
+        root: the folder; every path below is inside it.
+    """
+
+    config: PipelineConfig
+    root: Path
+
+    @property
+    def raw(self) -> Path:
+        """What the shop brings; a folder of files is read where it lies."""
+        source = self.config.source
+        if source.kind == "files" and source.path is not None:
+            return source.path
+        return self.root / "raw"
+
+    def __truediv__(self, name: str) -> Path:
+        return self.root / name
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the workspace for this process; a second run on it gets an error instead of a race."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.root / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise TandemError(
+                f"{self.root} is in use by another run. Wait for it to end, or give this one a workspace of its own "
+                "(`workspace:` in the config)."
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def open_workspace(config: PipelineConfig) -> Workspace:
+    """The workspace that `config` names, created when it is not there."""
+    root = config.workspace or Path("runs") / config.name
+    root.mkdir(parents=True, exist_ok=True)
+    return Workspace(config, root)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the pipeline.
+
+    Args:
+        name: what the command line calls it.
+        run: does the work; everything it needs it reads from the workspace.
+        after: the stages whose results it reads.
+        settings: picks the part of the configuration that its result depends on.
+        outputs: files, relative to the workspace, that exist when it has finished.
+    """
+
+    name: str
+    run: Callable[[Workspace], None]
+    after: tuple[str, ...]
+    settings: Callable[[PipelineConfig], Any]
+    outputs: Callable[[Workspace], list[Path]]
+
+
+def run_stages(workspace: Workspace, stages: tuple[Stage, ...], until: str | None, force: set[str]) -> list[str]:
+    """Run what is not yet done, in order.
+
+    A stage is done when its record holds the fingerprint of its inputs (its settings, the stages it reads, the shop's
+    files, Tandem's version) and its outputs exist. Records are written last, so a killed run goes on where it was.
+
+    Returns:
+        The names of the stages that ran.
+    """
+    known = [stage.name for stage in stages]
+    for name in [*force, *([until] if until else [])]:
+        if name not in known:
+            raise TandemError(f"unknown stage {name!r}; the stages are, in order: {', '.join(known)}")
+    ran: list[str] = []
+    prints: dict[str, str] = {}
+    for stage in stages:
+        prints[stage.name] = _fingerprint(workspace.config, stage, prints)
+        record = workspace / "stages" / f"{stage.name}.json"
+        stale = stage.name in force or any(name in ran for name in stage.after)
+        if not stale and _is_done(record, prints[stage.name], stage.outputs(workspace)):
+            console.print(f"[dim]{stage.name}: done before, nothing changed[/dim]")
+        else:
+            _run(workspace, stage, record, prints[stage.name])
+            ran.append(stage.name)
+        if stage.name == until:
+            break
+    return ran
+
+
+def _run(workspace: Workspace, stage: Stage, record: Path, fingerprint: str) -> None:
+    console.print(f"[bold]{stage.name}[/bold]")
+    record.unlink(missing_ok=True)
+    started = time.monotonic()
+    stage.run(workspace)
+    missing = [str(path) for path in stage.outputs(workspace) if not path.exists()]
+    if missing:
+        raise TandemError(f"stage {stage.name} ended without writing {', '.join(missing)}")
+    seconds = round(time.monotonic() - started, 1)
+    write_json(record, {"fingerprint": fingerprint, "seconds": seconds, "finished_at": int(time.time())})
+    console.print(f"{stage.name}: {seconds} s")
+
+
+def _is_done(record: Path, fingerprint: str, outputs: list[Path]) -> bool:
+    if not record.exists() or not all(path.exists() for path in outputs):
+        return False
+    return bool(read_json(record).get("fingerprint") == fingerprint)
+
+
+def _fingerprint(config: PipelineConfig, stage: Stage, prints: dict[str, str]) -> str:
+    parts = {
+        "stage": stage.name,
+        "tandem": version("tandem-search"),
+        "settings": stage.settings(config),
+        "after": {name: prints[name] for name in stage.after},
+        "source": None if stage.after else _file_states(config.source.path),
+    }
+    text = json.dumps(parts, sort_keys=True, default=lambda value: value.model_dump(mode="json"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _file_states(path: Path | None) -> list[tuple[str, int, int]]:
+    """Name, size and modification time (ns) of every file the shop brings, sorted by name."""
+    if path is None or not path.exists():
+        return []
+    if path.is_file():
+        files = [path]
+    else:
+        files = sorted(Path(folder) / name for folder, _, names in os.walk(path) for name in names)
+    return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]

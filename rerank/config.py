@@ -1,0 +1,68 @@
+"""Settings of the reranker."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from catalog.config import Config
+
+
+class LexicalConfig(Config):
+    """How query words are compared with product words."""
+
+    query_words: int = Field(12, ge=1, le=64, description="Words of a query that are read; the rest is cut.")
+    query_tokens: int = Field(16, ge=1, le=128, description="SentencePiece tokens of a query that are read.")
+    title_words: int = Field(16, ge=1, description="Distinct words kept of a title.")
+    attribute_words: int = Field(24, ge=1, description="Distinct words kept of brand, category and attribute values.")
+    long_words: int = Field(24, ge=1, description="Distinct words kept of description and reviews.")
+    product_tokens: int = Field(32, ge=1, description="Distinct SentencePiece tokens kept of title and attributes.")
+    attribute_keys: int = Field(
+        8, ge=0, le=24, description="Attributes (the most widely filled ones) that are compared value by value."
+    )
+    max_values: int = Field(2000, ge=2, description="An attribute with more distinct values than this is no such key.")
+    named_values: int = Field(8, ge=1, le=32, description="Values (colour, type, brand ...) that one query can name.")
+    misspelt_words: int = Field(
+        3, ge=1, description="Query words unknown to the catalogue that are matched by spelling."
+    )
+
+
+class RerankConfig(Config):
+    """Settings of features, model, loss and training."""
+
+    lexical: LexicalConfig = LexicalConfig()
+    history_length: int = Field(50, ge=1, description="H: events of the history that are read, as in the towers.")
+    history_half_life: float = Field(8.0, gt=0, description="Events after which a history item's weight has halved.")
+    profile_columns: tuple[str, ...] = Field((), description="Columns of the users table that become features.")
+    profile_buckets: int = Field(256, ge=2, description="Hash buckets of a profile value.")
+    profile_dim: int = Field(4, ge=1, description="Size of a profile value's embedding.")
+    value_buckets: int = Field(4096, ge=2, description="Hash buckets of category, brand and attribute values.")
+    value_dim: int = Field(8, ge=1, description="Size of the summed embedding of a product's values.")
+
+    cross_layers: int = Field(3, ge=1, le=8, description="Stacked cross layers of DCN-V2.")
+    projection_dim: int = Field(32, ge=1, description="Rank of the cross layers' matrices.")
+    deep_units: tuple[int, ...] = Field((96, 48), description="Widths of the deep network beside the cross network.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout in the deep network.")
+    heads: Literal["conditional", "independent"] = Field(
+        "conditional",
+        description="conditional: P(cart) = P(click) P(cart | click), as ESMM does; independent: three sigmoids.",
+    )
+
+    list_length: int = Field(40, ge=2, description="Products of a training list: those shown, then never-shown ones.")
+    max_position: int = Field(40, ge=1, description="Positions beyond share the last one's examination.")
+    unshown_weight: float = Field(0.1, ge=0, le=1, description="Weight of a never-shown candidate's label 0.")
+    pointwise_weight: float = Field(1.0, ge=0, description="Weight of the heads' log-loss, summed over the list.")
+    listwise_weight: float = Field(0.3, ge=0, description="Weight of the softmax over the list.")
+    cart_weight: float = Field(1.0, ge=0, description="What a cart is worth in the score, in clicks.")
+    purchase_weight: float = Field(2.0, ge=0, description="What a purchase is worth in the score, in clicks.")
+
+    learning_rate: float = Field(2e-3, gt=0, description="Adam's peak rate; it falls to a tenth by a cosine.")
+    weight_decay: float = Field(1e-4, ge=0, description="Decoupled weight decay.")
+    batch_requests: int = Field(64, ge=1, description="Lists a training step.")
+    epochs: int = Field(8, ge=1, description="Passes over the lists at most.")
+    patience: int = Field(3, ge=1, description="Epochs without a better validation NDCG@10 before training stops.")
+    max_requests: int = Field(60_000, ge=1, description="At most so many lists, the latest ones.")
+    max_validation_requests: int = Field(2_000, ge=1, description="At most so many validation lists, a seeded sample.")
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = Field(
+        "float32", description="Compute type of cross and deep layers; heads and losses stay float32."
+    )
+    seed: int = Field(0, description="Seed of initial weights, sampling and order.")

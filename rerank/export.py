@@ -1,0 +1,156 @@
+"""The reranker as one graph: tables of the snapshot, features, cross network; needs no model code once exported."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from catalog.feature_store import FeatureStore
+from catalog.schema import ShopData
+from rerank.artifacts import check_names, load, run
+from rerank.features import FeatureExtractor, Tensors, retrieval_ranks
+from rerank.lists import request_inputs
+from rerank.product_tables import behaviour_table, build_tables
+from rerank.ranking_model import HEADS, ranking_score
+
+OUTPUTS = ("score", *(f"{head}_probability" for head in HEADS))
+ABSENT_SCORE = -1e9
+"""Score of an absent candidate: below every real one, and finite, so that JSON can carry it."""
+
+
+class Reranker(tf.Module):
+    """Score candidates as if each stood at position 1.
+
+    Args:
+        trained_dir: what `rerank.train.train` wrote.
+        shop, features, tokenizer: as in training; counters are read from the snapshot of `day`.
+        product_embeddings: [N, D] unit vectors, or a variable [N + 1, D] to share, whose last row is zero.
+        day: day number of the snapshot; the last one by default.
+
+    Call:
+        query [B] string ("" for a recommendation); query_embedding [B, D]; history_row, history_kind [B, H] int32,
+        padded on the left with N and 0; history_timestamp [B, H] int64; timestamp [B] int64, seconds, never 0;
+        user_columns {name: [B] string}; candidate_row [B, C] int32, N for absent; candidate_score [B, C].
+        Returns score, click_probability, cart_probability, purchase_probability, [B, C] float32 each. The score is
+        `ranking_score`; absent candidates get ABSENT_SCORE and probabilities of 0.
+
+    Raises:
+        ArtifactError: when the catalogue gives other features than the weights were trained on.
+    """
+
+    def __init__(
+        self,
+        trained_dir: Path,
+        shop: ShopData,
+        features: FeatureStore,
+        tokenizer: Path,
+        product_embeddings: npt.NDArray[np.float32] | tf.Variable,
+        day: int | None = None,
+    ) -> None:
+        super().__init__(name="reranker")
+        trained = load(trained_dir)
+        self.config = trained.config
+        tables = build_tables(shop, features, tokenizer, trained.spec.keys, self.config.lexical)
+        snapshot = len(features.snapshots) - 1 if day is None else day
+        self.extractor = FeatureExtractor(
+            tables,
+            behaviour_table(tables, features, [snapshot]),
+            tuple(features.snapshot_features),
+            product_embeddings,
+            tokenizer,
+            self.config,
+        )
+        check_names(trained.spec, self.extractor)
+        # The model stays hidden in a function, since saving would trace a Keras model by itself; its variables are
+        # tracked one by one, since a tf.Module misses those of layers that sit in lists.
+        self._rank = partial(run, trained.model)
+        self._tracked = [variable.value for variable in trained.model.variables]
+
+    def __call__(
+        self,
+        query: tf.Tensor,
+        query_embedding: tf.Tensor,
+        history_row: tf.Tensor,
+        history_kind: tf.Tensor,
+        history_timestamp: tf.Tensor,
+        timestamp: tf.Tensor,
+        user_columns: Tensors,
+        candidate_row: tf.Tensor,
+        candidate_score: tf.Tensor,
+    ) -> Tensors:
+        absent = (candidate_row < 0) | (candidate_row >= self.extractor.size)
+        # A client's padding may carry any number, -inf and NaN too; real scores are cosines.
+        score = tf.where(absent | ~tf.math.is_finite(candidate_score), 0.0, candidate_score)
+        rank, best = retrieval_ranks(score, ~absent)
+        inputs = {
+            "query": query,
+            "query_embedding": query_embedding,
+            "history_row": history_row,
+            "history_kind": history_kind,
+            "history_timestamp": history_timestamp,
+            "timestamp": timestamp,
+            "candidate_row": candidate_row,
+            "candidate_score": score,
+            "candidate_rank": rank,
+            "best_score": best,
+            "day_slot": tf.zeros_like(timestamp, tf.int32),
+            **{f"user_{name}": values for name, values in user_columns.items()},
+        }
+        logs = self._rank(self.extractor(inputs))
+        ranking = ranking_score(logs, self.config.cart_weight, self.config.purchase_weight)
+        outputs = {"score": tf.where(absent, ABSENT_SCORE, ranking)}
+        for head, log in zip(HEADS, logs, strict=True):
+            outputs[f"{head}_probability"] = tf.where(absent, 0.0, tf.exp(log))
+        return outputs
+
+
+def score_candidates(
+    reranker: Reranker,
+    inputs: Mapping[str, npt.NDArray[Any]],
+    rows: npt.NDArray[np.int32],
+    scores: npt.NDArray[np.float32],
+    batch: int = 32,
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Score many requests.
+
+    Args:
+        inputs: what `request_inputs` returns: query, query_embedding, history_*, timestamp, user_<column>; [R, ...].
+        rows: [R, C] candidate rows, below 0 or N for absent. scores: [R, C].
+
+    Returns:
+        OUTPUTS, [R, C] each, in the candidates' order.
+    """
+    columns = [name for name in inputs if name.startswith("user_")]
+    call = tf.function(reranker.__call__, reduce_retracing=True)
+    parts = []
+    for at in range(0, len(rows), batch):
+        part = {name: tf.constant(values[at : at + batch]) for name, values in inputs.items()}
+        profile = {name.removeprefix("user_"): part.pop(name) for name in columns}
+        answer = call(
+            **part,
+            user_columns=profile,
+            candidate_row=tf.constant(rows[at : at + batch], tf.int32),
+            candidate_score=tf.constant(scores[at : at + batch], tf.float32),
+        )
+        parts.append({name: answer[name].numpy() for name in OUTPUTS})
+    if not parts:
+        return {name: np.zeros(rows.shape, np.float32) for name in OUTPUTS}
+    return {name: np.concatenate([part[name] for part in parts]) for name in OUTPUTS}
+
+
+def score_requests(
+    reranker: Reranker,
+    features: FeatureStore,
+    requests: npt.NDArray[np.int32],
+    query_embedding: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.int32],
+    scores: npt.NDArray[np.float32],
+) -> dict[str, npt.NDArray[np.float32]]:
+    """`score_candidates` for logged requests, with their histories as they were."""
+    config = reranker.config
+    inputs = request_inputs(features, requests, query_embedding, config.history_length, config.profile_columns)
+    return score_candidates(reranker, inputs, rows, scores)

@@ -1,0 +1,309 @@
+"""Features of (query, user, candidate): one graph function for training and for export, over tables by product row."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from catalog.schema import KIND_WEIGHTS, KINDS
+from rerank.behaviour import behaviour_names
+from rerank.config import RerankConfig
+from rerank.lexical import population_count
+from rerank.product_tables import ProductTables
+from rerank.query_features import QueryReader, QueryReading
+
+Tensors = dict[str, tf.Tensor]
+
+_EPSILON = 1e-6
+_SAME_WORD = 0.5  # Dice's coefficient from which two spellings are likely one word: one letter swapped in five
+
+
+class Features(NamedTuple):
+    """Inputs of the ranking model. B requests, C candidates, F numbers, A keys, P profile columns.
+
+    numeric: [B, C, F] float32, not yet normalised. value: [B, C, A] int32 hash buckets of the values, 0 for none.
+    profile: [B, P] int32 hash buckets. present: [B, C] bool, false for absent candidates.
+    """
+
+    numeric: tf.Tensor
+    value: tf.Tensor
+    profile: tf.Tensor
+    present: tf.Tensor
+
+
+class FeatureExtractor(tf.Module):
+    """Compute features from requests and candidate rows.
+
+    Args:
+        tables: words, values and tokens of the catalogue.
+        behaviour: [days * (N + 1), Fb] by day slot and row, see `behaviour_table`.
+        counters: names of the snapshot's columns.
+        embeddings: [N, D] unit product embeddings, or a variable [N + 1, D] whose last row is zero, to share it.
+        tokenizer: SentencePiece model file.
+
+    Call:
+        inputs: query [B] string; query_embedding [B, D]; history_row, history_kind [B, H] int32; history_timestamp
+            [B, H] int64; timestamp [B] int64; user_<column> [B] string; candidate_row [B, C] int32, N for absent;
+            candidate_score [B, C]; candidate_rank [B, C] float32 from 0; best_score [B]; day_slot [B] int32.
+        Returns Features.
+    """
+
+    def __init__(
+        self,
+        tables: ProductTables,
+        behaviour: npt.NDArray[np.float32],
+        counters: tuple[str, ...],
+        embeddings: npt.NDArray[np.float32] | tf.Variable,
+        tokenizer: Path,
+        config: RerankConfig,
+    ) -> None:
+        super().__init__(name="features")
+        self._config = config
+        self._keys = tables.keys
+        self._behaviour_names = behaviour_names(counters)
+        self._segments = [(segment.name, segment.words.shape[1]) for segment in tables.segments]
+        self.size = len(tables.values) - 1
+        self.read_query = QueryReader(tables, tokenizer, config.lexical)
+        self.embeddings = embeddings if isinstance(embeddings, tf.Variable) else _table(_with_absent(embeddings))
+        self._words = _table(np.concatenate([segment.words for segment in tables.segments], axis=1))
+        self._word_bits = _table(tables.word_bits)
+        self._values = _table(tables.values)
+        buckets = 1 + tables.value_hash % (config.value_buckets - 1)
+        self._value_bucket = _table(np.concatenate([[0], buckets]).astype(np.int32))
+        self._tokens = _table(tables.tokens)
+        self._unspaced = _table(tables.unspaced)
+        self._log_price = _table(tables.log_price)
+        self._behaviour = _table(behaviour)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """ "group:name" of each number, in order; groups are retrieval, text, behaviour and person."""
+        lexical = [f"{part}_{kind}" for kind in ("share", "idf_share") for part in (*self._parts, "value")]
+        lexical += ["all_words", "matched_idf", "title_precision", "misspelt_match", "token_share", "token_idf_share"]
+        lexical += ["query_words", "unknown_words", "has_query", "script_distance", "named_matches", "named_conflicts"]
+        lexical += [f"match_{key}" for key in self._keys] + [f"conflict_{key}" for key in self._keys]
+        person = ["cosine_max", "cosine_mean", "cosine_last", "price_gap", "price_distance", "price_comparable"]
+        person += ["seen", "bought", "carted", "hours_since_seen", "history_events", "hours_since_last"]
+        person += [f"same_{key}" for key in self._keys]
+        groups = {
+            "retrieval": ["score", "score_gap", "log_rank", "cosine"]
+            + [f"product_{place}" for place in range(self.embeddings.shape[1])],
+            "text": lexical,
+            "behaviour": list(self._behaviour_names),
+            "person": person,
+        }
+        return tuple(f"{group}:{name}" for group, names in groups.items() for name in names)
+
+    @property
+    def _parts(self) -> tuple[str, ...]:
+        return (*(name for name, _ in self._segments), "any")
+
+    def set_embeddings(self, embeddings: npt.NDArray[np.float32]) -> None:
+        """Replace the product embeddings, [N, D], by those of another day."""
+        self.embeddings.assign(_with_absent(embeddings))
+
+    def __call__(self, inputs: Tensors) -> Features:
+        row = inputs["candidate_row"]
+        present = (row >= 0) & (row < self.size)
+        row = tf.where(present, row, self.size)
+        embedding = tf.gather(self.embeddings, row)
+        value = tf.gather(self._values, row)
+        slot = inputs["day_slot"][:, None] * (self.size + 1) + row
+        blocks = [
+            self._retrieval(inputs, embedding, present),
+            self._text(self.read_query(inputs["query"]), row, value),
+            tf.gather(self._behaviour, slot),
+            self._person(inputs, row, embedding, value),
+        ]
+        numeric = tf.where(present[..., None], tf.concat(blocks, -1), 0.0)
+        return Features(numeric, tf.gather(self._value_bucket, value), self._profile(inputs), present)
+
+    def _retrieval(self, inputs: Tensors, embedding: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
+        product = inputs["query_embedding"][:, None, :] * embedding
+        score = tf.where(present, inputs["candidate_score"], 0.0)
+        gap = score - inputs["best_score"][:, None]
+        columns = [score, gap, tf.math.log1p(inputs["candidate_rank"]), tf.reduce_sum(product, -1)]
+        return tf.concat([tf.stack(columns, -1), product], -1)
+
+    def _text(self, reading: QueryReading, row: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+        words = tf.gather(self._words, row)
+        same = (reading.word[:, None, :, None] == words[:, :, None, :]) & (reading.word > 0)[:, None, :, None]
+        by_segment = [tf.reduce_any(part, -1) for part in tf.split(same, [size for _, size in self._segments], axis=3)]
+        named = (reading.gram[:, None] == value[:, :, None, :]) & (reading.gram > 0)[:, None]
+        by_value = tf.matmul(tf.cast(tf.reduce_any(named, -1), tf.float32), reading.gram_words) > 0
+        anywhere = by_segment[0] | by_segment[1] | by_segment[2] | by_value
+        matched = tf.cast(tf.stack([*by_segment, anywhere, by_value], 2), tf.float32)
+        known = tf.maximum(reading.words - reading.unknown, 1.0)[:, None, None]
+        total = tf.reduce_sum(reading.weight, 1)[:, None, None]
+        share = tf.reduce_sum(matched, -1) / known
+        matched_idf = tf.einsum("bcpq,bq->bcp", matched, reading.weight)
+        any_place = len(self._segments)
+        return tf.concat(
+            [
+                share,
+                matched_idf / tf.maximum(total, _EPSILON),
+                tf.stack(
+                    [
+                        tf.cast(share[..., any_place] > 1.0 - _EPSILON, tf.float32),
+                        matched_idf[..., any_place],
+                        self._title_precision(same, words),
+                        self._misspelt_match(reading, words),
+                        *self._token_shares(reading, row),
+                        *self._query_columns(reading, row),
+                    ],
+                    -1,
+                ),
+                _named_columns(reading, named, value),
+            ],
+            -1,
+        )
+
+    def _title_precision(self, same: tf.Tensor, words: tf.Tensor) -> tf.Tensor:
+        """Share of the title's words that the query names."""
+        size = self._segments[0][1]
+        named = _count(tf.reduce_any(same[..., :size], 2))
+        return named / tf.maximum(_count(words[..., :size] > 0), 1.0)
+
+    def _misspelt_match(self, reading: QueryReading, words: tf.Tensor) -> tf.Tensor:
+        """Mean over the query's unknown words of the nearest spelling among title and attribute words, Dice >= 0.5."""
+        size = self._segments[0][1] + self._segments[1][1]
+        bits = tf.gather(self._word_bits, words[..., :size])[:, :, None, :]
+        wanted = reading.misspelt_bits[:, None, :, None]
+        common = population_count(tf.bitwise.bitwise_and(bits, wanted))
+        both = population_count(bits) + population_count(wanted)
+        dice = tf.reduce_max(2.0 * common / tf.maximum(both, 1.0), -1)
+        dice = tf.where(dice >= _SAME_WORD, dice, 0.0)
+        unknown = _count(reading.misspelt_bits != 0)[:, None]
+        return tf.reduce_sum(dice, -1) / tf.maximum(unknown, 1.0)
+
+    def _token_shares(self, reading: QueryReading, row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        tokens = tf.gather(self._tokens, row)
+        known = reading.token > 0
+        same = (reading.token[:, None, :, None] == tokens[:, :, None, :]) & known[:, None, :, None]
+        found = tf.cast(tf.reduce_any(same, -1), tf.float32)
+        share = tf.reduce_sum(found, -1) / tf.maximum(_count(known), 1.0)[:, None]
+        total = tf.maximum(tf.reduce_sum(reading.token_weight, 1), _EPSILON)[:, None]
+        return share, tf.linalg.matvec(found, reading.token_weight) / total
+
+    def _query_columns(self, reading: QueryReading, row: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        has_query = tf.cast(reading.words > 0, tf.float32)
+        distance = tf.abs(reading.unspaced[:, None] - tf.gather(self._unspaced, row)) * has_query[:, None]
+        return (_spread(reading.words, row), _spread(reading.unknown, row), _spread(has_query, row), distance)
+
+    def _person(self, inputs: Tensors, row: tf.Tensor, embedding: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+        past, kind = inputs["history_row"], inputs["history_kind"]
+        valid = (past >= 0) & (past < self.size) & (kind > 0)
+        past = tf.where(valid, past, self.size)
+        hours = _hours(inputs["timestamp"][:, None] - inputs["history_timestamp"])
+        weight = self._history_weight(kind, valid)
+        cosine = tf.matmul(embedding, tf.gather(self.embeddings, past), transpose_b=True)
+        same_row = (row[:, :, None] == past[:, None, :]) & valid[:, None]
+        columns = [
+            *_cosines(cosine, valid, weight),
+            *self._prices(row, past, weight),
+            *_seen(same_row, kind, hours),
+            _spread(tf.math.log1p(_count(valid)), row),
+            _spread(_last_hours(hours, valid), row),
+        ]
+        past_value = tf.gather(self._values, past)
+        same_value = (value[:, :, None, :] == past_value[:, None]) & (value > 0)[:, :, None, :]
+        shares = tf.einsum("bcha,bh->bca", tf.cast(same_value, tf.float32), weight)
+        return tf.concat([tf.stack(columns, -1), shares], -1)
+
+    def _history_weight(self, kind: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+        """[B, H] weights that sum to 1, or 0 without history: the kind's strength, halved every few events."""
+        strength = tf.gather(tf.constant([0.0, *(KIND_WEIGHTS[name] for name in KINDS)]), tf.maximum(kind, 0))
+        length = kind.shape[1]
+        age = np.arange(length - 1, -1, -1, dtype=np.float32)
+        weight = tf.where(valid, strength * tf.constant(0.5 ** (age / self._config.history_half_life)), 0.0)
+        return tf.math.divide_no_nan(weight, tf.reduce_sum(weight, 1, keepdims=True))
+
+    def _prices(self, row: tf.Tensor, past: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Log price over the history's mean log price, its size, and whether both are known."""
+        past_price = tf.gather(self._log_price, past)
+        priced = tf.where(past_price > 0, weight, 0.0)
+        mean = tf.math.divide_no_nan(tf.reduce_sum(priced * past_price, 1), tf.reduce_sum(priced, 1))[:, None]
+        price = tf.gather(self._log_price, row)
+        comparable = (price > 0) & (mean > 0)
+        gap = tf.where(comparable, price - mean, 0.0)
+        return gap, tf.abs(gap), tf.cast(comparable, tf.float32)
+
+    def _profile(self, inputs: Tensors) -> tf.Tensor:
+        columns = self._config.profile_columns
+        if not columns:
+            return tf.zeros([tf.shape(inputs["query"])[0], 0], tf.int32)
+        texts = [tf.strings.join([f"{name}=", inputs[f"user_{name}"]]) for name in columns]
+        return tf.cast(tf.strings.to_hash_bucket_fast(tf.stack(texts, 1), self._config.profile_buckets), tf.int32)
+
+
+def retrieval_ranks(score: tf.Tensor, present: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """How many present candidates score strictly better, [B, C] float32, and the best score, [B] (0 for none)."""
+    lowest = score.dtype.min
+    score = tf.where(present, score, lowest)
+    rank = tf.reduce_sum(tf.cast(score[:, None, :] > score[:, :, None], tf.float32), -1)
+    best = tf.reduce_max(score, 1)
+    return rank, tf.where(best > lowest, best, 0.0)
+
+
+def _named_columns(reading: QueryReading, named: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+    """Per key: the candidate has a value the query names; the query names another value than the candidate's."""
+    match = tf.reduce_any(named, 2)
+    conflict = tf.reduce_any(reading.gram > 0, 1)[:, None] & (value > 0) & ~match
+    return tf.concat(
+        [
+            _count(match)[..., None],
+            _count(conflict)[..., None],
+            tf.cast(match, tf.float32),
+            tf.cast(conflict, tf.float32),
+        ],
+        -1,
+    )
+
+
+def _cosines(cosine: tf.Tensor, valid: tf.Tensor, weight: tf.Tensor) -> Sequence[tf.Tensor]:
+    """Largest, weighted mean and last cosine with the history, [B, C] each; 0 without history."""
+    some = tf.reduce_any(valid, 1)[:, None]
+    largest = tf.where(some, tf.reduce_max(tf.where(valid[:, None], cosine, -1.0), -1), 0.0)
+    length = valid.shape[1]
+    last = tf.argmax(tf.where(valid, tf.range(1, length + 1), 0), axis=1)
+    latest = tf.gather(cosine, last, axis=2, batch_dims=1)
+    return largest, tf.linalg.matvec(cosine, weight), tf.where(some, latest, 0.0)
+
+
+def _seen(same_row: tf.Tensor, kind: tf.Tensor, hours: tf.Tensor) -> Sequence[tf.Tensor]:
+    """Whether the candidate was seen, bought, put in the cart, and log hours since it last was seen; [B, C] each."""
+    seen = tf.reduce_any(same_row, -1)
+    bought = tf.reduce_any(same_row & (kind == KINDS.index("purchase") + 1)[:, None], -1)
+    carted = tf.reduce_any(same_row & (kind == KINDS.index("cart") + 1)[:, None], -1)
+    nearest = tf.reduce_min(tf.where(same_row, hours[:, None], np.float32(1e9)), -1)
+    since = tf.where(seen, nearest, 0.0)
+    return tf.cast(seen, tf.float32), tf.cast(bought, tf.float32), tf.cast(carted, tf.float32), since
+
+
+def _last_hours(hours: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+    nearest = tf.reduce_min(tf.where(valid, hours, np.float32(1e9)), 1)
+    return tf.where(tf.reduce_any(valid, 1), nearest, 0.0)
+
+
+def _hours(seconds: tf.Tensor) -> tf.Tensor:
+    return tf.math.log1p(tf.cast(tf.maximum(seconds, 0), tf.float32) / 3600.0)
+
+
+def _spread(per_request: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
+    """[B] -> [B, C]."""
+    return tf.broadcast_to(per_request[:, None], tf.shape(row))
+
+
+def _count(mask: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(tf.cast(mask, tf.float32), axis=-1)
+
+
+def _with_absent(table: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return np.concatenate([table, np.zeros((1, table.shape[1]), dtype=np.float32)]).astype(np.float32)
+
+
+def _table(values: Any) -> tf.Variable:
+    return tf.Variable(values, trainable=False)

@@ -1,0 +1,256 @@
+"""Training lists: what a page showed, with positions and labels, and what retrieval returned besides."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from catalog.errors import ArtifactError, DataError
+from catalog.feature_store import FeatureStore
+from catalog.files import atomic_directory, read_npy, write_npy
+
+Ints = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float32]
+Flags = npt.NDArray[np.bool_]
+
+_BLOCK = 4096  # requests at a time, so that [requests, C] temporaries stay small
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What retrieval returned for the requests of one slice, one .npy file an attribute.
+
+    Attributes:
+        request: [R] int32, request numbers of the FeatureStore.
+        rows: [R, C] int32 product rows; below 0 or N means none.
+        scores: [R, C] float32, best first.
+        query_embedding: [R, D] float32 unit vectors.
+        product_embeddings: [N, D] float32 unit vectors, as they were on the day the slice starts.
+    """
+
+    request: Ints
+    rows: Ints
+    scores: Floats
+    query_embedding: Floats
+    product_embeddings: Floats
+
+    def __post_init__(self) -> None:
+        requests, products = len(self.request), len(self.product_embeddings)
+        for name, found, expected in (
+            ("rows", self.rows.shape, (requests, self.rows.shape[-1])),
+            ("scores", self.scores.shape, self.rows.shape),
+            ("query_embedding", self.query_embedding.shape, (requests, self.product_embeddings.shape[-1])),
+        ):
+            if found != expected:
+                raise DataError(f"candidates: {name} has shape {found}, expected {expected}")
+        if self.rows.size and self.rows.max() > products:
+            raise DataError(f"candidates: product row {self.rows.max()} in a catalogue of {products}")
+
+    def save(self, folder: Path) -> None:
+        """Write the folder, whole or not at all."""
+        with atomic_directory(folder) as temporary:
+            for field in fields(self):
+                write_npy(temporary / f"{field.name}.npy", getattr(self, field.name))
+
+    @classmethod
+    def load(cls, folder: Path) -> "Candidates":
+        """Read the folder, memory-mapped.
+
+        Raises:
+            ArtifactError: when a file is missing or broken.
+        """
+        if not folder.is_dir():
+            raise ArtifactError(f"{folder}: no candidates there; run the candidates stage")
+        return cls(**{field.name: read_npy(folder / f"{field.name}.npy", mmap=True) for field in fields(cls)})
+
+    def take(self, places: npt.NDArray[np.int64]) -> "Candidates":
+        """The requests at `places`, in that order."""
+        return Candidates(
+            request=np.asarray(self.request[places], dtype=np.int32),
+            rows=np.asarray(self.rows[places], dtype=np.int32),
+            scores=np.asarray(self.scores[places], dtype=np.float32),
+            query_embedding=np.asarray(self.query_embedding[places], dtype=np.float32),
+            product_embeddings=self.product_embeddings,
+        )
+
+
+@dataclass(frozen=True)
+class RankingLists:
+    """Lists of one slice, [R, L] unless said; padding has row N and weight nothing.
+
+    row: product row. score: retrieval's score, or the same dot product for a shown product that was not retrieved.
+    rank: candidates with a better score, from 0; C for a product worse than all. best_score: [R].
+    position: on the page, 0 for never shown or unknown. retrieved: among the candidates.
+    """
+
+    row: Ints
+    score: Floats
+    rank: Floats
+    best_score: Floats
+    position: Ints
+    shown: Flags
+    retrieved: Flags
+    click: Flags
+    cart: Flags
+    purchase: Flags
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+def build_lists(features: FeatureStore, candidates: Candidates, length: int, seed: int) -> RankingLists:
+    """The shown products of each request, by position, then a seeded sample of its never-shown candidates.
+
+    Args:
+        length: L; pages longer than that are cut.
+
+    A cart or a purchase counts as a click too: nobody buys from a page without having chosen the product.
+    """
+    random = np.random.default_rng(seed)
+    starts = range(0, len(candidates.request), _BLOCK)
+    blocks = [
+        _build_block(
+            features, candidates.take(np.arange(at, min(at + _BLOCK, len(candidates.request)))), length, random
+        )
+        for at in starts
+    ]
+    return RankingLists(
+        **{
+            field.name: np.concatenate([getattr(block, field.name) for block in blocks])
+            for field in fields(RankingLists)
+        }
+    )
+
+
+def request_inputs(
+    features: FeatureStore,
+    requests: Sequence[int] | npt.NDArray[np.int32],
+    query_embedding: Floats,
+    history_length: int,
+    profile_columns: tuple[str, ...] = (),
+) -> dict[str, npt.NDArray[np.generic]]:
+    """The request side of the reranker's inputs, for logged requests: arrays whose first dimension is the request."""
+    numbers = np.asarray(requests, dtype=np.int64)
+    users = features.request_user[numbers]
+    row, kind, timestamp = features.history(users, features.request_history_end[numbers], history_length)
+    query = np.append(np.asarray(features.queries, dtype=object), "")[features.request_query[numbers]]
+    inputs: dict[str, npt.NDArray[np.generic]] = {
+        "query": np.asarray(query, dtype=object),
+        "query_embedding": np.asarray(query_embedding, dtype=np.float32),
+        "history_row": row,
+        "history_kind": kind,
+        "history_timestamp": timestamp,
+        "timestamp": np.asarray(features.request_timestamp[numbers], dtype=np.int64),
+    }
+    for name in profile_columns:
+        if name not in features.user_columns:
+            known = ", ".join(features.user_columns) or "none"
+            raise DataError(f"profile column {name!r} is not in the users table; declared there: {known}")
+        inputs[f"user_{name}"] = np.asarray(features.user_columns[name], dtype=object)[users]
+    return inputs
+
+
+def _build_block(
+    features: FeatureStore, candidates: Candidates, length: int, random: np.random.Generator
+) -> RankingLists:
+    absent = len(candidates.product_embeddings)
+    rows = np.where((candidates.rows < 0) | (candidates.rows > absent), absent, candidates.rows)
+    scores = np.where(rows < absent, candidates.scores, -np.inf)
+    page = _pages(features, candidates.request, length, absent)
+    page_row = page.row
+    same = _places_in(rows, page_row, absent)
+    retrieved = same >= 0
+    looked_up = np.take_along_axis(scores, np.maximum(same, 0), axis=1)
+    embeddings = _gather(candidates.product_embeddings, page_row)
+    page_score = np.where(retrieved, looked_up, np.einsum("rd,rld->rl", candidates.query_embedding, embeddings))
+    extra = _sample_unshown(rows, same, page_row < absent, length, absent, random)
+    extra_row = np.where(extra >= 0, np.take_along_axis(rows, np.maximum(extra, 0), axis=1), absent)
+    extra_score = np.take_along_axis(scores, np.maximum(extra, 0), axis=1)
+    use_page = page_row < absent
+    row = np.where(use_page, page_row, extra_row)
+    score = np.where(row < absent, np.where(use_page, page_score, extra_score), 0.0)
+    best = scores.max(axis=1, initial=-np.inf)
+    return RankingLists(
+        row=row.astype(np.int32),
+        score=score.astype(np.float32),
+        rank=_ranks(scores, score).astype(np.float32),
+        best_score=np.where(np.isfinite(best), best, 0.0).astype(np.float32),
+        position=page.position,
+        shown=use_page,
+        retrieved=np.where(use_page, retrieved, extra >= 0),
+        click=page.click | page.cart | page.purchase,
+        cart=page.cart,
+        purchase=page.purchase,
+    )
+
+
+@dataclass(frozen=True)
+class _Pages:
+    """Shown products of requests, [R, L], padded on the right with row N."""
+
+    row: Ints
+    position: Ints
+    click: Flags
+    cart: Flags
+    purchase: Flags
+
+
+def _pages(features: FeatureStore, requests: Ints, length: int, absent: int) -> _Pages:
+    numbers = requests.astype(np.int64)
+    place = features.impression_start[numbers][:, None] + np.arange(length)
+    inside = place < features.impression_start[numbers + 1][:, None]
+    place = np.where(inside, place, 0)
+    if not len(features.impression_product):
+        nothing = np.zeros(place.shape, dtype=bool)
+        return _Pages(np.full(place.shape, absent, np.int32), np.zeros(place.shape, np.int32), *(nothing,) * 3)
+    return _Pages(
+        row=np.where(inside, features.impression_product[place], np.int32(absent)),
+        position=np.where(inside, features.impression_position[place], np.int32(0)),
+        click=inside & features.impression_click[place],
+        cart=inside & features.impression_cart[place],
+        purchase=inside & features.impression_purchase[place],
+    )
+
+
+def _places_in(rows: Ints, wanted: Ints, absent: int) -> npt.NDArray[np.int64]:
+    """Where each wanted product stands among its request's candidates, [R, L]; -1 if nowhere."""
+    order = np.argsort(rows, axis=1)
+    width = np.int64(absent + 1)
+    offset = np.arange(len(rows))[:, None] * width
+    sorted_keys = (np.take_along_axis(rows, order, axis=1) + offset).ravel()
+    keys = wanted + offset
+    place = np.minimum(np.searchsorted(sorted_keys, keys), len(sorted_keys) - 1)
+    found = (sorted_keys[place] == keys) & (wanted < absent)
+    return np.where(found, order.ravel()[place], -1)
+
+
+def _sample_unshown(
+    rows: Ints, shown_places: npt.NDArray[np.int64], taken: Flags, length: int, absent: int, random: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """Places of never-shown candidates for the free places of each list, [R, L]; -1 where none."""
+    key = random.random(rows.shape)
+    key[rows == absent] = np.inf
+    request, place = np.nonzero(shown_places >= 0)
+    key[request, shown_places[request, place]] = np.inf
+    order = np.argsort(key, axis=1)[:, :length]
+    usable = np.isfinite(np.take_along_axis(key, order, axis=1))
+    order = np.where(usable, order, -1)
+    if order.shape[1] < length:
+        order = np.pad(order, ((0, 0), (0, length - order.shape[1])), constant_values=-1)
+    turn = np.arange(length) - taken.sum(axis=1)[:, None]
+    return np.where(turn >= 0, np.take_along_axis(order, np.maximum(turn, 0), axis=1), -1)
+
+
+def _ranks(scores: npt.NDArray[np.floating], wanted: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
+    """How many of the request's candidates score strictly better, [R, L]."""
+    return (
+        (scores[:, None, :] > wanted[:, :, None]).sum(axis=2) if scores.shape[1] else np.zeros(wanted.shape, np.int64)
+    )
+
+
+def _gather(embeddings: Floats, rows: Ints) -> Floats:
+    known = rows < len(embeddings)
+    gathered = np.asarray(embeddings[np.where(known, rows, 0)], dtype=np.float32)
+    return np.where(known[..., None], gathered, np.float32(0))

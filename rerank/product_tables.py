@@ -1,0 +1,279 @@
+"""The product side of the features: words, values, tokens and counters of every product, looked up by row.
+
+Row N of every table is the absent product: no words, no values, zeros.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+import tensorflow_text
+
+from catalog.feature_store import FeatureStore
+from catalog.schema import ShopData
+from rerank.behaviour import ProductFacts, behaviour_features, log_price
+from rerank.config import LexicalConfig
+from rerank.lexical import (
+    clean_text,
+    hash_phrases,
+    hash_words,
+    inverse_document_frequency,
+    spelling_bits,
+    split_words,
+    unspaced_share,
+)
+
+Ints = npt.NDArray[np.int32]
+Hashes = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+
+CATEGORY_KEYS = ("category_top", "category_second", "category_leaf", "brand")
+_CHUNK = 2048
+_NO_HASH = np.iinfo(np.int64).max  # an empty vocabulary holds this one entry, which no word hashes to
+_TEXT_CHARACTERS = 4096  # of one field; enough for every word that is kept
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Words of one part of a product: distinct vocabulary ids [N + 1, W], 0 for none."""
+
+    name: str
+    words: Ints
+
+
+@dataclass(frozen=True)
+class ProductTables:
+    """Everything `FeatureExtractor` looks up.
+
+    segments: title, attributes, long. word_*: the vocabulary, `word_hash` rising; ids count from 1, place 0 is no word.
+    values: [N + 1, A] ids of the values of `keys`, 0 for none. value_hash rises; value_keys [Vv + 1] has bit a set
+    where the value occurs under key a. tokens: [N + 1, T] SentencePiece ids + 1, 0 for none.
+    """
+
+    keys: tuple[str, ...]
+    segments: tuple[Segment, ...]
+    word_hash: Hashes
+    word_idf: Floats
+    word_bits: Hashes
+    values: Ints
+    value_hash: Hashes
+    value_keys: Ints
+    tokens: Ints
+    token_idf: Floats
+    unspaced: Floats
+    log_price: Floats
+    facts: ProductFacts
+
+
+def choose_keys(shop: ShopData, config: LexicalConfig) -> tuple[str, ...]:
+    """The keys compared value by value: category levels, brand, and the most widely filled attributes."""
+    filled: Counter[str] = Counter()
+    distinct: dict[str, set[str]] = {}
+    for attributes in _attributes(shop):
+        for key, value in attributes.items():
+            if text := first_value(value):
+                filled[key] += 1
+                distinct.setdefault(key, set()).add(text)
+    usable = [key for key in filled if len(distinct[key]) <= min(config.max_values, max(filled[key] // 2, 2))]
+    chosen = sorted(usable, key=lambda key: (-filled[key], key))[: config.attribute_keys]
+    return (*CATEGORY_KEYS, *(f"attributes.{key}" for key in chosen))
+
+
+def build_tables(
+    shop: ShopData, features: FeatureStore, tokenizer: Path, keys: tuple[str, ...], config: LexicalConfig
+) -> ProductTables:
+    """Read the catalogue once: words, values and tokens of every product by the functions that read queries."""
+    texts = _texts(shop)
+    limits = {"title": config.title_words, "attributes": config.attribute_words, "long": config.long_words}
+    spelling: dict[int, int] = {}
+    # Twice as many words are read as are kept, since repeated ones are dropped.
+    hashes = [_read_words(texts[name], 2 * limit, spelling) for name, limit in limits.items()]
+    word_hash = np.array(sorted(spelling) or [_NO_HASH], dtype=np.int64)
+    word_bits = np.array([0, *(spelling.get(word, 0) for word in word_hash.tolist())], dtype=np.int64)
+    ids, counts = _word_ids(hashes, word_hash)
+    idf = np.concatenate([[0.0], inverse_document_frequency(counts, len(texts["title"]))]).astype(np.float32)
+    segments = (Segment(name, _distinct(part, limits[name])) for name, part in zip(limits, ids, strict=True))
+    values, value_hash, value_keys = _value_table(shop, keys)
+    tokens, token_idf = _token_table(tokenizer, texts, config.product_tokens)
+    return ProductTables(
+        keys=keys,
+        segments=tuple(segments),
+        word_hash=word_hash,
+        word_idf=idf,
+        word_bits=word_bits,
+        values=values,
+        value_hash=value_hash,
+        value_keys=value_keys,
+        tokens=tokens,
+        token_idf=token_idf,
+        unspaced=_absent_row(_map_text(texts["title"], lambda text: unspaced_share(clean_text(text)))),
+        log_price=_absent_row(log_price(_numbers(shop, "price")).astype(np.float32)),
+        facts=product_facts(shop, features),
+    )
+
+
+def product_facts(shop: ShopData, features: FeatureStore) -> ProductFacts:
+    """The catalogue's columns that behaviour features read."""
+    products = shop.products
+    _, category = np.unique(np.asarray(products["category"].to_pylist(), dtype=str), return_inverse=True)
+    return ProductFacts(
+        category=category.astype(np.int32),
+        price=_numbers(shop, "price"),
+        rating_average=_numbers(shop, "rating_average"),
+        rating_count=np.asarray(products["rating_count"].to_numpy(), dtype=np.int64),
+        launched=np.asarray(features.launched, dtype=np.int32),
+        has_picture=np.asarray(products["image_row"].to_numpy()) >= 0,
+        has_description=np.asarray([bool(text) for text in products["description"].to_pylist()]),
+    )
+
+
+def behaviour_table(tables: ProductTables, features: FeatureStore, days: Sequence[int]) -> Floats:
+    """Behaviour features of several days, [len(days) * (N + 1), F]: day slot s of row r is at s * (N + 1) + r."""
+    counters = tuple(features.snapshot_features)
+    return np.concatenate(
+        [_absent_row(behaviour_features(tables.facts, counters, features.snapshots[day], day)) for day in days]
+    )
+
+
+def first_value(value: Any) -> str:
+    """One attribute value as text: the first of a list, "" for null."""
+    if isinstance(value, list):
+        return first_value(value[0]) if value else ""
+    return "" if value is None or isinstance(value, dict) else str(value).strip()
+
+
+def _attributes(shop: ShopData) -> Iterator[dict[str, Any]]:
+    for text in shop.products["attributes"].to_pylist():
+        yield json.loads(text) if text else {}
+
+
+def _flatten(key: str, value: Any) -> str:
+    """All words of an attribute: its values, or its name where the value is true."""
+    if value is True:
+        return key
+    if isinstance(value, list):
+        return " ".join(_flatten(key, item) for item in value)
+    if isinstance(value, dict):
+        return " ".join(_flatten(name, item) for name, item in value.items())
+    return "" if value is None or value is False else str(value)
+
+
+def _text_column(shop: ShopData, name: str) -> list[str]:
+    return [str(text) for text in shop.products[name].to_pylist()]
+
+
+def _texts(shop: ShopData) -> dict[str, list[str]]:
+    column = {name: _text_column(shop, name) for name in ("title", "brand", "category", "description", "review_text")}
+    values = [" ".join(_flatten(key, value) for key, value in item.items()) for item in _attributes(shop)]
+    return {
+        "title": column["title"],
+        "attributes": [
+            f"{brand} {category} {value}"
+            for brand, category, value in zip(column["brand"], column["category"], values, strict=True)
+        ],
+        "long": [f"{text} {review}" for text, review in zip(column["description"], column["review_text"], strict=True)],
+    }
+
+
+def _read_words(column: Sequence[str], limit: int, spelling: dict[int, int]) -> Hashes:
+    """Word hashes of a column, [N, limit]; words met for the first time are added to `spelling`."""
+    split = tf.function(
+        lambda text: split_words(clean_text(text, _TEXT_CHARACTERS), limit),
+        input_signature=[tf.TensorSpec([None], tf.string)],
+    )
+    parts = []
+    for at in range(0, len(column), _CHUNK):
+        words = split(tf.constant(column[at : at + _CHUNK], tf.string))
+        hashes = hash_words(words).numpy()
+        unique, place = np.unique(hashes, return_index=True)
+        new = np.array([word > 0 and word not in spelling for word in unique.tolist()], dtype=bool)
+        bits = spelling_bits(tf.gather(tf.reshape(words, [-1]), place[new])).numpy()
+        spelling.update(zip(unique[new].tolist(), bits.tolist(), strict=True))
+        parts.append(hashes)
+    return np.concatenate(parts)
+
+
+def _map_text(column: Sequence[str], function: Any) -> npt.NDArray[Any]:
+    """Run a graph function of [B] strings over a column in chunks."""
+    traced = tf.function(function, input_signature=[tf.TensorSpec([None], tf.string)])
+    parts = [traced(tf.constant(column[at : at + _CHUNK], tf.string)).numpy() for at in range(0, len(column), _CHUNK)]
+    return np.concatenate(parts)
+
+
+def _word_ids(parts: list[Hashes], vocabulary: Hashes) -> tuple[list[Ints], npt.NDArray[np.int64]]:
+    """Vocabulary ids of each part, and how many products hold each word of the vocabulary in any part."""
+    sizes = np.cumsum([0, *(part.shape[1] for part in parts)])
+    hashes = np.concatenate(parts, axis=1)
+    ids = np.where(hashes > 0, np.searchsorted(vocabulary, hashes) + 1, 0).astype(np.int32)
+    order = np.argsort(ids, axis=1, kind="stable")
+    ranked = np.take_along_axis(ids, order, axis=1)
+    repeated = np.zeros(ids.shape, dtype=bool)
+    np.put_along_axis(repeated, order[:, 1:], (ranked[:, 1:] == ranked[:, :-1]), axis=1)
+    counts = np.bincount(ids[~repeated], minlength=len(vocabulary) + 1)[1:]
+    return [ids[:, start:end] for start, end in pairwise(sizes)], counts
+
+
+def _distinct(ids: Ints, limit: int) -> Ints:
+    """The first `limit` distinct ids of each row, and the absent row: [N + 1, limit]."""
+    order = np.argsort(ids, axis=1, kind="stable")
+    ranked = np.take_along_axis(ids, order, axis=1)
+    drop = np.zeros(ids.shape, dtype=bool)
+    np.put_along_axis(drop, order[:, 1:], ranked[:, 1:] == ranked[:, :-1], axis=1)
+    kept = np.where(drop, 0, ids)
+    front = np.argsort(kept == 0, axis=1, kind="stable")[:, :limit]
+    return _absent_row(np.take_along_axis(kept, front, axis=1))
+
+
+def _value_table(shop: ShopData, keys: tuple[str, ...]) -> tuple[Ints, Hashes, Ints]:
+    texts = _value_texts(shop, keys)
+    distinct, place = np.unique(np.asarray(texts, dtype=str).ravel(), return_inverse=True)
+    phrases = _map_text(distinct.tolist(), lambda text: hash_phrases(clean_text(text)))
+    hashes = phrases[place].reshape(-1, len(keys))
+    vocabulary = np.unique(hashes[hashes > 0])
+    if not len(vocabulary):
+        vocabulary = np.array([_NO_HASH])
+    ids = np.where(hashes > 0, np.searchsorted(vocabulary, hashes) + 1, 0).astype(np.int32)
+    occurs = np.zeros(len(vocabulary) + 1, dtype=np.int32)
+    for bit in range(len(keys)):
+        occurs[np.unique(ids[:, bit])] |= 1 << bit
+    occurs[0] = 0
+    return _absent_row(ids), vocabulary, occurs
+
+
+def _value_texts(shop: ShopData, keys: tuple[str, ...]) -> list[list[str]]:
+    names = [key.removeprefix("attributes.") for key in keys[len(CATEGORY_KEYS) :]]
+    rows = []
+    for path, brand, attributes in zip(
+        _text_column(shop, "category"), _text_column(shop, "brand"), _attributes(shop), strict=True
+    ):
+        levels = [level.strip() for level in path.split(">")]
+        second = levels[1] if len(levels) > 1 else ""
+        rows.append([levels[0], second, levels[-1], brand, *(first_value(attributes.get(name)) for name in names)])
+    return rows
+
+
+def _token_table(tokenizer: Path, texts: dict[str, list[str]], limit: int) -> tuple[Ints, Floats]:
+    splitter = tensorflow_text.SentencepieceTokenizer(model=tokenizer.read_bytes())
+    size = int(splitter.vocab_size().numpy())
+    column = [f"{title} {rest}" for title, rest in zip(texts["title"], texts["attributes"], strict=True)]
+    ids = _map_text(column, lambda text: splitter.tokenize(text).to_tensor(-1, shape=[None, 2 * limit]) + 1)
+    kept = _distinct(ids.astype(np.int32), limit)
+    counts = np.bincount(kept.ravel(), minlength=size + 1)
+    idf = inverse_document_frequency(counts.astype(np.int64), len(column))
+    idf[0] = 0.0
+    return kept, idf
+
+
+def _numbers(shop: ShopData, name: str) -> npt.NDArray[np.float64]:
+    return np.asarray(shop.products[name].to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _absent_row(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.concatenate([table, np.zeros((1, *table.shape[1:]), dtype=table.dtype)])

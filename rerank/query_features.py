@@ -1,0 +1,115 @@
+"""What is read of a query before any candidate is looked at: words, tokens, and the values it names."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import tensorflow as tf
+import tensorflow_text
+
+from rerank.config import LexicalConfig
+from rerank.lexical import clean_text, hash_grams, lookup_sorted, spelling_bits, split_words, unspaced_share
+from rerank.product_tables import ProductTables
+
+
+class QueryReading(NamedTuple):
+    """A batch of queries read against one catalogue. Q words, G named values, A keys, M misspelt words, T tokens.
+
+    word: [B, Q] vocabulary ids, 0 for none. weight: [B, Q] idf, 0 for a word that the catalogue does not hold.
+    gram: [B, G, A] ids of values that one to three neighbouring words name, under each key; 0 for none.
+    gram_words: [B, G, Q] float32 0/1, the words of each.
+    misspelt_bits: [B, M] spellings of unknown words, 0 for none. token: [B, T] ids + 1. token_weight: [B, T] idf.
+    words, unknown, unspaced: [B] counts of words, of unknown ones, and the share of unspaced characters.
+    """
+
+    word: tf.Tensor
+    weight: tf.Tensor
+    gram: tf.Tensor
+    gram_words: tf.Tensor
+    misspelt_bits: tf.Tensor
+    token: tf.Tensor
+    token_weight: tf.Tensor
+    words: tf.Tensor
+    unknown: tf.Tensor
+    unspaced: tf.Tensor
+
+
+class QueryReader(tf.Module):
+    """Read queries inside the graph.
+
+    Args:
+        tables: the catalogue's vocabulary and values.
+        tokenizer: SentencePiece model file.
+
+    Call:
+        query: [B] string, any bytes. Returns a QueryReading.
+    """
+
+    def __init__(self, tables: ProductTables, tokenizer: Path, config: LexicalConfig) -> None:
+        super().__init__(name="query_reader")
+        self._config = config
+        self._tokenizer = tensorflow_text.SentencepieceTokenizer(model=tokenizer.read_bytes())
+        self._keys = len(tables.keys)
+        self._word_hash = _table(tables.word_hash)
+        self._word_idf = _table(tables.word_idf)
+        self._value_hash = _table(tables.value_hash)
+        self._value_keys = _table(tables.value_keys)
+        self._token_idf = _table(tables.token_idf)
+
+    def __call__(self, query: tf.Tensor) -> QueryReading:
+        cleaned = clean_text(query)
+        words = split_words(cleaned, self._config.query_words)
+        hashes, pairs, triples = hash_grams(words)
+        word = lookup_sorted(self._word_hash, hashes)
+        present = words != ""
+        unknown = present & (word == 0)
+        token = self._tokenizer.tokenize(cleaned).to_tensor(-1, shape=[None, self._config.query_tokens]) + 1
+        gram, gram_words = self._values_named(hashes, pairs, triples)
+        return QueryReading(
+            word=word,
+            weight=tf.gather(self._word_idf, word),
+            gram=gram,
+            gram_words=gram_words,
+            misspelt_bits=self._spellings(words, unknown),
+            token=token,
+            token_weight=tf.gather(self._token_idf, token),
+            words=_count(present),
+            unknown=_count(unknown),
+            unspaced=unspaced_share(cleaned),
+        )
+
+    def _values_named(self, hashes: tf.Tensor, pairs: tf.Tensor, triples: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Values under each key, the longest gram wins: "navy blue" names Navy Blue and not Blue."""
+        ids = lookup_sorted(self._value_hash, tf.stack([hashes, pairs, triples], 1))
+        bits = tf.bitwise.right_shift(tf.gather(self._value_keys, ids)[..., None], tf.range(self._keys))
+        named = tf.bitwise.bitwise_and(bits, 1) > 0
+        one, two, three = tf.unstack(named, axis=1)
+        two &= ~(three | _later(three, 1))
+        covered = two | _later(two, 1) | three | _later(three, 1) | _later(three, 2)
+        kept = tf.concat([one & ~covered, two, three], 1)
+        flat = tf.concat(tf.unstack(ids, axis=1), 1)
+        size = hashes.shape[1]
+        number = min(self._config.named_values, 3 * size)
+        _, place = tf.math.top_k(tf.cast(tf.reduce_any(kept, 2), tf.float32), k=number)
+        kept, flat = tf.gather(kept, place, batch_dims=1), tf.gather(flat, place, batch_dims=1)
+        first, last = place % size, place % size + place // size
+        words = tf.range(size)
+        inside = (words >= first[..., None]) & (words <= last[..., None])
+        return tf.where(kept, flat[..., None], 0), tf.cast(inside, tf.float32)
+
+    def _spellings(self, words: tf.Tensor, unknown: tf.Tensor) -> tf.Tensor:
+        _, place = tf.math.top_k(tf.cast(unknown, tf.float32), k=min(self._config.misspelt_words, words.shape[1]))
+        chosen = tf.where(tf.gather(unknown, place, batch_dims=1), tf.gather(words, place, batch_dims=1), "")
+        return spelling_bits(chosen)
+
+
+def _later(mask: tf.Tensor, steps: int) -> tf.Tensor:
+    """[B, Q, A] moved to later words."""
+    return tf.concat([tf.zeros_like(mask[:, :steps]), mask[:, :-steps]], 1)
+
+
+def _count(mask: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(tf.cast(mask, tf.float32), axis=1)
+
+
+def _table(values: object) -> tf.Variable:
+    return tf.Variable(values, trainable=False)

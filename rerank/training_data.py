@@ -1,0 +1,75 @@
+"""Ranking lists as tensors: a batch is gathered by list number inside the training step."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from catalog.feature_store import FeatureStore
+from rerank.config import RerankConfig
+from rerank.features import Tensors
+from rerank.lists import Candidates, RankingLists, request_inputs
+from rerank.losses import ListLabels
+
+
+class ListBatch(NamedTuple):
+    """inputs: what `FeatureExtractor` takes. position [B, L] int32. labels, and retrieved [B, L] bool."""
+
+    inputs: Tensors
+    position: tf.Tensor
+    labels: ListLabels
+    retrieved: tf.Tensor
+
+
+class TrainingData:
+    """The lists of one slice on the device.
+
+    Args:
+        lists: of the requests of `candidates`, in the same order.
+        day_slots: day number -> slot of the behaviour table.
+    """
+
+    def __init__(
+        self,
+        features: FeatureStore,
+        candidates: Candidates,
+        lists: RankingLists,
+        day_slots: dict[int, int],
+        config: RerankConfig,
+    ) -> None:
+        self.size = len(lists)
+        self.lists = lists
+        request = request_inputs(
+            features, candidates.request, candidates.query_embedding, config.history_length, config.profile_columns
+        )
+        slots = [day_slots[day] for day in features.request_day[candidates.request].tolist()]
+        arrays: dict[str, npt.NDArray[Any]] = {
+            **request,
+            "day_slot": np.asarray(slots, dtype=np.int32),
+            "candidate_row": lists.row,
+            "candidate_score": lists.score,
+            "candidate_rank": lists.rank,
+            "best_score": lists.best_score,
+        }
+        # On the host: lists of strings and integers, of which a step reads a few dozen.
+        with tf.device("CPU:0"):
+            self._inputs = {name: tf.constant(values) for name, values in arrays.items()}
+            self._position = tf.constant(lists.position)
+            self._flags = tf.constant(
+                np.stack([lists.click, lists.cart, lists.purchase, lists.shown, lists.retrieved], axis=-1)
+            )
+        self._absent = len(candidates.product_embeddings)
+
+    def batch(self, places: tf.Tensor) -> ListBatch:
+        """Lists at `places`, [B] int32."""
+        inputs = {name: tf.gather(values, places) for name, values in self._inputs.items()}
+        click, cart, purchase, shown, retrieved = tf.unstack(tf.gather(self._flags, places), axis=-1)
+        labels = ListLabels(
+            click=tf.cast(click, tf.float32),
+            cart=tf.cast(cart, tf.float32),
+            purchase=tf.cast(purchase, tf.float32),
+            shown=shown,
+            present=inputs["candidate_row"] < self._absent,
+        )
+        return ListBatch(inputs, tf.gather(self._position, places), labels, retrieved)

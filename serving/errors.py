@@ -1,0 +1,61 @@
+"""What can go wrong between a client and a server."""
+
+import grpc
+
+from catalog.errors import TandemError
+
+_MESSAGE_LIMIT = 1024  # kErrorMessageLimit of TF Serving's grpc_status_util.cc
+
+
+class ServingError(TandemError):
+    """A request that was not answered, or a server that cannot start; the text says why and what to do."""
+
+
+class ServerUnavailableError(ServingError):
+    """Nobody listens at the address, or the server refuses work."""
+
+
+class DeadlineError(ServingError):
+    """The answer did not come within the timeout."""
+
+
+class ModelNotFoundError(ServingError):
+    """The server runs, but holds no such model or version."""
+
+
+class BadRequestError(ServingError):
+    """The request cannot be answered as it is: the caller's fault."""
+
+
+class Rejection(ServingError):
+    """A request that the server answers with an error status.
+
+    Args:
+        code: the gRPC status code.
+        message: what the client reads; cut at 1024 characters as TF Serving does.
+    """
+
+    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    @property
+    def details(self) -> str:
+        """The message as it goes over the wire."""
+        if len(self.message) <= _MESSAGE_LIMIT:
+            return self.message
+        return self.message[:_MESSAGE_LIMIT] + "...TRUNCATED"
+
+
+def invalid_argument(message: str) -> Rejection:
+    """INVALID_ARGUMENT, the status of nearly every refused request."""
+    return Rejection(grpc.StatusCode.INVALID_ARGUMENT, message)
+
+
+def status_of(number: int) -> grpc.StatusCode:
+    """The gRPC status with TensorFlow's error code `number`; the two lists share their numbers."""
+    return _STATUS_BY_NUMBER.get(number, grpc.StatusCode.UNKNOWN)
+
+
+_STATUS_BY_NUMBER: dict[int, grpc.StatusCode] = {status.value[0]: status for status in grpc.StatusCode}

@@ -1,0 +1,292 @@
+"""The models of a server: every version's state, and who is using it.
+
+A version is loaded and warmed before the one it replaces stops taking requests, and is closed when the last request on
+it has finished. The rules are those of TF Serving's AspiredVersionsManager with its AvailabilityPreservingPolicy.
+"""
+
+import gc
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+
+import grpc
+
+from serving.errors import Rejection, ServingError, invalid_argument
+from serving.messages import ModelConfig, ModelServerConfig, ModelSpec
+from serving.model_config import check_model_list
+from serving.servable import Servable
+from serving.versions import find_versions, no_versions, wanted_versions
+
+_log = logging.getLogger(__name__)
+
+Loader = Callable[[str, Path], Servable]
+"""Loads and warms one version: (model name, folder) -> servable; any exception is the version's error."""
+
+
+class State(IntEnum):
+    """A version's states, numbered as in ModelVersionStatus."""
+
+    START = 10
+    LOADING = 20
+    AVAILABLE = 30
+    UNLOADING = 40
+    END = 50
+
+
+@dataclass
+class Version:
+    """One version of a model, from the moment its folder was seen."""
+
+    model: str
+    number: int
+    path: Path
+    state: State = State.START
+    error: Rejection | None = None
+    servable: Servable | None = None
+    leases: int = 0
+    wanted: bool = True
+
+
+@dataclass
+class _Models:
+    """What requests read, guarded by one lock."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    versions: dict[str, dict[int, Version]] = field(default_factory=dict)
+    labels: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+class ModelManager:
+    """Loads, serves and unloads the versions that a model config wants.
+
+    Args:
+        load: loads and warms one version.
+        poll_seconds: how often the base paths are looked at; 0 for only when a config is loaded.
+        labels_before_versions: accept a label on a version that is not available yet
+            (--allow_version_labels_for_unavailable_models).
+    """
+
+    def __init__(self, load: Loader, poll_seconds: float = 1.0, labels_before_versions: bool = False) -> None:
+        self._load = load
+        self._poll_seconds = poll_seconds
+        self._labels_before_versions = labels_before_versions
+        self._models = _Models()
+        self._config = ModelServerConfig()
+        self._work = threading.RLock()  # one change of the set of versions at a time
+        self._wake = threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(target=self._watch, name="model-versions", daemon=True)
+
+    def start(self, config: ModelServerConfig) -> None:
+        """Load every model, then watch the base paths.
+
+        Raises:
+            Rejection: if the config is refused or a model has no version that loads.
+        """
+        self.reload(config)
+        self._thread.start()
+
+    def reload(self, config: ModelServerConfig) -> None:
+        """Replace the config: load the new models, unload those that are gone, move labels.
+
+        Raises:
+            Rejection: if the config is refused (nothing has changed then), or a new model has no version that loads.
+        """
+        check_model_list(config)
+        with self._work:
+            labels = self._checked_labels(config)
+            old = {model.name for model in self._config.model_config_list.config}
+            self._config = ModelServerConfig()
+            self._config.CopyFrom(config)
+            with self._models.lock:
+                self._models.labels = labels
+            problems = self._update()
+            new = [model for model in config.model_config_list.config if model.name not in old]
+            for model in new:
+                if model.name in problems:
+                    raise problems[model.name]
+            self._require_available([model.name for model in new])
+
+    @contextmanager
+    def lease(self, spec: ModelSpec) -> Iterator[Version]:
+        """The version that a request's model_spec names; it stays loaded until the block ends.
+
+        Raises:
+            Rejection: INVALID_ARGUMENT without a name or for an unknown label, NOT_FOUND for what is not available.
+        """
+        version = self._acquire(spec)
+        try:
+            yield version
+        finally:
+            with self._models.lock:
+                version.leases -= 1
+                drained = version.state is State.UNLOADING and version.leases == 0
+            if drained:
+                self._wake.set()
+
+    def states(self, model: str) -> list[Version]:
+        """Every version seen of a model, newest first, as copies."""
+        with self._models.lock:
+            versions = self._models.versions.get(model, {})
+            return [Version(**vars(versions[number])) for number in sorted(versions, reverse=True)]
+
+    def model_names(self) -> list[str]:
+        """The models of the config."""
+        return [model.name for model in self._config.model_config_list.config]
+
+    def close(self) -> None:
+        """Stop watching and close every version. Requests must have finished."""
+        self._closing = True
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        with self._work:
+            self._config = ModelServerConfig()
+            self._update()
+            self._close_drained()
+
+    def _acquire(self, spec: ModelSpec) -> Version:
+        if not spec.name:
+            raise invalid_argument("ModelSpec has no name specified.")
+        choice = spec.WhichOneof("version_choice")
+        with self._models.lock:
+            number = spec.version.value if choice == "version" else None
+            if choice == "version_label":
+                number = self._models.labels.get(spec.name, {}).get(spec.version_label)
+                if number is None:
+                    raise invalid_argument(f"Unrecognized servable version label: {spec.version_label}")
+            versions = self._models.versions.get(spec.name, {})
+            if number is None:
+                number = max((n for n, version in versions.items() if version.state is State.AVAILABLE), default=None)
+            version = versions.get(number) if number is not None else None
+            if version is None or version.state is not State.AVAILABLE:
+                asked = f"Latest({spec.name})" if choice is None else f"Specific({spec.name}, {number})"
+                raise Rejection(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {asked}")
+            version.leases += 1
+            return version
+
+    def _watch(self) -> None:
+        while not self._closing:
+            self._wake.wait(self._poll_seconds or None)
+            self._wake.clear()
+            if self._closing:
+                return
+            with self._work:
+                self._close_drained()
+                if self._poll_seconds:
+                    self._update()
+
+    def _update(self) -> dict[str, Rejection]:
+        """Bring the loaded versions to what the config wants now; the models whose base path gave no answer."""
+        problems = {}
+        models = {model.name: model for model in self._config.model_config_list.config}
+        for name in [*models, *(name for name in self._models.versions if name not in models)]:
+            try:
+                wanted = self._wanted(models[name]) if name in models else {}
+            except Rejection as problem:
+                problems[name] = problem
+                continue
+            if name in models and not wanted:
+                problems[name] = no_versions(models[name])
+            self._settle(name, wanted)
+        self._close_drained()
+        return problems
+
+    def _wanted(self, model: ModelConfig) -> dict[int, Path]:
+        return wanted_versions(model, find_versions(model))
+
+    def _settle(self, name: str, wanted: dict[int, Path]) -> None:
+        """Load what is wanted, newest first, then retire the rest, unless nothing wanted is available."""
+        with self._models.lock:
+            versions = self._models.versions.setdefault(name, {})
+            new = []
+            for number in sorted(wanted, reverse=True):
+                known = versions.get(number)
+                if known is None or (known.state is State.END and not known.wanted):
+                    versions[number] = Version(name, number, wanted[number])
+                    new.append(versions[number])
+            for number, version in versions.items():
+                if version.state is State.END:
+                    version.wanted = number in wanted
+        for version in new:
+            self._load_version(version)
+        with self._models.lock:
+            available = {n for n, version in versions.items() if version.state is State.AVAILABLE}
+            if wanted and not available & set(wanted):
+                return
+            for number in available - set(wanted):
+                versions[number].state = State.UNLOADING
+                versions[number].wanted = False
+
+    def _load_version(self, version: Version) -> None:
+        with self._models.lock:
+            version.state = State.LOADING
+        _log.info("loading %s version %d", version.model, version.number)
+        try:
+            servable = self._load(version.model, version.path)
+        except Exception as error:  # noqa: BLE001 - whatever a bad model raises, the good ones go on
+            _log.warning("%s version %d does not load: %s", version.model, version.number, error)
+            with self._models.lock:
+                version.state, version.error = State.END, _as_rejection(error)
+            gc.collect()
+            return
+        with self._models.lock:
+            version.servable, version.state = servable, State.AVAILABLE
+        _log.info("%s version %d is available", version.model, version.number)
+
+    def _close_drained(self) -> None:
+        with self._models.lock:
+            drained = [
+                version
+                for versions in self._models.versions.values()
+                for version in versions.values()
+                if version.state is State.UNLOADING and version.leases == 0 and version.servable is not None
+            ]
+        for version in drained:
+            servable, version.servable = version.servable, None
+            assert servable is not None
+            servable.close()
+            del servable
+            gc.collect()  # a graph is full of cycles; its constants are the bulk of a model
+            with self._models.lock:
+                version.state = State.END
+            _log.info("unloaded %s version %d", version.model, version.number)
+
+    def _checked_labels(self, config: ModelServerConfig) -> dict[str, dict[str, int]]:
+        labels: dict[str, dict[str, int]] = {}
+        for model in config.model_config_list.config:
+            available = {version.number for version in self.states(model.name) if version.state is State.AVAILABLE}
+            for label, number in model.version_labels.items():
+                moved = self._models.labels.get(model.name, {}).get(label, number) != number
+                if number not in available and (moved or not self._labels_before_versions):
+                    raise Rejection(
+                        grpc.StatusCode.FAILED_PRECONDITION,
+                        f"Request to assign label to version {number} of model {model.name}, "
+                        "which is not currently available for inference",
+                    )
+                labels.setdefault(model.name, {})[label] = number
+        return labels
+
+    def _require_available(self, names: list[str]) -> None:
+        missing = []
+        for name in names:
+            states = self.states(name)
+            if not any(version.state is State.AVAILABLE for version in states):
+                newest = states[0]
+                reason = f" due to error: {newest.error.message}" if newest.error else ""
+                missing.append(f"{{{{name: {name} version: {newest.number}}}{reason}}}, ")
+        if missing:
+            text = f"{len(missing)} model(s) did not become available: {{{''.join(missing)}}}"
+            raise Rejection(grpc.StatusCode.UNKNOWN, text)
+
+
+def _as_rejection(error: Exception) -> Rejection:
+    if isinstance(error, Rejection):
+        return error
+    if isinstance(error, ServingError):
+        return Rejection(grpc.StatusCode.UNKNOWN, str(error))
+    return Rejection(grpc.StatusCode.INVALID_ARGUMENT, str(error) or type(error).__name__)

@@ -1,0 +1,115 @@
+"""Model configs: TF Serving's textproto files, checked and rendered."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from google.protobuf import text_format
+
+from catalog.errors import ConfigError
+from serving.errors import invalid_argument
+from serving.messages import ModelConfig, ModelConfigList, ModelServerConfig
+
+PLACEHOLDER = "{{MODELS_DIR}}"
+"""What a template holds where the absolute path of the models belongs; TF Serving takes no relative path."""
+
+PLATFORM = "tensorflow"
+
+
+def read_model_config(path: Path) -> ModelServerConfig:
+    """Read a model config file.
+
+    Raises:
+        ConfigError: if it is missing, not a ModelServerConfig in text form, or an unrendered template.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: the model config cannot be read: {error}") from error
+    return parse_model_config(text, str(path))
+
+
+def parse_model_config(text: str, origin: str) -> ModelServerConfig:
+    """Parse a model config; `origin` names it in the ConfigError."""
+    if PLACEHOLDER in text:
+        raise ConfigError(
+            f"{origin} is a template: it holds {PLACEHOLDER} where TF Serving wants an absolute path; "
+            f"render it first with `tandem render-config {origin}`"
+        )
+    try:
+        config = text_format.Parse(text, ModelServerConfig())
+    except text_format.ParseError as error:
+        raise ConfigError(f"{origin}: not a ModelServerConfig in text form: {error}") from error
+    if not config.model_config_list.config:
+        raise ConfigError(f"{origin}: no model in it; expected model_config_list {{ config {{ name: ... }} }}")
+    return config
+
+
+def single_model_config(name: str, base_path: Path) -> ModelServerConfig:
+    """The config of one model, its latest version, as the flags --model_name and --model_base_path stand for."""
+    model = ModelConfig(name=name, base_path=str(base_path.resolve()), model_platform=PLATFORM)
+    return ModelServerConfig(model_config_list=ModelConfigList(config=[model]))
+
+
+def render_config(template: Path, models_dir: Path, versions: Mapping[str, int] | None = None) -> str:
+    """Render a template of `serving_config/` with absolute paths.
+
+    Args:
+        template: a model config with {{MODELS_DIR}} in its base paths.
+        models_dir: the folder of released models.
+        versions: models to pin to one version each, by name; the others keep the template's policy.
+
+    Returns:
+        The config as text, comments kept unless versions are pinned.
+
+    Raises:
+        ConfigError: if the template is unreadable, renders to no valid config, or lacks a pinned model.
+    """
+    try:
+        text = template.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{template}: the template cannot be read: {error}") from error
+    path = str(models_dir.resolve())
+    if re.search(r'["\\\n]', path):
+        raise ConfigError(f"{path!r}: a models folder whose name has quotes, backslashes or line ends is not rendered")
+    text = text.replace(PLACEHOLDER, path)
+    config = parse_model_config(text, str(template))
+    if not versions:
+        return text
+    models = {model.name: model for model in config.model_config_list.config}
+    for name, version in versions.items():
+        if name not in models:
+            raise ConfigError(f"{template} lists no model {name!r} to pin; it lists {', '.join(sorted(models))}")
+        models[name].model_version_policy.Clear()
+        models[name].model_version_policy.specific.versions.append(version)
+    rendered: str = text_format.MessageToString(config)
+    return rendered
+
+
+def check_model_list(config: ModelServerConfig) -> None:
+    """Refuse a config as TF Serving's ServerCore does.
+
+    Raises:
+        Rejection: INVALID_ARGUMENT for a model listed twice, a relative base path, no platform or another one.
+    """
+    names = set()
+    for model in config.model_config_list.config:
+        if model.name in names:
+            raise invalid_argument(f"Illegal to list model {model.name} multiple times in config list")
+        names.add(model.name)
+    for model in config.model_config_list.config:
+        if "://" not in model.base_path and not Path(model.base_path).is_absolute():
+            raise invalid_argument(
+                f"Expected model {model.name} to have an absolute path or URI; got base_path()={model.base_path}"
+            )
+    for model in config.model_config_list.config:
+        platform = model.model_platform or ("tensorflow" if model.model_type == 1 else "")
+        if not platform:
+            raise invalid_argument(
+                "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
+                f"ModelServerConfig::model_platform, model name is {model.name}"
+            )
+        if platform != PLATFORM:
+            raise invalid_argument(
+                f"model {model.name} has platform {platform}; this server runs {PLATFORM} models only"
+            )

@@ -1,0 +1,57 @@
+"""Config sections say what is wrong with a value and which name was meant."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import Field
+
+from catalog.config import Config, parse_config, read_yaml
+from catalog.errors import ConfigError
+
+
+class Inner(Config):
+    learning_rate: float = Field(0.1, gt=0)
+
+
+class Outer(Config):
+    epochs: int = 3
+    inner: Inner = Inner()
+
+
+def test_values_are_checked_and_frozen() -> None:
+    config = parse_config(Outer, {"epochs": 5, "inner": {"learning_rate": 0.5}}, "shop.yaml")
+    assert (config.epochs, config.inner.learning_rate) == (5, 0.5)
+    with pytest.raises(ValueError, match="frozen"):
+        config.epochs = 7  # type: ignore[misc]
+
+
+def test_an_unknown_key_names_the_nearest_right_one() -> None:
+    with pytest.raises(ConfigError, match=r"inner\.learnin_rate: unknown setting; did you mean 'learning_rate'"):
+        parse_config(Outer, {"inner": {"learnin_rate": 1}}, "shop.yaml")
+
+
+def test_an_unknown_key_like_no_other_lists_them() -> None:
+    with pytest.raises(ConfigError, match="known here: epochs, inner"):
+        parse_config(Outer, {"zzz": 1}, "shop.yaml")
+
+
+def test_every_fault_is_listed_with_what_came() -> None:
+    with pytest.raises(ConfigError, match="2 unusable") as error:
+        parse_config(Outer, {"epochs": "many", "inner": {"learning_rate": -1}}, "shop.yaml")
+    assert "epochs: received 'many'" in str(error.value)
+    assert "inner.learning_rate: received -1" in str(error.value)
+
+
+def test_a_config_that_is_no_mapping() -> None:
+    with pytest.raises(ConfigError, match="expected a mapping of settings, received list"):
+        parse_config(Outer, [1], "shop.yaml")
+
+
+@pytest.mark.parametrize("content", [b"a: [1", b"\xff\xfe\x00"])
+def test_a_broken_file_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "shop.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"shop\.yaml: not a readable YAML file"):
+        read_yaml(path)
+    with pytest.raises(ConfigError, match="absent"):
+        read_yaml(tmp_path / "absent.yaml")

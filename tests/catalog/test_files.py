@@ -1,0 +1,73 @@
+"""A file is either the old one or the new one, whole."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from catalog.errors import ArtifactError
+from catalog.files import (
+    atomic_directory,
+    atomic_path,
+    fingerprint,
+    read_json,
+    read_npy,
+    read_parquet,
+    write_json,
+    write_npy,
+    write_parquet,
+)
+
+
+def test_a_failed_write_keeps_the_old_file_and_leaves_no_rest(tmp_path: Path) -> None:
+    path = tmp_path / "value.txt"
+    path.write_text("old")
+    with pytest.raises(OSError, match="no space"), atomic_path(path) as temporary:
+        temporary.write_text("ne")
+        raise OSError("no space left on device")
+    assert path.read_text() == "old"
+    assert [item.name for item in tmp_path.iterdir()] == ["value.txt"]
+
+
+def test_a_directory_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "tables"
+    for content in ("one", "two"):
+        with atomic_directory(path) as temporary:
+            (temporary / content).write_text(content)
+    assert [item.name for item in path.iterdir()] == ["two"]
+    with pytest.raises(RuntimeError), atomic_directory(path) as temporary:
+        (temporary / "three").write_text("half")
+        raise RuntimeError("killed")
+    assert [item.name for item in path.iterdir()] == ["two"]
+    assert [item.name for item in tmp_path.iterdir()] == ["tables"]
+
+
+def test_round_trips(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"名": [1, 2]})
+    write_npy(tmp_path / "a.npy", np.arange(3, dtype=np.int32))
+    write_parquet(tmp_path / "a.parquet", pa.table({"x": [1, 2]}))
+    assert read_json(tmp_path / "a.json") == {"名": [1, 2]}
+    assert read_npy(tmp_path / "a.npy", mmap=True).tolist() == [0, 1, 2]
+    assert read_parquet(tmp_path / "a.parquet").to_pydict() == {"x": [1, 2]}
+
+
+@pytest.mark.parametrize(("read", "suffix"), [(read_json, "json"), (read_npy, "npy"), (read_parquet, "parquet")])
+def test_a_missing_or_truncated_artifact_says_what_to_do(tmp_path: Path, read: object, suffix: str) -> None:
+    assert callable(read)
+    broken = tmp_path / f"broken.{suffix}"
+    broken.write_bytes(b"\x93NUMP")
+    for path in (broken, tmp_path / f"absent.{suffix}"):
+        with pytest.raises(ArtifactError, match=f"{path.name}.*run the stage that writes it again"):
+            read(path)
+
+
+def test_a_fingerprint_sees_names_and_contents(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "a").write_text("1")
+    first = fingerprint(tmp_path / "shop")
+    assert first == fingerprint(tmp_path / "shop")
+    (tmp_path / "shop" / "a").rename(tmp_path / "shop" / "b")
+    second = fingerprint(tmp_path / "shop")
+    (tmp_path / "shop" / "b").write_text("2")
+    assert len({first, second, fingerprint(tmp_path / "shop")}) == 3

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from catalog.errors import DataError
+from evaluation.significance import mean_interval, paired_intervals
+
+
+def test_a_constant_difference_is_certain():
+    random = np.random.default_rng(0)
+    baseline = random.random(50)
+    difference, ratio = paired_intervals(baseline + 0.25, baseline)
+    assert (difference.low, difference.estimate, difference.high) == pytest.approx((0.25, 0.25, 0.25))
+    assert difference.above_zero
+    difference, ratio = paired_intervals(3 * baseline, baseline)
+    assert (ratio.low, ratio.estimate, ratio.high) == pytest.approx((3, 3, 3))
+
+
+def test_the_interval_has_the_width_of_the_normal_theory():
+    values = np.random.default_rng(1).normal(1.0, 2.0, size=2500)
+    interval = mean_interval(values, resamples=4000)
+    half = 1.96 * values.std() / np.sqrt(2500)
+    assert interval.estimate == pytest.approx(values.mean())
+    assert (interval.high - interval.low) / 2 == pytest.approx(half, rel=0.08)
+
+
+def test_requests_of_one_user_are_no_independent_evidence():
+    # 20 users, each with 50 equal requests: the evidence is that of 20 numbers, not of 1,000.
+    users = np.repeat(np.arange(20), 50)
+    values = np.random.default_rng(2).normal(size=20)[users]
+    naive = mean_interval(values)
+    clustered = mean_interval(values, clusters=users)
+    assert clustered.estimate == pytest.approx(naive.estimate)
+    assert (clustered.high - clustered.low) / (naive.high - naive.low) == pytest.approx(np.sqrt(50), rel=0.25)
+
+
+def test_clusters_of_one_change_nothing():
+    values, baseline = np.random.default_rng(3).random((2, 40))
+    alone = paired_intervals(values, baseline, clusters=np.arange(40))
+    assert alone == paired_intervals(values, baseline)
+
+
+def test_pairs_with_a_missing_value_are_left_out():
+    values = np.array([1.0, np.nan, 3.0, 5.0])
+    baseline = np.array([0.0, 9.0, np.nan, 1.0])
+    difference, ratio = paired_intervals(values, baseline)
+    assert difference.estimate == pytest.approx(((1 - 0) + (5 - 1)) / 2)
+    assert ratio.estimate == pytest.approx(6 / 1)
+
+
+def test_nothing_to_compare_is_undefined():
+    nothing = np.full(3, np.nan)
+    for interval in (*paired_intervals(nothing, nothing), mean_interval(nothing)):
+        assert np.isnan([interval.estimate, interval.low, interval.high]).all()
+        assert not interval.above_zero
+
+
+def test_the_seed_decides_and_chunks_do_not_matter(monkeypatch):
+    values, baseline = np.random.default_rng(4).random((2, 30))
+    first = paired_intervals(values, baseline, seed=7)
+    assert first == paired_intervals(values, baseline, seed=7)
+    assert first != paired_intervals(values, baseline, seed=8)
+    monkeypatch.setattr("evaluation.significance._DRAWS_AT_ONCE", 3000)
+    chunked = paired_intervals(values, baseline, seed=7)
+    assert chunked == first
+
+
+def test_unequal_lengths_are_refused():
+    with pytest.raises(DataError, match="shapes"):
+        paired_intervals(np.zeros(3), np.zeros(4))

@@ -1,0 +1,31 @@
+import pytest
+
+from evaluation.words import Analyzer, split_words
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Navy-Blue Men's T-Shirt, 100% cotton", ["navy", "blue", "men's", "tshirt", "100", "cotton"]),
+        ("Ｗomen’s ＣＡＰ", ["women's", "cap"]),  # full-width letters, curly apostrophe
+        ("红色连衣裙", ["红", "色", "连", "衣", "裙", "红色", "色连", "连衣", "衣裙"]),
+        ("红 dress", ["红", "dress"]),
+        ("Nike跑鞋xl", ["nike", "跑", "鞋", "跑鞋", "xl"]),
+        ("été ночь", ["été", "ночь"]),
+        ("", []),
+        ("!!! 🙂 _", []),
+    ],
+)
+def test_splitting(text, words):
+    assert split_words(text) == words
+
+
+def test_english_is_stemmed_and_chinese_left_alone():
+    stem = Analyzer()
+    assert stem(["Women's dresses", "watches 手表"]) == [["women", "dress"], ["watch", "手", "表", "手表"]]
+    assert Analyzer(None)(["dresses"]) == [["dresses"]]
+
+
+def test_singular_and_plural_meet():
+    singular, plural = Analyzer()(["men casual shoe", "mens casual shoes"])
+    assert singular == plural

@@ -1,0 +1,103 @@
+"""The signatures' graphs, with stand-ins for towers and index whose answers are obvious."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipelines.composition import Catalogue, Composition, request_specs, rerank_specs
+
+PRODUCTS = np.array(["a", "b", "红"])
+SNAPSHOT = 1_700_000_000
+
+
+@pytest.fixture
+def catalogue(tmp_path: Path) -> Catalogue:
+    return Catalogue(PRODUCTS, tmp_path / "products.txt", SNAPSHOT)
+
+
+def request(history: list[str], kinds: list[str], timestamp: int = 0) -> dict[str, tf.Tensor]:
+    return {
+        "query": tf.constant(["shirt"]),
+        "history_product_id": tf.constant([history]),
+        "history_kind": tf.constant([kinds]),
+        "history_timestamp": tf.constant([[5] * len(history)], tf.int64),
+        "timestamp": tf.constant([timestamp], tf.int64),
+    }
+
+
+class CountingIndex:
+    """Answers rows 2, 1, 0 and then padding, with falling scores."""
+
+    def search(self, queries: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
+        rows = [2, 1, 0] + [-1] * (k - 3)
+        batch = tf.shape(queries)[0]
+        scores = tf.range(k, 0, -1, dtype=tf.float32)
+        return tf.tile(tf.constant([rows]), [batch, 1]), tf.tile(scores[None], [batch, 1])
+
+
+def row_reranker(candidate_row: tf.Tensor, **_: object) -> dict[str, tf.Tensor]:
+    """Prefers the smallest row; the absent row 3 comes last."""
+    score = -tf.cast(candidate_row, tf.float32)
+    return {name: score for name in ("score", "click_probability", "cart_probability", "purchase_probability")}
+
+
+def composition(catalogue: Catalogue) -> Composition:
+    def encode(query: tf.Tensor, **_: object) -> tf.Tensor:
+        return tf.ones([tf.shape(query)[0], 2])
+
+    return Composition(catalogue, encode, CountingIndex(), row_reranker, candidates=5, results=4)
+
+
+def test_ids_and_rows(catalogue: Catalogue) -> None:
+    assert catalogue.rows(tf.constant(["红", "gone", "", "a"])).numpy().tolist() == [2, 3, 3, 0]
+    assert [item.decode() for item in catalogue.ids(tf.constant([2, 0, 3, -1])).numpy()] == ["红", "a", "", ""]
+
+
+def test_history_items_that_are_gone_count_as_absent(catalogue: Catalogue) -> None:
+    # KINDS is impression, view, click, ...: click is 3 when counted from 1; "b" comes with a kind nobody knows.
+    read = catalogue.request(request(["", "gone", "b", "a"], ["", "click", "sniff", "click"]))
+    assert read["history_row"].numpy().tolist() == [[3, 3, 3, 0]]
+    assert read["history_kind"].numpy().tolist() == [[0, 0, 0, 3]]
+    assert read["history_timestamp"].numpy().tolist() == [[0, 0, 0, 5]]
+
+
+def test_timestamp_zero_is_the_snapshot(catalogue: Catalogue) -> None:
+    assert catalogue.request(request(["a"], ["view"]))["timestamp"].numpy().tolist() == [SNAPSHOT]
+    assert catalogue.request(request(["a"], ["view"], 42))["timestamp"].numpy().tolist() == [42]
+
+
+def test_retrieval_answers_ids_best_first(catalogue: Catalogue) -> None:
+    answer = composition(catalogue).retrieval(request(["a"], ["view"]))
+    assert [item.decode() for item in answer["product_id"].numpy()[0]] == ["红", "b", "a", "", ""]
+    assert answer["score"].numpy().tolist() == [[5, 4, 3, 2, 1]]
+    assert answer["query_embedding"].shape == (1, 2)
+
+
+def test_search_reorders_and_keeps_each_products_own_scores(catalogue: Catalogue) -> None:
+    answer = composition(catalogue).search(request(["a"], ["view"]))
+    assert [item.decode() for item in answer["product_id"].numpy()[0]] == ["a", "b", "红", ""]
+    assert answer["score"].numpy().tolist() == [[0, -1, -2, -3]]
+    assert answer["retrieval_score"].numpy()[0, :3].tolist() == [3, 4, 5]
+    assert set(answer) == {
+        "product_id", "score", "retrieval_score", "click_probability", "cart_probability", "purchase_probability",
+    }  # fmt: skip
+
+
+def test_rerank_keeps_the_candidates_order(catalogue: Catalogue) -> None:
+    inputs = request(["a"], ["view"]) | {
+        "query_embedding": tf.ones([1, 2]),
+        "candidate_product_id": tf.constant([["b", "gone", "a"]]),
+        "candidate_score": tf.constant([[1.0, 2.0, 3.0]]),
+    }
+    assert composition(catalogue).rerank(inputs)["score"].numpy().tolist() == [[-1, -3, 0]]
+
+
+def test_every_dimension_but_the_batch_is_static() -> None:
+    for specs in (request_specs(50, ("country",), 64), rerank_specs(50, ("country",), 64, 200)):
+        for spec in specs.values():
+            assert spec.shape[0] is None
+            assert all(size is not None for size in spec.shape[1:])
+    assert "query_image" not in request_specs(50, ())
+    assert request_specs(50, ("country",))["user_country"].dtype == tf.string

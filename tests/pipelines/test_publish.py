@@ -1,0 +1,63 @@
+"""A release appears whole, under the next number, or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from catalog.errors import ArtifactError, TandemError
+from pipelines.publish import PUBLISH_ORDER, latest_release, next_release, publish
+
+
+def stage_models(staging: Path, content: str) -> None:
+    for name in PUBLISH_ORDER:
+        (staging / name / "variables").mkdir(parents=True)
+        (staging / name / "variables" / "data").write_text(content)
+
+
+def test_one_number_for_all_models_and_nothing_left_behind(tmp_path: Path) -> None:
+    for expected in (1, 2):
+        with next_release(tmp_path) as (release, staging):
+            assert release.version == expected
+            stage_models(staging, f"release {expected}")
+            publish(release, staging, {"name": "shop"}, [{"query": "shirt"}])
+    for name in PUBLISH_ORDER:
+        assert (tmp_path / name / "2" / "variables" / "data").read_text() == "release 2"
+    assert not list(tmp_path.glob(".staging*"))
+    assert latest_release(tmp_path).version == 2
+
+
+def test_the_number_passes_over_models_that_others_left(tmp_path: Path) -> None:
+    (tmp_path / "search" / "7").mkdir(parents=True)
+    with next_release(tmp_path) as (release, _):
+        assert release.version == 8
+
+
+def test_a_failed_export_shows_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), next_release(tmp_path) as (_, staging):
+        stage_models(staging, "half")
+        raise RuntimeError("disk full")
+    assert not any((tmp_path / name).exists() for name in PUBLISH_ORDER)
+    with pytest.raises(ArtifactError, match="no release under"):
+        latest_release(tmp_path)
+
+
+def test_what_a_killed_export_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".staging.dead" / "search").mkdir(parents=True)
+    with next_release(tmp_path):
+        assert not (tmp_path / ".staging.dead").exists()
+
+
+def test_two_exports_at_once(tmp_path: Path) -> None:
+    with next_release(tmp_path), pytest.raises(TandemError, match="another release"), next_release(tmp_path):
+        pass
+
+
+def test_the_latest_release_of_one_shop(tmp_path: Path) -> None:
+    for name in ("demo", "fashion"):
+        with next_release(tmp_path) as (release, staging):
+            stage_models(staging, name)
+            publish(release, staging, {"name": name}, [])
+    assert latest_release(tmp_path, "demo").version == 1
+    assert latest_release(tmp_path, "fashion").version == 2
+    with pytest.raises(ArtifactError, match="of 'books'"):
+        latest_release(tmp_path, "books")

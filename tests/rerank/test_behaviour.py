@@ -1,0 +1,78 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rerank.behaviour import ProductFacts, behaviour_features, behaviour_names, log_price, percentile_within
+
+COUNTERS = ("impression_7d", "click_7d", "purchase_7d")
+
+
+def facts(**changes: object) -> ProductFacts:
+    values: dict[str, object] = {
+        "category": np.array([0, 0, 1], np.int32),
+        "price": np.array([10.0, 20.0, np.nan]),
+        "rating_average": np.array([5.0, np.nan, 3.0]),
+        "rating_count": np.array([10, 0, 10]),
+        "launched": np.array([-5, 3, 9], np.int32),
+        "has_picture": np.array([True, False, True]),
+        "has_description": np.array([False, False, True]),
+    }
+    return ProductFacts(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def column(name: str, snapshot: np.ndarray, day: int = 4, **changes: object) -> list[float]:
+    table = behaviour_features(facts(**changes), COUNTERS, snapshot, day)
+    return table[:, behaviour_names(COUNTERS).index(name)].tolist()
+
+
+SNAPSHOT = np.array([[100, 10, 1], [0, 0, 0], [100, 0, 0]], np.float32)
+
+
+def test_counts_and_rates() -> None:
+    assert column("log_click_7d", SNAPSHOT) == [np.float32(np.log(11)), 0.0, 0.0]
+    # The catalogue's rate is 10 / 200; 20 prior impressions: (10 + 1) / 120 over 0.05, no chance: 1, (0 + 1) / 120.
+    expected = np.log([11 / 120 / 0.05, 1.0, 1 / 120 / 0.05])
+    np.testing.assert_allclose(column("click_per_impression_7d", SNAPSHOT), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_unknown_values_are_zero_beside_a_flag() -> None:
+    assert column("price_known", SNAPSHOT) == [1, 1, 0]
+    assert column("log_price", SNAPSHOT)[2] == 0
+    assert column("rating_known", SNAPSHOT) == [1, 0, 1]
+    # Mean of all ratings 4; (50 + 40) / 20 - 4 = 0.5, no rating 0, (30 + 40) / 20 - 4 = -0.5.
+    np.testing.assert_allclose(column("rating", SNAPSHOT), [0.5, 0, -0.5], atol=1e-6)
+
+
+def test_price_is_compared_within_the_category() -> None:
+    mean = (np.log(11) + np.log(21)) / 2
+    expected = [np.log(11) - mean, np.log(21) - mean, 0]
+    np.testing.assert_allclose(column("price_over_category", SNAPSHOT), expected, atol=1e-6)
+    assert column("price_percentile", SNAPSHOT) == [0.25, 0.75, 0.5]
+
+
+def test_age_is_counted_from_the_launch_and_never_negative() -> None:
+    np.testing.assert_allclose(column("log_age", SNAPSHOT), np.log1p([9, 1, 0]), rtol=1e-6)
+
+
+def test_percentile_halves_ties() -> None:
+    group = np.array([0, 0, 0, 0, 1], np.int32)
+    assert percentile_within(group, np.array([1.0, 2.0, 2.0, 3.0, 7.0])).tolist() == [0.125, 0.5, 0.5, 0.875, 0.5]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5)), min_size=1, max_size=30))
+def test_percentiles_average_to_a_half_in_every_group(pairs: list[tuple[int, int]]) -> None:
+    group = np.array([pair[0] for pair in pairs], np.int32)
+    percentile = percentile_within(group, np.array([pair[1] for pair in pairs], np.float64))
+    for number in set(group.tolist()):
+        assert abs(percentile[group == number].mean() - 0.5) < 1e-9
+
+
+def test_everything_is_finite_without_a_single_event_price_or_rating() -> None:
+    nothing = {"price": np.full(3, np.nan), "rating_average": np.full(3, np.nan), "rating_count": np.zeros(3, np.int64)}
+    table = behaviour_features(facts(**nothing), COUNTERS, np.zeros((3, 3), np.float32), 0)
+    assert table.shape == (3, len(behaviour_names(COUNTERS)))
+    assert np.isfinite(table).all()
+
+
+def test_log_price_of_a_price_that_is_none() -> None:
+    assert log_price(np.array([np.nan, 0.0, -3.0])).tolist() == [0, 0, 0]

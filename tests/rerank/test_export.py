@@ -1,0 +1,158 @@
+"""Laws of the exported reranker: the answer depends on the candidates as a set, and on nothing else."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_up_shop import DIM, MadeUpShop
+
+from catalog.errors import ArtifactError
+from rerank.export import ABSENT_SCORE, OUTPUTS, Reranker, score_candidates
+from rerank.lists import request_inputs
+from rerank.train import train
+
+CANDIDATES, HISTORY = 12, 6
+
+
+@pytest.fixture(scope="module")
+def trained_dir(made_up_shop: MadeUpShop, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rerank")
+    config = made_up_shop.config.model_copy(update={"epochs": 1, "max_requests": 300, "max_validation_requests": 50})
+    train(made_up_shop.shop, made_up_shop.features, made_up_shop.tokenizer, made_up_shop.candidates_dir, config, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reranker(made_up_shop: MadeUpShop, trained_dir: Path) -> Reranker:
+    return Reranker(
+        trained_dir, made_up_shop.shop, made_up_shop.features, made_up_shop.tokenizer, made_up_shop.embeddings
+    )
+
+
+@pytest.fixture(scope="module")
+def requests(made_up_shop: MadeUpShop) -> dict[str, Any]:
+    part = made_up_shop.candidates["validation"].take(np.arange(4))
+    inputs = request_inputs(made_up_shop.features, part.request, part.query_embedding, HISTORY, ("city",))
+    return {"inputs": inputs, "rows": part.rows[:, :CANDIDATES], "scores": part.scores[:, :CANDIDATES]}
+
+
+def test_outputs(reranker: Reranker, requests: dict[str, Any]) -> None:
+    answer = score_candidates(reranker, **requests)
+    assert set(answer) == set(OUTPUTS)
+    for name in OUTPUTS:
+        assert answer[name].shape == (4, CANDIDATES)
+        assert np.isfinite(answer[name]).all()
+    for head in OUTPUTS[1:]:
+        assert ((answer[head] > 0) & (answer[head] < 1)).all()
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.permutations(range(CANDIDATES)))
+def test_a_permutation_of_candidates_permutes_the_scores(
+    reranker: Reranker, requests: dict[str, Any], order: list[int]
+) -> None:
+    straight = score_candidates(reranker, **requests)
+    mixed = score_candidates(reranker, requests["inputs"], requests["rows"][:, order], requests["scores"][:, order])
+    for name in OUTPUTS:
+        np.testing.assert_allclose(mixed[name], straight[name][:, order], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("padding", [0.0, 5.0, -np.inf, np.nan])
+def test_absent_candidates_score_lowest_and_change_nothing(
+    reranker: Reranker, requests: dict[str, Any], padding: float
+) -> None:
+    rows = np.pad(requests["rows"], ((0, 0), (0, 2)), constant_values=reranker.extractor.size)
+    rows[:, -1] = -1
+    scores = np.pad(requests["scores"], ((0, 0), (0, 2)), constant_values=padding)
+    answer = score_candidates(reranker, requests["inputs"], rows, scores)
+    straight = score_candidates(reranker, **requests)
+    for name in OUTPUTS:
+        np.testing.assert_allclose(answer[name][:, :CANDIDATES], straight[name], rtol=1e-4, atol=1e-6)
+    assert (answer["score"][:, CANDIDATES:] == np.float32(ABSENT_SCORE)).all()
+    assert (answer["score"][:, :CANDIDATES] > ABSENT_SCORE).all()
+    assert not answer["click_probability"][:, CANDIDATES:].any()
+
+
+def test_a_row_does_not_depend_on_its_batch(reranker: Reranker, requests: dict[str, Any]) -> None:
+    together = score_candidates(reranker, **requests)
+    alone = score_candidates(reranker, **requests, batch=1)
+    for name in OUTPUTS:
+        np.testing.assert_allclose(alone[name], together[name], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("query", [b"", b"\xff\xfe\x00", "红色连衣裙".encode(), b"x" * 5000, "👠 ' \\ (".encode()])
+def test_any_query_is_answered(reranker: Reranker, requests: dict[str, Any], query: bytes) -> None:
+    inputs = {**requests["inputs"], "query": np.array([query] * 4, dtype=object)}
+    assert np.isfinite(score_candidates(reranker, inputs, requests["rows"], requests["scores"])["score"]).all()
+
+
+def test_no_requests(reranker: Reranker, requests: dict[str, Any]) -> None:
+    inputs = {name: values[:0] for name, values in requests["inputs"].items()}
+    answer = score_candidates(reranker, inputs, requests["rows"][:0], requests["scores"][:0])
+    assert answer["score"].shape == (0, CANDIDATES)
+
+
+def test_a_saved_model_answers_in_a_process_without_model_code(
+    reranker: Reranker, requests: dict[str, Any], tmp_path: Path
+) -> None:
+    specs = {
+        "query": tf.TensorSpec([None], tf.string),
+        "query_embedding": tf.TensorSpec([None, DIM], tf.float32),
+        "history_row": tf.TensorSpec([None, HISTORY], tf.int32),
+        "history_kind": tf.TensorSpec([None, HISTORY], tf.int32),
+        "history_timestamp": tf.TensorSpec([None, HISTORY], tf.int64),
+        "timestamp": tf.TensorSpec([None], tf.int64),
+        "user_city": tf.TensorSpec([None], tf.string),
+        "candidate_row": tf.TensorSpec([None, CANDIDATES], tf.int32),
+        "candidate_score": tf.TensorSpec([None, CANDIDATES], tf.float32),
+    }
+
+    def serve(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        city = inputs.pop("user_city")
+        return reranker(**inputs, user_columns={"city": city})
+
+    module = tf.Module()
+    module.reranker = reranker
+    function = tf.function(serve).get_concrete_function(
+        **{name: tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in specs.items()}
+    )
+    options = tf.saved_model.SaveOptions(namespace_whitelist=["TFText"])
+    tf.saved_model.save(module, str(tmp_path / "model"), signatures=function, options=options)
+    inputs = requests["inputs"] | {"candidate_row": requests["rows"], "candidate_score": requests["scores"]}
+    texts = {"query", "user_city"}
+    np.savez(tmp_path / "inputs.npz", **{k: np.asarray(v, "U") if k in texts else v for k, v in inputs.items()})
+    script = f"""
+import numpy as np, tensorflow as tf, tensorflow_text
+inputs = dict(np.load({str(tmp_path / "inputs.npz")!r}))
+model = tf.saved_model.load({str(tmp_path / "model")!r})
+fed = {{name: tf.constant(value.tolist() if value.dtype.kind == "U" else value) for name, value in inputs.items()}}
+answer = model.signatures["serving_default"](**fed)
+np.savez({str(tmp_path / "outputs.npz")!r}, **{{name: value.numpy() for name, value in answer.items()}})
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path, timeout=120)
+    straight = score_candidates(reranker, **requests)
+    with np.load(tmp_path / "outputs.npz") as answer:
+        assert set(answer.files) == set(OUTPUTS)
+        for name in OUTPUTS:
+            np.testing.assert_allclose(answer[name], straight[name], rtol=1e-4, atol=1e-6)
+
+
+def test_another_catalogue_layout_is_refused(made_up_shop: MadeUpShop, trained_dir: Path) -> None:
+    from dataclasses import replace
+
+    features = replace(made_up_shop.features, snapshot_features=tuple("abcdef_all"[:6]))
+    with pytest.raises((ArtifactError, IndexError)):
+        Reranker(trained_dir, made_up_shop.shop, features, made_up_shop.tokenizer, made_up_shop.embeddings)
+
+
+def test_embeddings_can_be_shared(made_up_shop: MadeUpShop, trained_dir: Path, reranker: Reranker) -> None:
+    shared = tf.Variable(np.concatenate([made_up_shop.embeddings, np.zeros((1, DIM), np.float32)]), trainable=False)
+    other = Reranker(trained_dir, made_up_shop.shop, made_up_shop.features, made_up_shop.tokenizer, shared)
+    assert other.extractor.embeddings is shared
+    np.testing.assert_array_equal(other.extractor.embeddings, reranker.extractor.embeddings)

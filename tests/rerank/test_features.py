@@ -1,0 +1,213 @@
+"""Features of hand-made products for hand-made requests."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from made_up_shop import DAY0, make_products, make_shop, train_tokenizer
+
+from catalog.schema import KINDS
+from rerank.config import RerankConfig
+from rerank.features import FeatureExtractor, retrieval_ranks
+from rerank.product_tables import behaviour_table, build_tables, choose_keys, first_value
+
+TITLES = ["Acme Men Navy Blue Shirts", "Acme Men Blue Shirts", "Acme Women Red Heels", "Bolt Watch", "红色连衣裙"]
+COLOURS = ["Navy Blue", "Blue", "Red", None, "红色"]
+GENDERS = ["Men", "Men", "Women", ["Unisex", "Men"], "Women"]
+CATEGORIES = ["Apparel > Shirts", "Apparel > Shirts", "Shoes > Heels", "Watches", "Apparel > Dresses"]
+PRICES = [10.0, 20.0, 40.0, float("nan"), 5.0]
+HISTORY = 4
+ABSENT = len(TITLES)
+
+
+@pytest.fixture(scope="module")
+def extractor(tmp_path_factory: pytest.TempPathFactory) -> FeatureExtractor:
+    attributes = [
+        json.dumps({"colour": colour, "gender": gender}) for colour, gender in zip(COLOURS, GENDERS, strict=True)
+    ]
+    shop = make_shop(make_products(TITLES, {"category": CATEGORIES, "attributes": attributes, "price": PRICES}))
+    features = SimpleNamespace(
+        launched=np.zeros(ABSENT, np.int32),
+        snapshots=np.stack([np.zeros((ABSENT, 1), np.float32), np.full((ABSENT, 1), 7, np.float32)]),
+        snapshot_features=("click_all",),
+    )
+    tokenizer = train_tokenizer(tmp_path_factory.mktemp("tokens") / "model", TITLES * 3, 60)
+    config = RerankConfig(history_length=HISTORY, history_half_life=1.0)
+    keys = choose_keys(shop, config.lexical)
+    assert keys == (
+        "category_top",
+        "category_second",
+        "category_leaf",
+        "brand",
+        "attributes.gender",
+        "attributes.colour",
+    )
+    tables = build_tables(shop, features, tokenizer, keys, config.lexical)  # type: ignore[arg-type]
+    behaviour = behaviour_table(tables, features, [0, 1])  # type: ignore[arg-type]
+    embeddings = np.eye(ABSENT, 6, dtype=np.float32)
+    return FeatureExtractor(tables, behaviour, ("click_all",), embeddings, tokenizer, config)
+
+
+def request(query: str | bytes = "", **changes: Any) -> dict[str, tf.Tensor]:
+    values: dict[str, Any] = {
+        "query": np.array([query], dtype=object),
+        "query_embedding": np.ones((1, 6), np.float32),
+        "history_row": np.full((1, HISTORY), ABSENT, np.int32),
+        "history_kind": np.zeros((1, HISTORY), np.int32),
+        "history_timestamp": np.zeros((1, HISTORY), np.int64),
+        "timestamp": np.array([DAY0], np.int64),
+        "candidate_row": np.arange(ABSENT + 1, dtype=np.int32)[None],
+        "candidate_score": np.zeros((1, ABSENT + 1), np.float32),
+        "candidate_rank": np.zeros((1, ABSENT + 1), np.float32),
+        "best_score": np.zeros(1, np.float32),
+        "day_slot": np.zeros(1, np.int32),
+    }
+    return {name: tf.constant(value) for name, value in {**values, **changes}.items()}
+
+
+def column(extractor: FeatureExtractor, name: str, inputs: dict[str, tf.Tensor]) -> list[float]:
+    numeric = extractor(inputs).numeric
+    assert numeric.shape[-1] == len(extractor.names)
+    return [round(float(value), 4) for value in numeric[0, :, extractor.names.index(name)]]
+
+
+def test_query_words_are_found_in_their_field(extractor: FeatureExtractor) -> None:
+    inputs = request("navy blue men shirt")
+    assert column(extractor, "text:title_share", inputs) == [1.0, 0.75, 0.0, 0.0, 0.0, 0.0]
+    assert column(extractor, "text:attributes_share", inputs) == [1.0, 0.75, 0.0, 0.25, 0.0, 0.0]
+    assert column(extractor, "text:all_words", inputs) == [1, 0, 0, 0, 0, 0]
+    idf = column(extractor, "text:any_idf_share", inputs)
+    assert idf[0] == 1 > idf[1] > idf[3] > idf[2] == 0
+
+
+def test_men_does_not_match_women(extractor: FeatureExtractor) -> None:
+    assert column(extractor, "text:any_share", request("men"))[2] == 0
+    assert column(extractor, "text:any_share", request("womens"))[2] == 1
+
+
+def test_the_longest_value_is_the_one_that_is_named(extractor: FeatureExtractor) -> None:
+    navy, blue = request("navy blue shirt"), request("blue shirts")
+    assert column(extractor, "text:match_attributes.colour", navy) == [1, 0, 0, 0, 0, 0]
+    assert column(extractor, "text:conflict_attributes.colour", navy) == [0, 1, 1, 0, 1, 0]
+    assert column(extractor, "text:match_attributes.colour", blue) == [0, 1, 0, 0, 0, 0]
+    assert column(extractor, "text:conflict_attributes.colour", blue) == [1, 0, 1, 0, 1, 0]
+    # Two words of three by value: "blue" and "shirt"; Navy Blue covers only "shirt".
+    assert column(extractor, "text:value_share", blue)[:2] == [1.0, 0.5]
+
+
+def test_what_the_query_does_not_name_is_no_conflict(extractor: FeatureExtractor) -> None:
+    assert column(extractor, "text:named_conflicts", request("acme")) == [0] * 6
+    assert column(extractor, "text:named_conflicts", request("")) == [0] * 6
+
+
+def test_chinese_is_matched(extractor: FeatureExtractor) -> None:
+    assert column(extractor, "text:title_share", request("连衣裙"))[:5] == [0, 0, 0, 0, 1]
+    assert column(extractor, "text:match_attributes.colour", request("红色的裙"))[4] == 1
+    assert column(extractor, "text:script_distance", request("连衣裙")) == [1, 1, 1, 1, 0, 0]
+
+
+def test_an_unknown_word_is_matched_by_spelling(extractor: FeatureExtractor) -> None:
+    shirt = column(extractor, "text:misspelt_match", request("men shrit"))
+    assert shirt[:2] == [0.5, 0.5]
+    assert shirt[2:] == [0, 0, 0, 0]
+    assert column(extractor, "text:unknown_words", request("men shrit"))[:5] == [1] * 5
+    assert column(extractor, "text:misspelt_match", request("men shirt")) == [0] * 6
+
+
+def test_counters_come_from_the_day_of_the_request(extractor: FeatureExtractor) -> None:
+    assert column(extractor, "behaviour:log_click_all", request()) == [0] * 6
+    expected = round(float(np.log(8)), 4)
+    later = request(day_slot=np.array([1], np.int32))
+    assert column(extractor, "behaviour:log_click_all", later) == [expected] * 5 + [0]
+
+
+def history(rows: list[int], kinds: list[str], hours: list[int]) -> dict[str, Any]:
+    padding = HISTORY - len(rows)
+    return {
+        "history_row": np.array([[ABSENT] * padding + rows], np.int32),
+        "history_kind": np.array([[0] * padding + [KINDS.index(kind) + 1 for kind in kinds]], np.int32),
+        "history_timestamp": np.array([[0] * padding + [DAY0 - 3600 * hour for hour in hours]], np.int64),
+    }
+
+
+def test_history_features(extractor: FeatureExtractor) -> None:
+    inputs = request(**history([0, 2], ["purchase", "click"], [3, 1]))
+    # Weights: purchase 5 x 0.5, click 1 x 1; of 3.5.
+    shirts, heels = 2.5 / 3.5, 1 / 3.5
+    expected = [round(value, 4) for value in (shirts, shirts, heels, 0, 0, 0)]
+    assert column(extractor, "person:same_category_leaf", inputs) == expected
+    assert column(extractor, "person:cosine_max", inputs) == [1, 0, 1, 0, 0, 0]
+    assert column(extractor, "person:cosine_mean", inputs)[:3] == [round(shirts, 4), 0, round(heels, 4)]
+    assert column(extractor, "person:cosine_last", inputs) == [0, 0, 1, 0, 0, 0]
+    assert column(extractor, "person:bought", inputs) == [1, 0, 0, 0, 0, 0]
+    assert column(extractor, "person:seen", inputs) == [1, 0, 1, 0, 0, 0]
+    assert column(extractor, "person:hours_since_seen", inputs)[0] == round(float(np.log(4)), 4)
+    mean = (2.5 * np.log(11) + np.log(41)) / 3.5
+    gap = column(extractor, "person:price_gap", inputs)
+    assert gap[1] == round(float(np.log(21) - mean), 4)
+    assert gap[3] == 0
+    assert column(extractor, "person:price_comparable", inputs) == [1, 1, 1, 0, 1, 0]
+
+
+def test_without_history_person_features_are_zero(extractor: FeatureExtractor) -> None:
+    numeric = extractor(request("red")).numeric.numpy()
+    person = [place for place, name in enumerate(extractor.names) if name.startswith("person:")]
+    assert not numeric[..., person].any()
+
+
+def test_history_items_that_are_gone_count_as_absent(extractor: FeatureExtractor) -> None:
+    gone = request(**history([ABSENT, 2], ["click", "click"], [2, 1]))
+    kept = request(**history([2], ["click"], [1]))
+    np.testing.assert_array_equal(extractor(gone).numeric, extractor(kept).numeric)
+
+
+def test_padding_the_candidates_changes_nothing(extractor: FeatureExtractor) -> None:
+    short = request(
+        "red heels", candidate_row=np.array([[2, 0]], np.int32), candidate_score=np.zeros((1, 2), np.float32)
+    )
+    short["candidate_rank"] = tf.zeros([1, 2])
+    long = request("red heels", candidate_row=np.array([[2, 0, ABSENT, -1]], np.int32))
+    long["candidate_score"] = long["candidate_rank"] = tf.zeros([1, 4])
+    features = extractor(long)
+    np.testing.assert_array_equal(features.numeric[:, :2], extractor(short).numeric)
+    assert not features.numeric[:, 2:].numpy().any()
+    assert features.present.numpy().tolist() == [[True, True, False, False]]
+
+
+def test_ranks_count_better_candidates_among_those_present() -> None:
+    score, present = tf.constant([[0.5, 0.9, 0.5, 2.0]]), tf.constant([[True, True, True, False]])
+    rank, best = retrieval_ranks(score, present)
+    assert rank[0, :3].numpy().tolist() == [1, 0, 1]
+    assert best.numpy() == pytest.approx([0.9])
+    assert retrieval_ranks(score, tf.zeros_like(present))[1].numpy().tolist() == [0]
+
+
+def test_first_value() -> None:
+    assert [first_value(value) for value in (None, [], ["a", "b"], 3, {"x": 1}, " red ")] == [
+        "",
+        "",
+        "a",
+        "3",
+        "",
+        "red",
+    ]
+
+
+def test_catalogue_without_any_text(tmp_path: Path) -> None:
+    shop = make_shop(make_products(["?", "!"], {}))
+    features = SimpleNamespace(
+        launched=np.zeros(2, np.int32), snapshots=np.zeros((1, 2, 0), np.float32), snapshot_features=()
+    )
+    tokenizer = train_tokenizer(tmp_path / "model", TITLES * 3, 60)
+    config = RerankConfig(history_length=HISTORY)
+    keys = choose_keys(shop, config.lexical)
+    tables = build_tables(shop, features, tokenizer, keys, config.lexical)  # type: ignore[arg-type]
+    behaviour = behaviour_table(tables, features, [0])  # type: ignore[arg-type]
+    empty = FeatureExtractor(tables, behaviour, (), np.eye(2, 6, dtype=np.float32), tokenizer, config)
+    inputs = request("red")
+    inputs["candidate_row"] = tf.constant([[0, 1, 2, 2, 2, 2]])
+    assert np.isfinite(empty(inputs).numeric.numpy()).all()

@@ -1,0 +1,118 @@
+"""Training on a shop whose clicks follow a known rule."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_up_shop import EXAMINATION, MadeUpShop
+
+import rerank.train as training
+from catalog.errors import ArtifactError, DataError, TandemError
+from evaluation.metrics import ndcg_at
+from rerank.artifacts import load
+from rerank.export import Reranker, score_requests
+from rerank.train import click_curve, select_requests, train
+
+
+def run(shop: MadeUpShop, out_dir: Path, **changes: object) -> None:
+    config = shop.config.model_copy(update=changes)
+    train(shop.shop, shop.features, shop.tokenizer, shop.candidates_dir, config, out_dir)
+
+
+@pytest.fixture(scope="module")
+def trained_dir(made_up_shop: MadeUpShop, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rerank")
+    run(made_up_shop, folder)
+    return folder
+
+
+def test_the_order_is_much_closer_to_the_truth_than_retrievals(made_up_shop: MadeUpShop, trained_dir: Path) -> None:
+    part = made_up_shop.candidates["validation"]
+    reranker = Reranker(
+        trained_dir, made_up_shop.shop, made_up_shop.features, made_up_shop.tokenizer, made_up_shop.embeddings
+    )
+    answer = score_requests(reranker, made_up_shop.features, part.request, part.query_embedding, part.rows, part.scores)
+    truth = np.take_along_axis(made_up_shop.appeal[part.request], part.rows, axis=1)
+
+    def ndcg(score: np.ndarray) -> float:
+        ranked = np.take_along_axis(truth, np.argsort(-score, axis=1), axis=1)
+        return float(np.mean(ndcg_at(ranked, -np.sort(-truth, axis=1), 10)))
+
+    assert ndcg(part.scores) < 0.4
+    assert ndcg(answer["score"]) > 0.92
+    # Never-shown candidates count as unlikely, so the mean probability lies somewhat under the truth.
+    assert 0.6 < answer["click_probability"].mean() / truth.mean() < 1.2
+
+
+def test_the_examination_curve_is_recovered(trained_dir: Path) -> None:
+    learned = load(trained_dir).examination
+    assert learned[0] == 1
+    # A click curve that ignores relevance is twice as steep; see `click_curve` below.
+    np.testing.assert_allclose(learned[1:10], EXAMINATION[1:10], rtol=0.3)
+
+
+def test_clicks_alone_make_a_steeper_curve(made_up_shop: MadeUpShop) -> None:
+    from rerank.lists import build_lists
+
+    lists = build_lists(made_up_shop.features, made_up_shop.candidates["rerank"], 30, 0)
+    naive = click_curve(lists, len(EXAMINATION))
+    assert naive[0] == 1
+    assert (naive[4:10] < 0.75 * EXAMINATION[4:10]).all()
+
+
+def test_metrics_are_written(trained_dir: Path) -> None:
+    metrics = json.loads((trained_dir / "metrics.json").read_text())
+    click = metrics["validation"]["heads"]["click"]
+    assert click["auc"] > 0.75
+    assert click["log_loss"] < 0.95 * click["base_rate_log_loss"]
+    page = metrics["validation"]["page"]
+    assert page["corrected_ndcg@10_after"] > page["corrected_ndcg@10_before"]
+    assert len(metrics["examination"]) == len(EXAMINATION)
+
+
+def test_a_killed_run_goes_on_and_ends_where_an_unbroken_one_does(
+    made_up_shop: MadeUpShop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"epochs": 3, "max_requests": 200, "max_validation_requests": 50}
+    run(made_up_shop, tmp_path / "whole", **changes)
+    written = training.write_arrays
+
+    def kill_after_two(path: Path, arrays: list[np.ndarray], notes: dict[str, list[object]]) -> None:
+        written(path, arrays, notes)
+        if len(notes["history"]) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "write_arrays", kill_after_two)
+    with pytest.raises(KeyboardInterrupt):
+        run(made_up_shop, tmp_path / "killed", **changes)
+    monkeypatch.undo()
+    run(made_up_shop, tmp_path / "killed", **changes)
+    whole, killed = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("whole", "killed"))
+    assert len(killed["epochs"]) == 3
+    np.testing.assert_allclose(
+        [epoch["loss"] for epoch in killed["epochs"]], [epoch["loss"] for epoch in whole["epochs"]], rtol=1e-4
+    )
+    np.testing.assert_allclose(killed["examination"], whole["examination"], rtol=1e-3)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(made_up_shop: MadeUpShop, tmp_path: Path) -> None:
+    with pytest.raises(TandemError, match="learning_rate"):
+        run(made_up_shop, tmp_path, learning_rate=1e30, max_requests=200, max_validation_requests=50)
+
+
+def test_missing_candidates(made_up_shop: MadeUpShop, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="run the candidates stage"):
+        train(made_up_shop.shop, made_up_shop.features, made_up_shop.tokenizer, tmp_path, made_up_shop.config, tmp_path)
+
+
+def test_requests_are_the_latest_or_a_sample(made_up_shop: MadeUpShop) -> None:
+    part, features = made_up_shop.candidates["rerank"], made_up_shop.features
+    latest = select_requests(features, part, 10, None)
+    chosen = features.request_timestamp[latest.request]
+    assert chosen.min() >= np.sort(features.request_timestamp[part.request])[-10]
+    sample = select_requests(features, part, 10, 3)
+    assert len(set(sample.request)) == 10
+    assert sample.request.tolist() == select_requests(features, part, 10, 3).request.tolist()
+    with pytest.raises(DataError, match="has an impression"):
+        select_requests(features, part.take(np.zeros(0, np.int64)), 10, None)

@@ -1,0 +1,17 @@
+"""Settings of the index are checked where they are built."""
+
+import pytest
+from pydantic import ValidationError
+
+from towers.index_config import IndexConfig, IndexParameters
+
+
+def test_more_leaves_to_search_than_leaves() -> None:
+    with pytest.raises(ValidationError, match="leaves_to_search = 5 must not exceed leaves = 4"):
+        IndexParameters(kind="scann", leaves=4, leaves_to_search=5, reorder=10)
+
+
+@pytest.mark.parametrize("target", [0, 1.01])
+def test_recall_target_is_a_share(target: float) -> None:
+    with pytest.raises(ValidationError):
+        IndexConfig(recall_target=target)

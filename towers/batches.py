@@ -1,0 +1,313 @@
+"""Training batches of integers: searches, sequences, pseudo-queries and negatives, all from the towers' slice."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from random import Random
+
+import numpy as np
+import numpy.typing as npt
+
+from catalog.feature_store import FeatureStore
+from catalog.schema import ShopData
+from towers.config import TowersConfig
+from towers.pseudo_queries import PseudoQueries, misspell
+from towers.tables import ProductTables
+from towers.text import Tokenizer
+
+Batch = dict[str, npt.NDArray[np.generic]]
+Rows = npt.NDArray[np.int32]
+
+_MISSPELT_VARIANTS = 3
+_MOST_SEQUENCES = 512
+_SPARE_TARGETS = 1.25  # sequences a batch hold this many times the targets that are drawn from them
+
+
+@dataclass(frozen=True)
+class BatchSizes:
+    """Examples of each kind a batch; 0 where the shop has none of them."""
+
+    search: int
+    next_items: int
+    sequences: int
+    catalogue: int
+    negatives: int
+    hard: int
+
+    @property
+    def queries(self) -> int:
+        """Queries a batch, each with its own product."""
+        return self.search + self.next_items + self.catalogue
+
+
+class Batches:
+    """Draws the batches of an epoch; the same seed and epoch draw the same ones.
+
+    A batch, with S searches, W sequences, T next items, C pseudo-queries, U further negatives, and P profile columns:
+    - search_tokens [S, Tq], search_rows, search_kinds, search_timestamps [S, Hs], search_timestamp [S],
+      search_profile [S, P]
+    - sequence_rows, sequence_kinds, sequence_timestamps [W, H]; item_slot [T], the position in the flattened sequences
+      that is read, -1 for a user's first event, before which there is nothing; item_timestamp [T], item_profile [T, P]
+    - catalogue_tokens [C, Tq], catalogue_picture [C], the row of the query picture or of none
+    - product, day [S + T + C + U]: each query's own product, then the negatives
+    - weight [S + T + C] float32
+
+    Args:
+        shop: the catalogue's texts.
+        features: the log.
+        tables: the catalogue's tables.
+        tokenizer: of the towers.
+        profile: [U, P] int32, profile values of the users as table rows.
+        config: of the towers.
+    """
+
+    def __init__(
+        self,
+        shop: ShopData,
+        features: FeatureStore,
+        tables: ProductTables,
+        tokenizer: Tokenizer,
+        profile: Rows,
+        config: TowersConfig,
+    ) -> None:
+        self._features, self._tables, self._tokenizer = features, tables, tokenizer
+        self._profile, self._config = profile, config
+        self._end = features.slices.towers[1]
+        self.launched = np.flatnonzero(features.launched < self._end).astype(np.int32)
+        self.searches = np.flatnonzero((features.example_slice == 0) & (features.example_query >= 0))
+        self._start, self._stop = self._sequence_bounds()
+        self._item_weight = self._next_item_weights()
+        names = ("title", "brand", "category", "attributes")
+        self._pseudo = PseudoQueries({name: shop.products[name].to_pylist() for name in names})
+        self._query_tokens = self._tokenize_queries()
+        self.sizes = self._sizes()
+        self.probabilities = self._probabilities()
+        self.hard_negatives: Rows | None = None
+        """[searches, k] rows that were wrongly ranked high for each of `searches`, once they have been mined."""
+
+    def _sequence_bounds(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Where each user's interactions of the slice start and stop, for the users who have any."""
+        features = self._features
+        inside = features.day(features.interaction_timestamp) < self._end
+        counted = np.concatenate([[0], np.cumsum(inside)])
+        start = features.user_start[:-1]
+        stop = start + counted[features.user_start[1:]] - counted[start]
+        return start[stop > start], stop[stop > start]
+
+    def _next_item_weights(self) -> npt.NDArray[np.float32]:
+        """[E] weights of the interactions as targets, 0 for those that are none."""
+        features = self._features
+        weights = np.where(features.interaction_target, features.interaction_weight, 0.0)
+        weights[self._start] = features.interaction_weight[self._start]  # the first event, asked for with no history
+        inside = features.day(features.interaction_timestamp) < self._end
+        return np.where(inside, weights, 0.0).astype(np.float32)
+
+    def _tokenize_queries(self) -> Rows:
+        """[1 + variants, Q, Tq]: every query of the slice as typed, and in misspelt variants."""
+        features, random = self._features, Random(self._config.seed)
+        used = np.unique(features.example_query[self.searches])
+        length = self._config.text.query_tokens
+        tokens = np.zeros((1 + _MISSPELT_VARIANTS, len(features.queries), length), np.int32)
+        texts = [str(features.queries[index]) for index in used]
+        for variant in range(1 + _MISSPELT_VARIANTS):
+            changed = texts if variant == 0 else [misspell(text, random) for text in texts]
+            if changed:
+                tokens[variant, used] = self._tokenizer.encode(changed, length)
+        return tokens
+
+    def _sizes(self) -> BatchSizes:
+        training = self._config.training
+        targets = int((self._item_weight > 0).sum())
+        next_items = training.next_items if targets else 0
+        windows = self._window_count()
+        needed = math.ceil(_SPARE_TARGETS * next_items * windows / max(targets, 1))
+        return BatchSizes(
+            search=training.search_examples if len(self.searches) else 0,
+            next_items=next_items,
+            sequences=min(training.sequences or max(needed, 1), _MOST_SEQUENCES, windows) if next_items else 0,
+            catalogue=training.catalogue_queries if len(self.launched) else 0,
+            negatives=training.mixed_negatives if len(self.launched) else 0,
+            hard=training.hard_negatives if len(self.searches) else 0,
+        )
+
+    def _window_count(self) -> int:
+        return int(np.ceil((self._stop - self._start) / self._config.history.length).sum())
+
+    @property
+    def steps(self) -> int:
+        """Batches of an epoch: as many as show every search and every sequence once."""
+        if self._config.training.steps_per_epoch:
+            return self._config.training.steps_per_epoch
+        sizes, steps = self.sizes, 1
+        if sizes.search:
+            steps = max(steps, math.ceil(len(self.searches) / sizes.search))
+        if sizes.next_items:
+            steps = max(steps, math.ceil(self._window_count() / sizes.sequences))
+        if not sizes.search and not sizes.next_items:
+            steps = math.ceil(len(self.launched) / max(sizes.catalogue, 1))
+        return steps
+
+    def _probabilities(self) -> npt.NDArray[np.float32]:
+        """[N] the probability with which a candidate of a batch is this product: Q of the logQ correction."""
+        n, sizes, features = self._tables.n_products, self.sizes, self._features
+        total = np.zeros(n)
+        if sizes.search:
+            counts = np.bincount(features.example_product[self.searches], minlength=n)
+            total += sizes.search * counts / counts.sum()
+        if sizes.next_items:
+            counts = np.bincount(features.interaction_product[self._item_weight > 0], minlength=n)
+            total += sizes.next_items * counts / counts.sum()
+        if len(self.launched):
+            total[self.launched] += (sizes.catalogue + sizes.negatives) / len(self.launched)
+        return (total / max(total.sum(), 1e-9)).astype(np.float32)
+
+    def epoch(self, epoch: int, replica: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch, for one replica."""
+        rng = np.random.default_rng((self._config.seed, epoch, replica))
+        random = Random(int(rng.integers(2**62)))
+        sizes, steps = self.sizes, self.steps
+        searches = _cycle(np.arange(len(self.searches)), sizes.search, steps, rng)
+        windows = _cycle(self._windows(rng), sizes.sequences, steps, rng)
+        catalogue = _cycle(self.launched, sizes.catalogue, steps, rng)
+        for step in range(steps):
+            yield self._batch(searches[step], windows[step], catalogue[step], rng, random)
+
+    def _windows(self, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        """[windows, 2] first and last + 1 of the targets of each sequence; long users are cut at a random place."""
+        length = self._config.history.length
+        pieces = []
+        for start, stop in zip(self._start.tolist(), self._stop.tolist(), strict=True):
+            first = start + int(rng.integers(1, length + 1)) if stop - start > length else stop
+            cuts = [start, *range(first, stop, length), stop]
+            pieces += list(pairwise(cuts))
+        return np.asarray(pieces, np.int64).reshape(-1, 2)
+
+    def _batch(
+        self,
+        searches: npt.NDArray[np.int64],
+        windows: npt.NDArray[np.int64],
+        catalogue: Rows,
+        rng: np.random.Generator,
+        random: Random,
+    ) -> Batch:
+        search, search_rows, search_days, search_weights = self._search_part(searches, rng)
+        items, item_rows, item_days, item_weights = self._sequence_part(windows, rng)
+        pseudo = self._catalogue_part(catalogue, random)
+        negatives = self._negatives(searches, rng)
+        pseudo_days, negative_days = self._days(catalogue, rng), self._days(negatives, rng)
+        weights = [search_weights, item_weights, np.ones(len(catalogue))]
+        return {
+            **search,
+            **items,
+            **pseudo,
+            "product": np.concatenate([search_rows, item_rows, catalogue, negatives]).astype(np.int32),
+            "day": np.concatenate([search_days, item_days, pseudo_days, negative_days]).astype(np.int32),
+            "weight": np.concatenate(weights).astype(np.float32),
+        }
+
+    def _search_part(self, drawn: npt.NDArray[np.int64], rng: np.random.Generator) -> tuple[Batch, Rows, Rows, Rows]:
+        features, config = self._features, self._config
+        chosen = self.searches[drawn]
+        users = features.example_user[chosen]
+        length = min(config.history.search_length, config.history.length)
+        rows, kinds, timestamps = features.history(users, features.example_history_end[chosen], length)
+        variant = rng.integers(1, 1 + _MISSPELT_VARIANTS, len(chosen))
+        variant[rng.random(len(chosen)) >= config.text.noisy_share] = 0
+        batch: Batch = {
+            "search_tokens": self._query_tokens[variant, features.example_query[chosen]],
+            "search_rows": rows,
+            "search_kinds": kinds,
+            "search_timestamps": timestamps,
+            "search_timestamp": features.example_timestamp[chosen],
+            "search_profile": self._profile[users],
+        }
+        weights = features.example_weight[chosen] ** config.training.weight_power
+        return batch, features.example_product[chosen], features.example_day[chosen], weights
+
+    def _sequence_part(
+        self, windows: npt.NDArray[np.int64], rng: np.random.Generator
+    ) -> tuple[Batch, Rows, Rows, Rows]:
+        """Sequences, and next items drawn from all their positions."""
+        features, config, drawn = self._features, self._config, self.sizes.next_items
+        length = config.history.length
+        if not drawn:
+            return self._no_sequences()
+        users = features.interaction_user[windows[:, 0]]
+        # A window's inputs end one event before its last target, so that slot `length - 1` answers for that target.
+        rows, kinds, timestamps = features.history(users, windows[:, 1] - 1, length)
+        positions = np.concatenate([np.arange(first, last) for first, last in windows])
+        window = np.repeat(np.arange(len(windows)), windows[:, 1] - windows[:, 0])
+        usable = np.flatnonzero(self._item_weight[positions] > 0)
+        if not len(usable):
+            usable = np.zeros(1, np.int64)  # a batch without any target: its weights are all zero
+        taken = rng.permutation(usable) if len(usable) >= drawn else rng.choice(usable, drawn)
+        positions, window = positions[taken[:drawn]], window[taken[:drawn]]
+        slot = length - 1 - (windows[window, 1] - 1 - positions)
+        user = users[window]
+        first = positions == features.user_start[user]
+        weights = self._item_weight[positions] ** config.training.weight_power * (self._item_weight[positions] > 0)
+        batch: Batch = {
+            "sequence_rows": rows,
+            "sequence_kinds": kinds,
+            "sequence_timestamps": timestamps,
+            "item_slot": np.where(first, -1, window * length + slot).astype(np.int32),
+            "item_timestamp": features.interaction_timestamp[positions],
+            "item_profile": self._profile[user],
+        }
+        days = features.day(features.interaction_timestamp[positions])
+        return batch, features.interaction_product[positions], days, weights
+
+    def _no_sequences(self) -> tuple[Batch, Rows, Rows, Rows]:
+        length, none = self._config.history.length, np.zeros(0, np.int32)
+        batch: Batch = {
+            "sequence_rows": np.zeros((0, length), np.int32),
+            "sequence_kinds": np.zeros((0, length), np.int32),
+            "sequence_timestamps": np.zeros((0, length), np.int64),
+            "item_slot": none,
+            "item_timestamp": none.astype(np.int64),
+            "item_profile": np.zeros((0, self._profile.shape[1]), np.int32),
+        }
+        return batch, none, none, none
+
+    def _catalogue_part(self, rows: Rows, random: Random) -> Batch:
+        config = self._config
+        no_picture = len(self._tables.images) - 1
+        texts, pictures = [], np.full(len(rows), no_picture, np.int32)
+        for index, row in enumerate(rows.tolist()):
+            text = self._pseudo.draw(row, random)
+            if random.random() < config.text.noisy_share:
+                text = misspell(text, random)
+            if random.random() < config.training.picture_query_share:
+                pictures[index] = self._tables.image_row[row]
+                if pictures[index] != no_picture and random.random() < 0.5:
+                    text = ""
+            texts.append(text)
+        return {
+            "catalogue_tokens": self._tokenizer.encode(texts, config.text.query_tokens),
+            "catalogue_picture": pictures,
+        }
+
+    def _negatives(self, searches: npt.NDArray[np.int64], rng: np.random.Generator) -> Rows:
+        rows = [rng.choice(self.launched, self.sizes.negatives)] if self.sizes.negatives else []
+        if self.sizes.hard:
+            if self.hard_negatives is None:
+                rows.append(rng.choice(self.launched, self.sizes.hard))
+            else:
+                mined = self.hard_negatives[searches].ravel()
+                rows.append(rng.choice(mined, self.sizes.hard))
+        return np.concatenate(rows).astype(np.int32) if rows else np.zeros(0, np.int32)
+
+    def _days(self, rows: Rows, rng: np.random.Generator) -> Rows:
+        """A random day of the slice for each product, not before its launch."""
+        first = np.clip(self._features.launched[rows], 0, self._end - 1)
+        return rng.integers(first, self._end).astype(np.int32)
+
+
+def _cycle(values: npt.NDArray[np.generic], size: int, steps: int, rng: np.random.Generator) -> npt.NDArray[np.generic]:
+    """[steps, size, ...] draws: shuffled passes over `values`, one after the other."""
+    if not size or not len(values):
+        return np.zeros((steps, 0, *values.shape[1:]), values.dtype)
+    passes = math.ceil(steps * size / len(values))
+    order = np.concatenate([rng.permutation(len(values)) for _ in range(passes)])[: steps * size]
+    return values[order].reshape(steps, size, *values.shape[1:])

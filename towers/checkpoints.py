@@ -1,0 +1,118 @@
+"""What a killed training goes on from: weights and optimizer after each whole epoch."""
+
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from catalog.errors import ArtifactError
+from catalog.files import atomic_directory, atomic_path, read_json, write_json
+
+_KEPT = 2
+
+
+@dataclass
+class Progress:
+    """How far a training is.
+
+    Attributes:
+        epoch: epochs done.
+        step: updates done.
+        best_epoch, best: the epoch with the best validation recall so far (1-based, 0 none), and that recall.
+        stopped: whether the patience ran out.
+        epochs: one record an epoch: loss, recalls, examples a second.
+        key: what the training depends on; another key starts anew.
+    """
+
+    key: str
+    epoch: int = 0
+    step: int = 0
+    best_epoch: int = 0
+    best: float = -1.0
+    stopped: bool = False
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Checkpoints:
+    """Checkpoints of one training in `folder`: one an epoch, the last two of them, and the best weights.
+
+    Args:
+        folder: where they are.
+        model: whose weights are kept.
+        optimizer: whose state is kept.
+    """
+
+    def __init__(self, folder: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
+        self.folder, self.model, self.optimizer = folder, model, optimizer
+
+    @property
+    def best_weights(self) -> Path:
+        """The weights of the best epoch."""
+        return self.folder / "best.weights.h5"
+
+    def save(self, progress: Progress) -> None:
+        """Keep the state after an epoch, and its weights as the best ones if they are; drop old checkpoints."""
+        if progress.best_epoch == progress.epoch:
+            save_weights(self.model, self.best_weights)
+        with atomic_directory(self._path(progress.epoch)) as temporary:
+            self.model.save_weights(temporary / "model.weights.h5")
+            states = {f"{index:04d}": _numpy(variable) for index, variable in enumerate(self.optimizer.variables)}
+            np.savez(temporary / "optimizer.npz", **states)
+            write_json(temporary / "progress.json", asdict(progress))
+        for old in self._epochs()[:-_KEPT]:
+            shutil.rmtree(self._path(old))
+
+    def restore(self, key: str) -> Progress:
+        """Load the newest checkpoint of the training with this key; without one, a fresh start."""
+        for epoch in reversed(self._epochs()):
+            path = self._path(epoch)
+            progress = Progress(**read_json(path / "progress.json"))
+            if progress.key != key:
+                shutil.rmtree(self.folder)
+                break
+            load_weights(self.model, path / "model.weights.h5")
+            with np.load(path / "optimizer.npz") as states:
+                for index, variable in enumerate(self.optimizer.variables):
+                    variable.assign(states[f"{index:04d}"])
+            return progress
+        return Progress(key)
+
+    def clear(self) -> None:
+        """Remove them all."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _path(self, epoch: int) -> Path:
+        return self.folder / f"epoch-{epoch:04d}"
+
+    def _epochs(self) -> list[int]:
+        return sorted(int(path.name.removeprefix("epoch-")) for path in self.folder.glob("epoch-*"))
+
+
+def save_weights(model: keras.Model, path: Path) -> None:
+    """Write a model's weights, whole or not at all; `path` ends in .weights.h5."""
+    with atomic_path(path) as temporary:
+        written = temporary.with_name(temporary.name + ".weights.h5")
+        try:
+            model.save_weights(written)
+            written.replace(temporary)
+        finally:
+            written.unlink(missing_ok=True)
+
+
+def load_weights(model: keras.Model, path: Path) -> None:
+    """Read a model's weights.
+
+    Raises:
+        ArtifactError: if the file is missing, broken or of a model of other sizes.
+    """
+    try:
+        model.load_weights(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise ArtifactError(f"{path}: not the weights of these towers ({error}); train the towers again") from error
+
+
+def _numpy(variable: Any) -> Any:
+    return np.asarray(keras.ops.convert_to_numpy(variable))

@@ -1,0 +1,104 @@
+"""Settings of the towers and of their training."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from catalog.config import Config
+
+FusionKind = Literal["gated", "attention", "concat", "weighted_sum"]
+
+
+class TextConfig(Config):
+    """The text encoder that queries and products share, and its tokenizer."""
+
+    vocab_size: int = Field(8000, ge=300, le=250_000, description="SentencePiece pieces; fewer if the corpus is small")
+    layers: int = Field(1, ge=0, le=12, description="transformer blocks; 0 leaves attention pooling alone")
+    heads: int = Field(2, ge=1, description="attention heads; divides the towers' dim")
+    product_tokens: int = Field(40, ge=4, le=1024, description="tokens read of a product; shorter shops use fewer")
+    query_tokens: int = Field(16, ge=2, le=256, description="tokens read of a query")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout in the blocks")
+    noisy_share: float = Field(
+        0.25, ge=0, le=1, description="share of the training queries that are given one or two misspellings"
+    )
+
+
+class HistoryConfig(Config):
+    """The encoder of a shopper's last events."""
+
+    length: int = Field(50, ge=1, le=1000, description="events a history holds, H; the signatures have this shape")
+    search_length: int = Field(
+        20, ge=1, le=1000, description="events before a search that are read in training; serving reads all"
+    )
+    blocks: int = Field(2, ge=1, le=12, description="causal self-attention blocks")
+    heads: int = Field(2, ge=1, description="attention heads; divides the towers' dim")
+    dropout: float = Field(0.2, ge=0, lt=1, description="dropout in the blocks and on the items")
+
+
+class TrainingConfig(Config):
+    """Batches, loss and optimizer."""
+
+    epochs: int = Field(10, ge=1, description="passes over the larger of the example kinds, at most")
+    steps_per_epoch: int = Field(0, ge=0, description="steps an epoch; 0: as many as one pass takes")
+    search_examples: int = Field(320, ge=0, description="search examples a batch")
+    next_items: int = Field(256, ge=0, description="next-item targets a batch, from all positions of the sequences")
+    sequences: int = Field(
+        0, ge=0, description="user sequences a batch, of history.length events; 0: as many as next_items needs"
+    )
+    catalogue_queries: int = Field(192, ge=0, description="pseudo-queries made from products' own texts, a batch")
+    mixed_negatives: int = Field(256, ge=0, description="uniformly drawn products a batch, further negatives")
+    hard_negatives: int = Field(0, ge=0, description="negatives a batch from what the last epoch's index answered")
+    picture_query_share: float = Field(
+        0.25, ge=0, le=1, description="share of the pseudo-queries that are pictures, half of them with text"
+    )
+    picture_noise: float = Field(0.3, ge=0, description="noise on query pictures, in standard deviations")
+    logq: bool = Field(True, description="correct the in-batch softmax for how often a product is drawn")
+    temperature: float = Field(0.07, gt=0, le=1, description="of the softmax over cosines; where it starts if learned")
+    learn_temperature: bool = Field(True, description="whether the temperature is trained")
+    weight_power: float = Field(0.5, ge=0, le=1, description="examples count interaction_weight to this power")
+    modality_dropout: float = Field(0.15, ge=0, lt=1, description="share of the present modalities hidden in training")
+    id_dropout: float = Field(0.3, ge=0, le=1, description="share of product ids hidden in training")
+    learning_rate: float = Field(2e-3, gt=0, description="peak of the schedule, Adam")
+    warmup_steps: int = Field(100, ge=0, description="steps of linear warm-up; at most a tenth of the training")
+    clip_norm: float = Field(1.0, gt=0, description="gradients are scaled down to this global norm")
+    patience: int = Field(2, ge=1, description="epochs without a better validation recall before training stops")
+    validation_examples: int = Field(3000, ge=1, description="searches, and as many recommendations, that validate")
+    finetune_images: bool = Field(
+        False, description="train the picture network with the product tower: small batches, a GPU"
+    )
+    check_steps: int = Field(25, ge=1, description="steps between checks of the loss")
+
+
+class DeviceConfig(Config):
+    """Numbers and devices."""
+
+    precision: Literal["float32", "mixed_float16"] = Field("float32", description="mixed_float16 on a GPU")
+    memory_growth: bool = Field(True, description="take GPU memory as it is needed, not all at once")
+    strategy: Literal["none", "mirrored"] = Field("none", description="mirrored: one replica a device of this machine")
+
+
+class TowersConfig(Config):
+    """The query tower and the product tower."""
+
+    dim: int = Field(64, ge=8, le=1024, description="size of the embeddings and of every modality's vector, D")
+    text: TextConfig = TextConfig()
+    history: HistoryConfig = HistoryConfig()
+    training: TrainingConfig = TrainingConfig()
+    device: DeviceConfig = DeviceConfig()
+    fusion: FusionKind = Field("gated", description="how modalities become one vector")
+    id_buckets: int = Field(
+        0, ge=0, description="rows of the table of hashed product ids; 0: the next power of two above the catalogue"
+    )
+    profile_columns: tuple[str, ...] = Field((), description="columns of the users table that the query tower reads")
+    profile_buckets: int = Field(1024, ge=2, description="rows of the table of hashed profile values")
+    seed: int = Field(0, description="seed of weights, batches and dropout")
+
+    @model_validator(mode="after")
+    def _check(self) -> "TowersConfig":
+        for name, heads in (("text.heads", self.text.heads), ("history.heads", self.history.heads)):
+            if self.dim % heads:
+                raise ValueError(f"{name} = {heads} must divide dim = {self.dim}")
+        training = self.training
+        if not training.search_examples + training.next_items + training.catalogue_queries:
+            raise ValueError("search_examples, next_items and catalogue_queries are all 0: nothing to train on")
+        return self
