@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
 
 from catalog.errors import TandemError
 from towers.index_config import IndexConfig
@@ -82,7 +81,6 @@ def main() -> None:
         result = tune(vectors[: len(vectors) - queries], vectors[len(vectors) - queries :], config)
     except TandemError as error:
         raise SystemExit(str(error)) from error
-    Console().print(result.table())
     print(json.dumps(summary(result)))
 
 

@@ -92,7 +92,7 @@ def checked_batches(run: Run, table: str, columns: tuple[Column, ...], extra: Ex
             extra(checked, checks.kept_rows(checked, batch))
             keep = checks.kept_rows(checked, batch)
             checks.report_faults(run.rejects, table, name, batch, checked)
-            report.rows += len(batch.rows) + sum(item.column == "" for item in batch.unread)
+            report.rows += len(batch.rows) + sum(item.lines - (item.column != "") for item in batch.unread)
             report.kept += int(keep.sum())
             yield Kept(pa.table(checked.columns).filter(pa.array(keep)), path, batch.rows[keep])
     _enforce(run, table, report)

@@ -65,6 +65,8 @@ def to_numbers(cells: pa.Array) -> pa.Array:
     """Cells as float64; null where the cell is null, empty, NaN, or no number."""
     cells = _plain(cells)
     kind = cells.type
+    if cells.null_count == len(cells):
+        return pa.nulls(len(cells), pa.float64())
     if _is_text(kind):
         table = _duckdb("SELECT TRY_CAST(cell AS DOUBLE) AS number FROM cells", to_text(cells))
         numbers = table["number"].combine_chunks()
@@ -104,6 +106,8 @@ def to_microseconds(cells: pa.Array) -> pa.Array:
     """
     cells = _plain(cells)
     kind = cells.type
+    if cells.null_count == len(cells):
+        return pa.nulls(len(cells), pa.float64())
     if pa.types.is_timestamp(kind):
         counts = cells.cast(pa.int64())
         if kind.unit == "ns":  # divided as integers: as float64, nanoseconds of this century are not exact

@@ -14,7 +14,8 @@ MAX_PIXELS = 64_000_000
 MAX_BYTES = 64 * 1024 * 1024
 """Largest file that is looked at."""
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+Image.init()  # registers the formats beyond the common few
+FORMATS = tuple(name for name in ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF") if name in Image.OPEN)
 """What is decoded. Pillow knows more, some of which run an interpreter (EPS): nothing else is tried."""
 
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
@@ -48,9 +49,7 @@ def decode_picture(data: bytes, size: int) -> npt.NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             _refuse_sizes(picture)
-            picture.draft(
-                None, (2 * size, 2 * size)
-            )  # a JPEG is decoded at a half, quarter or eighth when that is enough
+            picture.draft(None, (2 * size, 2 * size))  # decodes a JPEG at 1/2, 1/4 or 1/8 where that is enough
             return _letterbox(_to_rgb(ImageOps.exif_transpose(picture)), size)
     except PictureError:
         raise
@@ -59,7 +58,8 @@ def decode_picture(data: bytes, size: int) -> npt.NDArray[np.uint8]:
     except Image.DecompressionBombError as error:
         raise PictureError(f"the picture has more than {MAX_PIXELS:,} pixels") from error
     except Exception as error:  # Pillow's plugins raise whatever a broken file leads them to
-        raise PictureError(f"the picture does not decode: {error}") from error
+        what = str(error).split(" (")[0] or type(error).__name__  # without the byte counts: one reason, not thousands
+        raise PictureError(f"the picture does not decode: {what}") from error
 
 
 def _refuse_sizes(picture: Image.Image) -> None:

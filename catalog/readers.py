@@ -28,12 +28,20 @@ BLOCK_BYTES = 16 * 1024 * 1024  # of text at a time; one row must fit in it
 
 @dataclass(frozen=True)
 class Unread:
-    """A row or cell that could not be read: its data row (from 1), column ("" = the whole row), value and reason."""
+    """A row or cell that could not be read.
+
+    Attributes:
+        row: its data row, from 1.
+        column: the cell's, "" for the whole row.
+        value, reason: what stood there and what is wrong with it.
+        lines: how many lines of the file it takes: a quote that is never closed swallows the rows after it.
+    """
 
     row: int
     column: str
     value: str
     reason: str
+    lines: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,11 +136,15 @@ def _read_csv(path: Path, wanted: tuple[Column, ...]) -> Iterator[Batch]:
     header = _csv_header(path)
     names = frozenset(header)
     columns = [column.name for column in wanted if column.name in names]
+    last = header[-1]
     broken: list[Unread] = []
 
     def on_broken_row(row: Any) -> str:
         reason = f"the row has {row.actual_columns} fields, the header {row.expected_columns}"
-        broken.append(Unread(row.number - 1, "", row.text, reason))
+        lines = row.text.count("\n") + 1
+        if lines > 1:
+            reason += f" (it takes {_some(lines)} lines: a quote that is never closed?)"
+        broken.append(Unread(row.number - 1, "", row.text, reason, lines))
         return "skip"
 
     reader = pyarrow.csv.open_csv(
@@ -141,21 +153,46 @@ def _read_csv(path: Path, wanted: tuple[Column, ...]) -> Iterator[Batch]:
         read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
         parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=on_broken_row),
         convert_options=pyarrow.csv.ConvertOptions(
-            include_columns=columns or header[:1],
+            include_columns=[*columns, last] if last not in columns else columns,
             column_types=dict.fromkeys(header, pa.string()),
             strings_can_be_null=False,
         ),
     )
-    done = told = 0
+    held: Batch | None = None
+    done = told = last_row = 0
+    last_cell = ""
     for batch in reader:
+        if held is not None:
+            yield held  # one batch late: only the end of the file shows whether its last cell was closed
         rows = _skip_broken(done, batch.num_rows, np.array([item.row for item in broken], np.int64))
-        yield Batch(pa.table(batch).select(columns), rows, names, tuple(broken[told:]))
+        held = Batch(pa.table(batch).select(columns), rows, names, tuple(broken[told:]))
         done += batch.num_rows
         told = len(broken)
-    if not done or told < len(broken):
-        yield Batch(
-            pa.table({name: pa.array([], pa.string()) for name in columns}), np.arange(0), names, tuple(broken[told:])
-        )
+        if batch.num_rows:
+            last_row, last_cell = int(rows[-1]), batch[last][-1].as_py()
+    unread = list(broken[told:])
+    last_is_broken = bool(broken) and broken[-1].row > last_row  # then it was told already
+    if not last_is_broken and (lines := _swallowed_lines(path, last_cell)):
+        reason = f"a quote is never closed: {_some(lines)} lines after it were read as this cell"
+        unread.append(Unread(last_row, last, last_cell, reason, lines + 1))
+    held = held or Batch(pa.table({name: pa.array([], pa.string()) for name in columns}), np.arange(0), names)
+    yield Batch(held.columns, held.rows, names, (*held.unread, *unread))
+
+
+def _swallowed_lines(path: Path, last_cell: str) -> int:
+    """How many lines the file's last cell takes beyond its first, if the quote before it is not closed at the end."""
+    if "\n" not in last_cell:
+        return 0
+    end = b""
+    with pa.input_stream(str(path)) as stream:
+        while block := stream.read(BLOCK_BYTES):
+            end = (end + block)[-8:]
+    return 0 if end.rstrip(b"\r\n").endswith(b'"') else last_cell.rstrip("\r\n").count("\n")
+
+
+def _some(lines: int) -> str:
+    """A rounded number, so that equal faults are counted together: 7, 10 or more, 100 or more ..."""
+    return str(lines) if lines < 10 else f"{10 ** (len(str(lines)) - 1):,} or more"
 
 
 def _skip_broken(done: int, count: int, broken: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

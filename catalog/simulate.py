@@ -1,7 +1,7 @@
 """A shop that does not exist: products with rendered pictures, shoppers, searches, clicks.
 
 `simulate` works on nothing (`products > 0`: it makes a catalogue up) and on a real catalogue (`products == 0`: it reads
-raw/products.parquet). What it is, formula by formula, and what it can and cannot tell about a real shop: docs/simulator.md.
+raw/products.parquet). What it is, and what it can and cannot tell about a real shop: docs/simulator.md.
 """
 
 from pathlib import Path
@@ -14,9 +14,9 @@ __all__ = ["VERSION", "SimulateConfig", "simulate"]
 def simulate(config: SimulateConfig, raw_dir: Path, truth_dir: Path) -> None:
     """Simulate a shop.
 
-    Writes raw/{products,events,users,judgments}.parquet, as a shop would bring them, and the truth behind them, which only
-    evaluation may read. On a real catalogue raw/products.parquet is rewritten with prices (where it has none), launch
-    dates, ratings and stock. The same settings and catalogue give the same bytes.
+    Writes raw/{products,events,users,judgments}.parquet, as a shop would bring them, and the truth behind them,
+    which only evaluation may read. On a real catalogue raw/products.parquet is rewritten with prices (where it has
+    none), launch dates, ratings and stock. The same settings and catalogue give the same bytes.
 
     Args:
         config: the shop. raw_dir: folder of the raw tables. truth_dir: folder that `catalog.truth.Truth.load` reads.

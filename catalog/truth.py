@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +22,8 @@ from catalog.simulation.world import SHOWN, World
 class Truth:
     """The simulated world, asked for any shopper, session and query.
 
-    Products are in the order of `product_ids`, which is that of raw/products.parquet. "" as a user stands for the average
-    stranger, "" as a session for no current intent, "" as a query for a recommendation.
+    Products are in the order of `product_ids`, which is that of raw/products.parquet. "" as a user stands for the
+    average stranger, "" as a session for no current intent, "" as a query for a recommendation.
 
     Attributes:
         version: the simulator's version that wrote it.
@@ -38,7 +39,9 @@ class Truth:
         self._world = world
         self._appeal = Appeal(world.shelf, world.shoppers, world.intents, world.keys)
         self._users = {name: row for row, name in enumerate(world.user_ids.tolist())} | {"": len(world.user_ids)}
-        self._sessions = {name: row for row, name in enumerate(world.session_ids.tolist())} | {"": len(world.session_ids)}
+        self._sessions = {name: row for row, name in enumerate(world.session_ids.tolist())} | {
+            "": len(world.session_ids)
+        }
         self._queries = {text: row for row, text in enumerate(world.book.texts)}
         self.version = VERSION
         self.product_ids = world.shelf.product_ids
@@ -108,10 +111,10 @@ class Truth:
             {
                 "query": pa.array(list(queries), pa.string()),
                 "language": [("en", "zh")[code] for code in book.language[rows].tolist()],
-                "misspelt": book.misspelt[rows],
-                "specificity": (book.wanted.values[rows] >= 0).sum(1).astype(np.int32),
+                "misspelt": book.misspelt[rows].tolist(),
+                "specificity": pa.array((book.wanted.values[rows] >= 0).sum(1).astype(np.int32)),
                 "constraints": [self._constraints(row) for row in rows.tolist()],
-                "shows_only_in_picture": self._world.picture_queries[rows],
+                "shows_only_in_picture": self._world.picture_queries[rows].tolist(),
             }
         )
 
@@ -135,7 +138,7 @@ class Truth:
                 "user_id": pa.array(list(user_ids), pa.string()),
                 "profile": [PROFILES[code] for code in shoppers.profile[rows].tolist()],
                 "language": [("en", "zh")[code] for code in shoppers.language[rows].tolist()],
-                "first_day": shoppers.first_day[rows],
+                "first_day": pa.array(shoppers.first_day[rows]),
             }
         )
 
@@ -147,7 +150,7 @@ class Truth:
         shelf, world = self._world.shelf, self._world
         start = datetime.combine(world.config.start, datetime.min.time(), tzinfo=UTC)
         launched = [start + timedelta(days=day) for day in shelf.launch_day.tolist()]
-        columns: dict[str, object] = {
+        columns: dict[str, Any] = {
             "product_id": pa.array(shelf.product_ids.tolist(), pa.string()),
             "type": [shelf.attributes.types[code] for code in shelf.attributes.type.tolist()],
             "language": language_names(shelf.language),
@@ -168,5 +171,6 @@ def _rows(known: dict[str, int], asked: Sequence[str], what: str) -> Rows:
         return np.array([known[item] for item in asked], dtype=np.int32)
     except KeyError as error:
         raise DataError(
-            f"{what} {error.args[0]!r} is not in the simulated truth; expected one of the {len(known):,} that the log has"
+            f"{what} {error.args[0]!r} is not in the simulated truth; "
+            f"expected one of the {len(known):,} that the log has"
         ) from error

@@ -75,7 +75,7 @@ def request_slices(requests: Requests, query_facts: pa.Table | None = None) -> d
             slices["asked for what only pictures show"] = columns["shows_only_in_picture"].astype(bool)
         if "specificity" in columns:
             values = columns["specificity"]
-            slices |= {f"specificity {value}": values == value for value in np.unique(values).tolist()}
+            slices |= {f"{value} attributes asked for": values == value for value in np.unique(values).tolist()}
     return {name: mask for name, mask in slices.items() if mask.any()}
 
 

@@ -47,7 +47,10 @@ def score_against_truth(
     depth: int = 200,
     chunk: int = 64,
 ) -> TruthScores:
-    """Score rankings, and the oracle that ranks by appeal, against the truth; dense in chunks of requests only.
+    """Score rankings, and the oracle, against the truth; dense in chunks of requests only.
+
+    The oracle ranks by appeal; in a search all products with a grade above 0 come before the others, which costs it
+    next to no clicks and makes it the ceiling of recall too.
 
     The metrics, per request:
         ndcg@10: gains 2^grade - 1 of the query's graded relevance, whoever asks (search only).
@@ -85,7 +88,7 @@ def score_against_truth(
     oracle = np.full((count, depth), ABSENT, np.int32)
     for at in track(list(_chunks(requests, chunk)), f"truth, {requests.task}"):
         facts = _TruthChunk.compute(truth, requests.select(at), eligible, max(depth, WANTED))
-        oracle[at] = facts.best[:, :depth]
+        oracle[at] = facts.oracle[:, :depth]
         for name in names:
             rows = oracle[at] if name == ORACLE else systems[name][at]
             _score_chunk(scores, name, at, rows, facts, slices)
@@ -113,13 +116,15 @@ def _chunks(requests: Requests, size: int) -> Iterator[Ints]:
 class _TruthChunk:
     """The truth about a chunk of requests: dense [R, N], 0 for what may not answer, and the rankings that follow.
 
-    `best` [R, >= depth] ranks by appeal, `wanted` [R, WANTED] are the wanted products, `is_wanted` the same as a mask.
+    `best` [R, >= FIRST] ranks by appeal, `oracle` [R, depth] is its ranking, `wanted` [R, WANTED] are the wanted
+    products, `is_wanted` the same as a mask.
     """
 
     appeal: Gains
     purchase: Gains
     grades: npt.NDArray[np.uint8] | None
     best: Rows
+    oracle: Rows
     wanted: Rows
     is_wanted: Mask
     examination: Gains
@@ -133,17 +138,20 @@ class _TruthChunk:
         appeal = np.where(allowed, truth.appeal(users, sessions, queries), np.float32(0))
         people, person = np.unique(requests.user_ids, return_inverse=True)
         purchase = appeal * truth.conversion(people.tolist())[person]
-        best = top_rows(np.where(allowed, appeal, -np.inf), depth)
-        grades = None
-        wanted = np.where(_taken(appeal, best) > 0, best, ABSENT)[:, :WANTED].astype(np.int32)
+        best = top_rows(np.where(allowed, appeal, -np.inf), depth if requests.task == "recommendation" else FIRST)
+        oracle, grades = best, None
+        fits = _taken(appeal, best) > 0
         if requests.task == "search":
             unique, inverse = np.unique(requests.queries, return_inverse=True)
             grades = np.where(allowed, truth.relevance(unique.tolist())[inverse], np.uint8(0))
-            wanted = top_rows(np.where((grades > 0) & (appeal > 0), appeal, -np.inf), WANTED)
+            # Appeal is a probability, so 1 more puts every relevant product before every other.
+            oracle = top_rows(np.where(allowed, appeal + (grades > 0), -np.inf), depth)
+            fits = (_taken(grades, oracle) > 0) & (_taken(appeal, oracle) > 0)
+        wanted = np.where(fits, oracle, ABSENT)[:, :WANTED].astype(np.int32)
         # A spare last column takes the padding, row -1.
         is_wanted = np.zeros((len(wanted), allowed.shape[1] + 1), dtype=bool)
         np.put_along_axis(is_wanted, wanted.astype(np.int64), True, axis=1)
-        return cls(appeal, purchase, grades, best, wanted, is_wanted[:, :-1], np.asarray(truth.examination))
+        return cls(appeal, purchase, grades, best, oracle, wanted, is_wanted[:, :-1], np.asarray(truth.examination))
 
 
 def _score_chunk(scores: Scores, name: str, at: Ints, rows: Rows, facts: _TruthChunk, slices: dict[str, Mask]) -> None:

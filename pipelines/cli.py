@@ -35,7 +35,9 @@ def init(folder: Annotated[Path, typer.Argument(help="A new or empty folder.")])
 def ingest(
     source: Annotated[Path, typer.Argument(help="The folder with products, events, users, judgments and images.")],
     out: Annotated[Path, typer.Argument(help="Where the validated tables go.")],
-    config: Annotated[Path | None, typer.Option("--config", "-c", help="A config whose `ingest` section is used.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="A config whose `ingest` section is used.")
+    ] = None,
 ) -> None:
     """Check a shop's files: validated tables, rejected rows with their reasons, and a summary."""
     from rich.console import Console

@@ -71,7 +71,9 @@ class Catalogue(tf.Module):
         return {
             "history_row": tf.where(absent, self.size, row),
             "history_kind": tf.where(absent, 0, kind),
-            "history_timestamp": tf.where(absent, tf.zeros_like(inputs["history_timestamp"]), inputs["history_timestamp"]),
+            "history_timestamp": tf.where(
+                absent, tf.zeros_like(inputs["history_timestamp"]), inputs["history_timestamp"]
+            ),
             "timestamp": tf.where(
                 inputs["timestamp"] == 0, tf.constant(self.snapshot_time, tf.int64), inputs["timestamp"]
             ),
@@ -169,7 +171,9 @@ class Composition(tf.Module):
         return {name: inputs[f"user_{name}"] for name in self._user_columns}
 
 
-def request_specs(history: int, user_columns: tuple[str, ...], image_size: int | None = None) -> dict[str, tf.TensorSpec]:
+def request_specs(
+    history: int, user_columns: tuple[str, ...], image_size: int | None = None
+) -> dict[str, tf.TensorSpec]:
     """Inputs of `query_tower`, `retrieval*` and `search*`; with `image_size` those of their signature `with_image`."""
     specs = {
         "query": tf.TensorSpec([None], tf.string, "query"),

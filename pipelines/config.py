@@ -48,7 +48,9 @@ class EvaluateConfig(Config):
 
     requests: int = Field(2000, ge=1, description="At most so many test requests a task, drawn with `seed`.")
     k: tuple[int, ...] = Field((1, 5, 10, 20, 50, 100), description="The cut-offs of recall, precision and the like.")
-    attribute_queries: int = Field(300, ge=0, description="Queries made from the catalogue's columns; 0 leaves them out.")
+    attribute_queries: int = Field(
+        300, ge=0, description="Queries made from the catalogue's columns; 0 leaves them out."
+    )
     attribute_keys: tuple[str, ...] = Field(
         (), description="Attributes that such a query names besides the category; empty leaves the test out."
     )
@@ -63,7 +65,9 @@ class PipelineConfig(Config):
     workspace: Path | None = Field(None, description="Folder of the run; runs/<name> when empty.")
     models_dir: Path = Field(Path("saved_models"), description="Where releases appear.")
     source: SourceConfig = SourceConfig()
-    simulate: SimulateConfig | None = Field(None, description="Shoppers to simulate; empty when the shop brings its log.")
+    simulate: SimulateConfig | None = Field(
+        None, description="Shoppers to simulate; empty when the shop brings its log."
+    )
     ingest: IngestConfig = IngestConfig()
     features: FeaturesConfig = FeaturesConfig()
     splits: SplitsConfig = SplitsConfig()
@@ -79,7 +83,12 @@ class PipelineConfig(Config):
         pairs = [
             ("ingest.image_size", self.ingest.image_size, "images.size", self.images.size),
             ("towers.history.length", self.towers.history.length, "rerank.history_length", self.rerank.history_length),
-            ("towers.profile_columns", self.towers.profile_columns, "rerank.profile_columns", self.rerank.profile_columns),
+            (
+                "towers.profile_columns",
+                self.towers.profile_columns,
+                "rerank.profile_columns",
+                self.rerank.profile_columns,
+            ),
         ]
         for first, a, second, b in pairs:
             if a != b:

@@ -5,44 +5,130 @@
 A second run reuses every finished stage and only serves and asks again. Not a benchmark: see benchmarks/.
 """
 
-import socket
+import io
+import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 
-import pyarrow.compute as pc
+import numpy as np
 from PIL import Image
 from rich.console import Console
+from rich.table import Table
 
 from catalog.errors import TandemError
-from catalog.files import atomic_path, read_json
+from catalog.feature_store import FeatureStore
+from catalog.files import read_json
 from catalog.schema import ShopData
-from evaluation.report import headline_tables
-from pipelines.answers import answer_table
+from evaluation.glossary import label
+from pipelines.ask import answer_table, shopper
 from pipelines.config import load_config
 from pipelines.publish import Release, latest_release
 from pipelines.run import config_path, run_pipeline
-from pipelines.workspace import Workspace
-from serving.client import HistoryEvent, SearchClient
+from pipelines.serve import SERVING_CONFIG
+from serving.client import SearchClient
 from serving.model_config import render_config
 
-_SERVING_CONFIG = Path(__file__).parent.parent / "serving_config"
 _START_SECONDS = 120
+_SHOWN = 5
 
 
 def run_demo() -> None:
     """Make the demo shop's release if it is not there, serve it, ask it, and say where the report is."""
     console = Console()
+    started = time.monotonic()
     config = load_config(config_path("demo"))
     workspace = run_pipeline(config)
     release = latest_release(config.models_dir, config.name)
-    shop = ShopData.load(workspace / "tables")
-    with served(release, workspace) as address, SearchClient(address) as client:
-        ask(client, shop, workspace, console)
-    for table in headline_tables(read_json(workspace / "report.json")):
+    with served(release) as address:
+        ask(address, ShopData.load(workspace / "tables"), FeatureStore.load(workspace / "features"), console)
+    for table in report_tables(workspace / "report.json"):
         console.print(table)
-    console.print(f"report: {workspace / 'report.html'}  figures: {workspace / 'report.json'}")
+    console.print(f"report: {workspace / 'report.html'}   figures: {workspace / 'report.json'}")
+    console.print(f"the demo took {time.monotonic() - started:.0f} s")
+
+
+@contextmanager
+def served(release: Release) -> Iterator[str]:
+    """Serve one release in a process of its own; gives its address, and stops it in the end."""
+    with tempfile.TemporaryDirectory(prefix="tandem-demo-") as folder:
+        config, log = Path(folder) / "models.config", Path(folder) / "server.log"
+        text = render_config(SERVING_CONFIG / "embedded.config", release.models_dir, {"search": release.version})
+        config.write_text(text, encoding="utf-8")
+        command = [sys.executable, "-m", "pipelines.cli", "serve", "--port", "0", "--model_config_file", str(config)]
+        with log.open("w") as output:
+            server = subprocess.Popen(command, stdout=output, stderr=output)
+        try:
+            yield _address(server, log)
+        finally:
+            server.terminate()
+            try:
+                server.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+def ask(address: str, shop: ShopData, features: FeatureStore, console: Console) -> None:
+    """Ask in English and in Chinese, by text, by picture and with an empty query, and print the answers."""
+    history, profile = shopper(features, shop.products, _busy_user(features))
+    picture, pictured = a_picture(shop)
+    questions = (
+        ("red striped shirt", dict(query="red striped shirt")),
+        ("红色 连衣裙", dict(query="红色 连衣裙")),
+        (f"a picture of: {pictured}", dict(image=picture)),
+        ("recommended to a stranger", dict(query="")),
+        ("recommended to a shopper with a history", dict(query="", history=history, user=profile)),
+    )
+    with SearchClient(address, timeout=30) as client:
+        for title, question in questions:
+            answer = client.search(**question, timestamp=0, k=_SHOWN)  # type: ignore[arg-type]
+            console.print(answer_table(answer, shop.products, title))
+
+
+def a_picture(shop: ShopData) -> tuple[bytes, str]:
+    """A picture file, and the title of the product that it shows."""
+    row = int(np.flatnonzero(shop.products.column("image_row").to_numpy() >= 0)[0])
+    pixels = np.asarray(shop.images[shop.products.column("image_row")[row].as_py()])
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    return buffer.getvalue(), str(shop.products.column("title")[row].as_py())
+
+
+def report_tables(path: Path) -> list[Table]:
+    """The headline tables of a report.json."""
+    report = read_json(path)
+    tables = []
+    for key in report["headline"]:
+        block = report["blocks"][key]
+        table = Table(title=f"{block['title']} ({block['requests']:,} requests)", title_justify="left")
+        table.add_column("")
+        for metric in block["metrics"]:
+            table.add_column(label(metric), justify="right")
+        for row in block["rows"]:
+            means = [row["means"].get(metric) for metric in block["metrics"]]
+            table.add_row(row["system"], *("" if mean is None else f"{mean:.3f}" for mean in means))
+        tables.append(table)
+    return tables
+
+
+def _busy_user(features: FeatureStore) -> str:
+    """The user with the most events."""
+    return str(features.user_ids[int(np.argmax(np.diff(features.user_start)))])
+
+
+def _address(server: subprocess.Popen[bytes], log: Path) -> str:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        found = re.search(r"listening on (\S+)", log.read_text(encoding="utf-8"))
+        if found:
+            return found.group(1)
+        if server.poll() is not None:
+            break
+        time.sleep(0.2)
+    raise TandemError(f"the server did not start; it said:\n{log.read_text(encoding='utf-8')[-4000:]}")
+

@@ -14,7 +14,9 @@ def request_questions(features: FeatureStore, requests: npt.NDArray[np.int32], l
     texts = np.full(len(requests), "", object)
     typed = queries >= 0
     texts[typed] = np.asarray(features.queries, dtype=object)[queries[typed]]
-    return Questions(texts, rows, kinds, timestamps, np.asarray(features.request_timestamp[requests]), np.asarray(users))
+    return Questions(
+        texts, rows, kinds, timestamps, np.asarray(features.request_timestamp[requests]), np.asarray(users)
+    )
 
 
 def slice_requests(features: FeatureStore, slice_code: int, limit: int, seed: int) -> npt.NDArray[np.int32]:

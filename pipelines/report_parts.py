@@ -5,16 +5,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
-from catalog.truth import Truth
+from evaluation.aligned_truth import AlignedTruth
 from evaluation.answers import Answer, best_and_worst, make_answer
 from evaluation.arrays import Mask, Rows
 from evaluation.boards import Board, Curve, SliceTable, make_board, make_slice_table, recall_curve, sliced_curve
 from evaluation.heads import HeadScores, score_head
 from evaluation.relevance import judged_relevance, logged_relevance
-from evaluation.report import Claim, PlainTable
+from evaluation.report import Claim
 from evaluation.requests import Requests, Task
 from evaluation.scores import Scores, score_rankings
+from evaluation.shown import shown_lists
 from evaluation.slices import history_length_slices, product_slices, request_slices
 from evaluation.truth_scores import ORACLE, RECOMMENDATION_METRICS, SEARCH_METRICS, grades_of, score_against_truth
 from pipelines.judging import OURS, RETRIEVAL, ROLES, Shop, baseline_roles
@@ -33,6 +35,7 @@ class TaskReport:
     Args:
         shop: what is judged on.
         truth: of a simulated shop; None for a real one.
+        query_facts: the simulator's facts about each search's query, [R] rows.
         requests: of the test slice.
         rankings: system -> rows, of ours and of the baselines.
         masked: "nothing masked", "without <modality>" -> rows of exact retrieval; empty leaves the table out.
@@ -42,7 +45,8 @@ class TaskReport:
     def __init__(
         self,
         shop: Shop,
-        truth: Truth | None,
+        truth: AlignedTruth | None,
+        query_facts: pa.Table | None,
         requests: Requests,
         rankings: dict[str, Rows],
         masked: dict[str, Rows],
@@ -53,14 +57,12 @@ class TaskReport:
         self._roles = ROLES | baseline_roles(requests.task)
         parts = product_slices(shop.features, shop.data.products)
         self.true: Scores | None = None
-        self._facts = None
+        self._facts = query_facts
         self._truth = truth
         if truth is not None:
             judged = score_against_truth(truth, requests, rankings | masked, shop.eligible, parts)
             self.true = judged.scores
             self.rankings[ORACLE] = judged.oracle
-            if requests.task == "search":
-                self._facts = truth.query_facts(requests.queries.tolist())
         relevance = logged_relevance(shop.features, requests, shop.eligible)
         self.logged = score_rankings(self.rankings | masked, relevance, shop.eligible, (10, 100), product_slices=parts)
 
@@ -199,32 +201,30 @@ class TaskReport:
 
 
 def judge_heads(
-    models: ReleasedModels, shop: Shop, requests: Requests, vectors: npt.NDArray[np.float32], candidates: int
+    models: ReleasedModels,
+    shop: Shop,
+    requests: Requests,
+    vectors: npt.NDArray[np.float32],
+    examination: npt.NDArray[np.float32],
+    length: int,
 ) -> list[HeadScores]:
-    """The heads on what the test pages showed.
+    """The heads on what the test pages showed, each prediction times P(examined) of the place it was shown at.
 
     Args:
         vectors: [N, D] product vectors, for the retrieval scores of the shown products.
-        candidates: C of the release; longer pages are cut.
+        examination: [P] learned P(examined) by position.
+        length: C of the release; longer pages are cut.
     """
-    start = shop.features.impression_start
     pages = requests.select(requests.request >= 0)
-    lengths = np.minimum(start[pages.request + 1] - start[pages.request], candidates)
-    place = np.arange(candidates)
-    filled = place < lengths[:, None]
-    shown = np.where(filled, start[pages.request][:, None] + place, 0)
-    rows = np.where(filled, shop.features.impression_product[shown], np.int32(-1))
+    shown = shown_lists(shop.features, pages, length)
     inputs = models.inputs(pages)
     embedding = models.embed_queries(inputs)
-    scores = np.einsum("rd,rcd->rc", embedding, vectors[np.maximum(rows, 0)]) * filled
-    answer = models.score(inputs, {"rows": rows, "score": scores, "query_embedding": embedding})
+    scores = np.einsum("rd,rcd->rc", embedding, vectors[np.maximum(shown.rows, 0)]) * shown.present
+    answer = models.score(inputs, {"rows": shown.rows, "score": scores, "query_embedding": embedding})
+    examined = shown.examined(examination)
     return [
-        score_head(
-            head,
-            getattr(shop.features, f"impression_{head}")[shown][filled],
-            answer[f"{head}_probability"][filled].astype(np.float64),
-        )
-        for head in ("click", "cart", "purchase")
+        score_head(head, labels[shown.present], (answer[f"{head}_probability"] * examined)[shown.present])
+        for head, labels in shown.labels.items()
     ]
 
 
@@ -240,18 +240,6 @@ def measured_claims(search: TaskReport, recommendation: TaskReport) -> list[Clai
                 measured = f"{found.difference} (ratio {found.ratio})"
                 claims.append(Claim(text, measured, "interval above zero", found.difference.above_zero))
     return claims
-
-
-def attribute_table(shares: dict[str, float], queries: int, keys: Sequence[str]) -> PlainTable:
-    """How many of the first ten have exactly what the query names."""
-    return PlainTable(
-        "attribute_queries",
-        "Queries made from the catalogue's columns",
-        f"{queries} queries by strangers that name {', '.join(keys)}; the share of the first ten products that have all "
-        "of them, word for word.",
-        ("system", "share of the first ten"),
-        tuple((name, round(share, 4)) for name, share in shares.items()),
-    )
 
 
 def eligible_mask(rows: npt.NDArray[np.int32], products: int) -> Mask:

@@ -1,6 +1,6 @@
 """The stages in their order, and the commands that run them.
 
-    tandem run --config pipelines/configs/demo.yaml
+tandem run --config pipelines/configs/demo.yaml
 """
 
 from pathlib import Path
@@ -21,7 +21,6 @@ from pipelines import (
 )
 from pipelines.config import PipelineConfig
 from pipelines.workspace import Stage, Workspace, open_workspace, run_stages
-
 
 STAGES: tuple[Stage, ...] = (
     Stage("source", s01_source.run, (), lambda c: [c.source, c.simulate], lambda w: [w.raw]),

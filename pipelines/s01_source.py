@@ -17,7 +17,9 @@ def run(workspace: Workspace) -> None:
     if source.kind != "made_up" and source.path is None:
         raise ConfigError(f"source.kind is {source.kind!r} and no path came; give `--source PATH` or `source.path`")
     if source.path is not None and not source.path.exists():
-        raise ConfigError(f"source.path: {source.path} does not exist; expected the shop's folder or the data set's zip")
+        raise ConfigError(
+            f"source.path: {source.path} does not exist; expected the shop's folder or the data set's zip"
+        )
     if source.kind == "files":
         if simulation is not None:
             raise ConfigError("simulate: shoppers are not simulated over a shop's own log; remove the section")

@@ -1,6 +1,6 @@
 """Check the shop's files and write the validated tables, the rejected rows and the pictures as pixels.
 
-    tandem run --config pipelines/configs/demo.yaml --until ingest
+tandem run --config pipelines/configs/demo.yaml --until ingest
 """
 
 from rich.console import Console

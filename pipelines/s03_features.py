@@ -1,6 +1,6 @@
 """Episodes, histories, daily snapshots and the four time slices.
 
-    tandem run --config pipelines/configs/demo.yaml --until features
+tandem run --config pipelines/configs/demo.yaml --until features
 """
 
 from catalog.features import build

@@ -1,6 +1,6 @@
 """Train the image network where there are no weights for it, and embed each picture once.
 
-    tandem run --config pipelines/configs/demo.yaml --until images
+tandem run --config pipelines/configs/demo.yaml --until images
 """
 
 from catalog.schema import ShopData

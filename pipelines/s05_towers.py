@@ -1,7 +1,7 @@
 """Train the query tower and the product tower on the first time slice.
 
-    tandem run --config pipelines/configs/demo.yaml --until towers
-    tensorboard --logdir runs/demo/towers/tensorboard
+tandem run --config pipelines/configs/demo.yaml --until towers
+tensorboard --logdir runs/demo/towers/tensorboard
 """
 
 from catalog.features import FeatureStore

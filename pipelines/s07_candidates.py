@@ -36,7 +36,9 @@ def run(workspace: Workspace) -> None:
         embeddings = towers.product_embeddings(day)
         launched = launched_rows(features, day)
         queries = towers.query_embeddings(request_questions(features, requests, towers.config.history.length))
-        rows, scores = nearest(queries, embeddings[launched], workspace.config.release.candidates, f"candidates, {name}")
+        rows, scores = nearest(
+            queries, embeddings[launched], workspace.config.release.candidates, f"candidates, {name}"
+        )
         absent = rows < 0
         rows = np.where(absent, np.int32(-1), launched[rows])
         Candidates(requests, rows, scores, queries, embeddings).save(workspace / "candidates" / name)

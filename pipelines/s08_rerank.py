@@ -1,6 +1,6 @@
 """Train the reranker on what pages showed and retrieval returned, in the slice after the towers'.
 
-    tandem run --config pipelines/configs/demo.yaml --until rerank
+tandem run --config pipelines/configs/demo.yaml --until rerank
 """
 
 from catalog.feature_store import FeatureStore

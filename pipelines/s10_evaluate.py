@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 
 from catalog.errors import ConfigError
@@ -18,17 +19,19 @@ from catalog.feature_store import FeatureStore
 from catalog.files import read_json, read_npy
 from catalog.schema import ShopData, product_texts
 from catalog.truth import Truth
+from evaluation.aligned_truth import AlignedTruth
 from evaluation.answers import Answer, make_answer
 from evaluation.attribute_queries import make_attribute_queries
 from evaluation.bm25 import BM25
-from evaluation.boards import Board, Curve
+from evaluation.boards import Board, Curve, make_board
 from evaluation.provenance import provenance
 from evaluation.report import Answers, Claim, Heads, PlainTable, Report, Section, headline_tables, write_report
 from evaluation.requests import Task, made_up_requests, sample_requests
-from pipelines.judging import Shop, baseline_rankings, masked_rankings, our_rankings, product_vectors
+from evaluation.scores import Scores
+from pipelines.judging import OURS, ROLES, Shop, baseline_rankings, masked_rankings, our_rankings, product_vectors
 from pipelines.product_fields import raw_fields
 from pipelines.publish import Release, latest_release
-from pipelines.report_parts import TaskReport, attribute_table, eligible_mask, judge_heads, measured_claims
+from pipelines.report_parts import TaskReport, eligible_mask, judge_heads, measured_claims
 from pipelines.scoring import ReleasedModels
 from pipelines.snapshot import eligible_rows, snapshot_day, snapshot_time
 from pipelines.workspace import Workspace
@@ -61,21 +64,29 @@ def run(workspace: Workspace) -> None:
 
 
 def _judge(
-    workspace: Workspace, shop: Shop, truth: Truth | None, models: ReleasedModels, release: Release, manifest: dict[str, Any]
+    workspace: Workspace,
+    shop: Shop,
+    truth: Truth | None,
+    models: ReleasedModels,
+    release: Release,
+    manifest: dict[str, Any],
 ) -> Report:
     config = workspace.config
     settings = config.evaluate
     fields = raw_fields(shop.data, shop.features, snapshot_day(shop.features, "test"), workspace / "images")
     vectors = product_vectors(models, fields)
     tasks: list[Task] = ["search", "recommendation"]
+    aligned = AlignedTruth(truth, shop.product_ids) if truth is not None else None
     reports = {}
     for task in tasks:
         requests = sample_requests(shop.features, task, settings.requests, settings.seed)
         rankings = our_rankings(models, shop, requests) | baseline_rankings(shop, requests)
         masked = masked_rankings(models, shop, requests, vectors) if settings.modality_masks else {}
-        reports[task] = TaskReport(shop, truth, requests, rankings, masked, settings.seed)
+        facts = truth.query_facts(requests.queries.tolist()) if truth is not None and task == "search" else None
+        reports[task] = TaskReport(shop, aligned, facts, requests, rankings, masked, settings.seed)
     search, recommendation = reports["search"], reports["recommendation"]
-    heads = judge_heads(models, shop, search.requests, vectors["nothing"], config.release.candidates)
+    examination = read_npy(workspace / "rerank" / "examination.npy")
+    heads = judge_heads(models, shop, search.requests, vectors["nothing"], examination, config.release.candidates)
     attributes = _attribute_queries(shop, models, settings.attribute_keys, settings.attribute_queries, settings.seed)
     claims = measured_claims(search, recommendation)
     sections = [
@@ -88,7 +99,7 @@ def _judge(
                 search.reranking(),
                 recommendation.reranking(),
                 Heads("heads", "Heads on what the test pages showed", "Probabilities at position 1.", tuple(heads)),
-                *_examination(workspace, truth),
+                _examination(examination, truth),
             ),
         ),
         Section("The index", "", (_index_table(read_json(workspace / "index" / "tuning.json")),)),
@@ -123,16 +134,17 @@ def _modalities(*reports: TaskReport) -> Section:
     return Section("What each modality is worth", "One modality hidden at a time.", tuple(boards))
 
 
-def _examination(workspace: Workspace, truth: Truth | None) -> list[Curve]:
-    learned = read_npy(workspace / "rerank" / "examination.npy")
+def _examination(learned: npt.NDArray[np.float32], truth: Truth | None) -> Curve:
     series = {"learned": tuple(learned.tolist())}
     if truth is not None:
         positions = min(len(learned), len(truth.examination))
-        series = {"learned": tuple(learned[:positions].tolist()), "true": tuple(truth.examination[:positions].tolist())}
-    length = len(series["learned"])
-    x = tuple(float(position) for position in range(1, length + 1))
-    title = "Position bias: P(examined) by position"
-    return [Curve("examination", title, "Relative to position 1.", "position", "P(examined)", x, series)]
+        series = {
+            "learned": tuple(learned[:positions].tolist()),
+            "truth": tuple(truth.examination[:positions].tolist()),
+        }
+    x = tuple(float(position) for position in range(1, len(series["learned"]) + 1))
+    title, note = "Position bias: P(examined) by position", "Relative to position 1."
+    return Curve("examination", title, note, "position", "P(examined)", x, series, dashed=("truth",))
 
 
 def _index_table(tuning: dict[str, Any]) -> PlainTable:
@@ -147,26 +159,30 @@ def _cell(value: Any) -> str | int | float | None:
     return value if isinstance(value, str | int | float | None) else str(value)
 
 
-def _attribute_queries(
-    shop: Shop, models: ReleasedModels, keys: Sequence[str], count: int, seed: int
-) -> PlainTable | None:
+def _attribute_queries(shop: Shop, models: ReleasedModels, keys: Sequence[str], count: int, seed: int) -> Board | None:
     if not keys or not count:
         return None
     products = shop.data.products
     made = make_attribute_queries(products, shop.eligible, keys, count, seed)
     requests = made_up_requests(list(made.texts), shop.snapshot)
     rankings = our_rankings(models, shop, requests)
-    titles = products.column("title").to_pylist()
-    for name, texts in (("BM25, all text", product_texts(products)), ("BM25, titles", titles)):
+    roles = dict(ROLES)
+    for name, texts in (("BM25", product_texts(products)), ("BM25, titles", products.column("title").to_pylist())):
         rankings[name] = BM25(texts, shop.eligible).rank(requests, 10)
-    shares = {name: float(made.share_matching(rows).mean()) for name, rows in rankings.items()}
-    return attribute_table(shares, len(made.texts), made.keys)
+        roles[name] = "baseline"
+    scores = Scores({name: {"match@10": made.share_matching(rows)} for name, rows in rankings.items()}, (), {})
+    note = (
+        f"{len(made.texts)} searches by strangers; each names {', '.join(made.keys)}, and near-synonyms do not count."
+    )
+    return make_board(
+        scores, roles, ("match@10",), key="attribute_queries", title="Queries made from columns", note=note, seed=seed
+    )
 
 
-def _attribute_claim(table: PlainTable | None) -> list[Claim]:
-    if table is None:
+def _attribute_claim(board: Board | None) -> list[Claim]:
+    if board is None:
         return []
-    share = float(table.rows[0][1] or 0)
+    share = board.row(OURS).means["match@10"]
     return [Claim("Share of the first ten with every attribute named", f"{share:.3f}", "at least 0.85", share >= 0.85)]
 
 
@@ -174,7 +190,9 @@ def _answers(
     workspace: Workspace, shop: Shop, models: ReleasedModels, search: TaskReport, recommendation: TaskReport
 ) -> Section:
     best, worst = search.extremes(_SHOWN)
-    recommended = [recommendation.answer(number, "empty query") for number in range(min(2, len(recommendation.requests)))]
+    recommended = [
+        recommendation.answer(number, "empty query") for number in range(min(2, len(recommendation.requests)))
+    ]
     pictures = _picture_answers(shop, models, _SHOWN)
     groups = (
         ("best", "Best searches", best),

@@ -1,6 +1,6 @@
 """`tandem serve`: the embedded server over a folder of releases.
 
-    tandem serve --models saved_models --port 8500
+tandem serve --models saved_models --port 8500
 """
 
 import logging

@@ -1,6 +1,5 @@
 """Features of (query, user, candidate): one graph function for training and for export, over tables by product row."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ import tensorflow as tf
 from catalog.schema import KIND_WEIGHTS, KINDS
 from rerank.behaviour import behaviour_names
 from rerank.config import RerankConfig
+from rerank.history_features import cosines, hours_since_last, log_hours, seen_before
 from rerank.lexical import population_count
 from rerank.product_tables import ProductTables
 from rerank.query_features import QueryReader, QueryReading
@@ -197,16 +197,16 @@ class FeatureExtractor(tf.Module):
         past, kind = inputs["history_row"], inputs["history_kind"]
         valid = (past >= 0) & (past < self.size) & (kind > 0)
         past = tf.where(valid, past, self.size)
-        hours = _hours(inputs["timestamp"][:, None] - inputs["history_timestamp"])
+        elapsed = log_hours(inputs["timestamp"][:, None] - inputs["history_timestamp"])
         weight = self._history_weight(kind, valid)
         cosine = tf.matmul(embedding, tf.gather(self.embeddings, past), transpose_b=True)
         same_row = (row[:, :, None] == past[:, None, :]) & valid[:, None]
         columns = [
-            *_cosines(cosine, valid, weight),
+            *cosines(cosine, valid, weight),
             *self._prices(row, past, weight),
-            *_seen(same_row, kind, hours),
+            *seen_before(same_row, kind, elapsed),
             _spread(tf.math.log1p(_count(valid)), row),
-            _spread(_last_hours(hours, valid), row),
+            _spread(hours_since_last(elapsed, valid), row),
         ]
         past_value = tf.gather(self._values, past)
         same_value = (value[:, :, None, :] == past_value[:, None]) & (value > 0)[:, :, None, :]
@@ -261,35 +261,6 @@ def _named_columns(reading: QueryReading, named: tf.Tensor, value: tf.Tensor) ->
         ],
         -1,
     )
-
-
-def _cosines(cosine: tf.Tensor, valid: tf.Tensor, weight: tf.Tensor) -> Sequence[tf.Tensor]:
-    """Largest, weighted mean and last cosine with the history, [B, C] each; 0 without history."""
-    some = tf.reduce_any(valid, 1)[:, None]
-    largest = tf.where(some, tf.reduce_max(tf.where(valid[:, None], cosine, -1.0), -1), 0.0)
-    length = valid.shape[1]
-    last = tf.argmax(tf.where(valid, tf.range(1, length + 1), 0), axis=1)
-    latest = tf.gather(cosine, last, axis=2, batch_dims=1)
-    return largest, tf.linalg.matvec(cosine, weight), tf.where(some, latest, 0.0)
-
-
-def _seen(same_row: tf.Tensor, kind: tf.Tensor, hours: tf.Tensor) -> Sequence[tf.Tensor]:
-    """Whether the candidate was seen, bought, put in the cart, and log hours since it last was seen; [B, C] each."""
-    seen = tf.reduce_any(same_row, -1)
-    bought = tf.reduce_any(same_row & (kind == KINDS.index("purchase") + 1)[:, None], -1)
-    carted = tf.reduce_any(same_row & (kind == KINDS.index("cart") + 1)[:, None], -1)
-    nearest = tf.reduce_min(tf.where(same_row, hours[:, None], np.float32(1e9)), -1)
-    since = tf.where(seen, nearest, 0.0)
-    return tf.cast(seen, tf.float32), tf.cast(bought, tf.float32), tf.cast(carted, tf.float32), since
-
-
-def _last_hours(hours: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
-    nearest = tf.reduce_min(tf.where(valid, hours, np.float32(1e9)), 1)
-    return tf.where(tf.reduce_any(valid, 1), nearest, 0.0)
-
-
-def _hours(seconds: tf.Tensor) -> tf.Tensor:
-    return tf.math.log1p(tf.cast(tf.maximum(seconds, 0), tf.float32) / 3600.0)
 
 
 def _spread(per_request: tf.Tensor, row: tf.Tensor) -> tf.Tensor:

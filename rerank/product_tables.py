@@ -36,6 +36,7 @@ Floats = npt.NDArray[np.float32]
 
 CATEGORY_KEYS = ("category_top", "category_second", "category_leaf", "brand")
 _CHUNK = 2048
+_FEW_VALUES = 20  # so many distinct values are no identifier even where every product has its own
 _NO_HASH = np.iinfo(np.int64).max  # an empty vocabulary holds this one entry, which no word hashes to
 _TEXT_CHARACTERS = 4096  # of one field; enough for every word that is kept
 
@@ -81,7 +82,7 @@ def choose_keys(shop: ShopData, config: LexicalConfig) -> tuple[str, ...]:
             if text := first_value(value):
                 filled[key] += 1
                 distinct.setdefault(key, set()).add(text)
-    usable = [key for key in filled if len(distinct[key]) <= min(config.max_values, max(filled[key] // 2, 2))]
+    usable = [key for key in filled if len(distinct[key]) <= min(config.max_values, max(filled[key] // 2, _FEW_VALUES))]
     chosen = sorted(usable, key=lambda key: (-filled[key], key))[: config.attribute_keys]
     return (*CATEGORY_KEYS, *(f"attributes.{key}" for key in chosen))
 

@@ -1,55 +1,24 @@
 """Train the reranker on what pages showed and retrieval returned, in the slice after the towers'."""
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
-import tensorflow as tf
 
-from catalog.errors import DataError, TandemError
+from catalog.errors import DataError
 from catalog.feature_store import FeatureStore
 from catalog.files import write_json
-from catalog.progress import console, track
+from catalog.progress import console
 from catalog.schema import ShopData
-from rerank.artifacts import (
-    Arrays,
-    FeatureSpec,
-    TrainedReranker,
-    assign_values,
-    build_model,
-    read_arrays,
-    run,
-    save,
-    values_of,
-    write_arrays,
-)
+from rerank.artifacts import FeatureSpec, save
 from rerank.config import RerankConfig
 from rerank.features import FeatureExtractor
-from rerank.lists import Candidates, RankingLists, build_lists
-from rerank.losses import listwise_loss, pointwise_loss
+from rerank.learner import Learner, Slice
+from rerank.lists import Candidates, build_lists
 from rerank.product_tables import behaviour_table, build_tables, choose_keys
-from rerank.ranking_model import HEADS, Examination, RankingModel, ranking_score
 from rerank.training_data import TrainingData
-from rerank.validation import click_gains, head_metrics, mean_ndcg, order_metrics
 
-Floats = npt.NDArray[np.float32]
-
-_NORMALISATION_LISTS = 2000  # lists that means and deviations are taken from
 _FINAL_REQUESTS = 1000  # validation requests whose whole candidate lists are ordered at the end
-_GRADIENT_NORM = 5.0
-
-
-@dataclass(frozen=True)
-class Slice:
-    """Lists of one slice with the product embeddings that its candidates were retrieved by."""
-
-    data: TrainingData
-    candidates: Candidates
 
 
 def train(
@@ -120,207 +89,3 @@ def select_requests(features: FeatureStore, candidates: Candidates, limit: int, 
         else:
             places = np.sort(np.random.default_rng(seed).choice(places, limit, replace=False))
     return candidates.take(places)
-
-
-class Learner:
-    """Model, examination curve and optimizer, and the steps that move them.
-
-    Args:
-        extractor: features of the lists.
-        spec: what the weights belong to.
-    """
-
-    def __init__(self, extractor: FeatureExtractor, spec: FeatureSpec, config: RerankConfig) -> None:
-        self._extractor = extractor
-        self._spec = spec
-        self._config = config
-        self._model: RankingModel = build_model(config, spec)
-        self._examination = Examination(config.max_position)
-        self._optimizer: Any = None
-        self._predictors: dict[TrainingData, Any] = {}
-
-    def fit(self, training: Slice, held_out: Slice, checkpoint: Path) -> list[dict[str, float]]:
-        """Train until validation stops improving; the best epoch's weights stay. Returns a record an epoch."""
-        steps = max(training.data.size // self._config.batch_requests, 1)
-        self._start(training, steps)
-        identity = self._identity(training, held_out)
-        history, best = self._resume(checkpoint, identity)
-        step = self._training_step(training.data)
-        for epoch in range(len(history), self._config.epochs):
-            if _stalled(history, self._config.patience):
-                break
-            self._use(training)
-            losses = []
-            for places in track(
-                self._batches(training.data.size, epoch), f"rerank: epoch {epoch + 1}/{self._config.epochs}", steps
-            ):
-                losses.append(_checked(float(step(places)), epoch))
-            record = {"loss": float(np.mean(losses)), "ndcg@10": self._ndcg(held_out)}
-            if not history or record["ndcg@10"] > max(earlier["ndcg@10"] for earlier in history):
-                best = values_of(self._weights)
-            history.append(record)
-            write_arrays(checkpoint, values_of(self._state) + best, {"identity": identity, "history": history})
-            console.print(f"rerank: epoch {epoch + 1}: loss {record['loss']:.4f}, NDCG@10 {record['ndcg@10']:.4f}")
-        assign_values(self._weights, best, checkpoint)
-        return history
-
-    def metrics(self, held_out: Slice) -> dict[str, Any]:
-        """Orders before and after, over the candidates and over the page as shown; the heads on shown products."""
-        logs, score = self._predict(held_out)
-        lists, curve = held_out.data.lists, self._examination.curve()
-        return {
-            "candidates": order_metrics(lists, score, curve, lists.retrieved),
-            "page": order_metrics(lists, score, curve, lists.shown),
-            "heads": head_metrics(lists, logs, curve),
-        }
-
-    def trained(self) -> TrainedReranker:
-        """The weights as they are now."""
-        return TrainedReranker(self._config, self._spec, self._model, self._examination.curve())
-
-    @property
-    def _weights(self) -> list[Any]:
-        return [*self._model.variables, *self._examination.variables]
-
-    @property
-    def _state(self) -> list[Any]:
-        return [*self._weights, *self._optimizer.variables]
-
-    def _start(self, training: Slice, steps: int) -> None:
-        config = self._config
-        schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.epochs * steps, alpha=0.1)
-        self._optimizer = keras.optimizers.AdamW(
-            schedule, weight_decay=config.weight_decay, global_clipnorm=_GRADIENT_NORM
-        )
-        self._optimizer.exclude_from_weight_decay(var_names=["bias", "logits"])
-        if config.precision == "mixed_float16":
-            self._optimizer = keras.optimizers.LossScaleOptimizer(self._optimizer)
-        self._optimizer.build([*self._model.trainable_variables, *self._examination.trainable_variables])
-        self._use(training)
-        self._model.adapt(*self._normalisation(training.data))
-        self._examination.start_from(click_curve(training.data.lists, config.max_position))
-
-    def _normalisation(self, data: TrainingData) -> tuple[Floats, Floats]:
-        """Mean and standard deviation of every number over a sample of present products."""
-        places = np.random.default_rng(self._config.seed).permutation(data.size)[:_NORMALISATION_LISTS]
-        extract = tf.function(
-            lambda part: self._extractor(data.batch(part).inputs)[::3],
-            input_signature=[tf.TensorSpec([None], tf.int32)],
-        )
-        total = square = np.zeros(len(self._spec.names))
-        count = 0
-        for part in _chunks(places, self._config.batch_requests):
-            numeric, present = extract(part)
-            values = numeric.numpy()[present.numpy()].astype(np.float64)
-            total, square, count = total + values.sum(0), square + (values**2).sum(0), count + len(values)
-        mean = total / max(count, 1)
-        deviation = np.sqrt(np.maximum(square / max(count, 1) - mean**2, 0))
-        return mean.astype(np.float32), deviation.astype(np.float32)
-
-    def _training_step(self, data: TrainingData) -> Any:
-        config = self._config
-        variables = [*self._model.trainable_variables, *self._examination.trainable_variables]
-
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])
-        def step(places: tf.Tensor) -> tf.Tensor:
-            batch = data.batch(places)
-            features = self._extractor(batch.inputs)
-            labels = batch.labels
-            gain = labels.click + config.cart_weight * labels.cart + config.purchase_weight * labels.purchase
-            with tf.GradientTape() as tape:
-                logs = run(self._model, features, training=True)
-                log_examination = self._examination(batch.position)
-                score = ranking_score(logs, config.cart_weight, config.purchase_weight)
-                pointwise = pointwise_loss(logs, log_examination, labels, config.unshown_weight)
-                listwise = listwise_loss(score, log_examination, gain, labels, config.unshown_weight)
-                loss = tf.reduce_mean(config.pointwise_weight * pointwise + config.listwise_weight * listwise)
-                scaled = self._optimizer.scale_loss(loss)
-            self._optimizer.apply(tape.gradient(scaled, variables), variables)
-            return loss
-
-        return step
-
-    def _batches(self, size: int, epoch: int) -> Iterator[npt.NDArray[np.int32]]:
-        """List numbers in the epoch's own seeded order; the last, incomplete batch is left out."""
-        order = np.random.default_rng((self._config.seed, epoch)).permutation(size).astype(np.int32)
-        width = min(self._config.batch_requests, size)
-        return (order[at : at + width] for at in range(0, size - width + 1, width))
-
-    def _use(self, part: Slice) -> None:
-        """Look products up in the embeddings that the slice's candidates were retrieved by."""
-        self._extractor.set_embeddings(part.candidates.product_embeddings)
-
-    def _ndcg(self, held_out: Slice) -> float:
-        _, score = self._predict(held_out)
-        lists = held_out.data.lists
-        present = lists.row < len(held_out.candidates.product_embeddings)
-        value = mean_ndcg(score, click_gains(lists, self._examination.curve()), present)
-        return value if np.isfinite(value) else 0.0
-
-    def _predict(self, part: Slice) -> tuple[dict[str, Floats], Floats]:
-        """Head logs and scores of every list, [R, L] each."""
-        if part.data not in self._predictors:
-            self._predictors[part.data] = self._predictor(part.data)
-        self._use(part)
-        chunks = _chunks(np.arange(part.data.size), self._config.batch_requests)
-        answers = [self._predictors[part.data](chunk) for chunk in chunks]
-        logs = np.concatenate([answer[0].numpy() for answer in answers], axis=1)
-        return dict(zip(HEADS, logs, strict=True)), np.concatenate([answer[1].numpy() for answer in answers])
-
-    def _predictor(self, data: TrainingData) -> Any:
-        config = self._config
-
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])
-        def predict(places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            logs = run(self._model, self._extractor(data.batch(places).inputs))
-            return tf.stack(logs), ranking_score(logs, config.cart_weight, config.purchase_weight)
-
-        return predict
-
-    def _identity(self, training: Slice, held_out: Slice) -> str:
-        digest = sha256(self._config.model_dump_json().encode())
-        digest.update(repr(asdict(self._spec)).encode())
-        for part in (training, held_out):
-            digest.update(np.ascontiguousarray(part.candidates.request).tobytes())
-            digest.update(part.data.lists.row.tobytes())
-            digest.update(part.data.lists.score.tobytes())
-        return digest.hexdigest()
-
-    def _resume(self, checkpoint: Path, identity: str) -> tuple[list[dict[str, float]], Arrays]:
-        start = values_of(self._weights)
-        if not checkpoint.exists():
-            return [], start
-        arrays, notes = read_arrays(checkpoint)
-        if notes["identity"] != identity:
-            return [], start
-        assign_values(self._state, arrays[: len(self._state)], checkpoint)
-        console.print(f"rerank: goes on after epoch {len(notes['history'])}")
-        return notes["history"], arrays[len(self._state) :]
-
-
-def click_curve(lists: RankingLists, positions: int) -> Floats:
-    """Click rate at each position over that at position 1, [positions]: where the examination curve starts from."""
-    place = np.minimum(lists.position, positions)[lists.shown & (lists.position > 0)]
-    clicked = lists.click[lists.shown & (lists.position > 0)]
-    shown = np.bincount(place, minlength=positions + 1)[1:].astype(np.float64)
-    clicks = np.bincount(place, weights=clicked, minlength=positions + 1)[1:]
-    rate = (clicks + 1.0) / (shown + 1.0 / max(clicked.mean() if len(clicked) else 1.0, 1e-3))
-    return np.minimum(rate / rate[0], 1.0).astype(np.float32)
-
-
-def _chunks(places: npt.NDArray[Any], width: int) -> Iterator[npt.NDArray[np.int32]]:
-    return (places[at : at + width].astype(np.int32) for at in range(0, len(places), width))
-
-
-def _stalled(history: list[dict[str, float]], patience: int) -> bool:
-    values = [record["ndcg@10"] for record in history]
-    return bool(values) and len(values) - 1 - int(np.argmax(values)) >= patience
-
-
-def _checked(loss: float, epoch: int) -> float:
-    if not np.isfinite(loss):
-        raise TandemError(
-            f"the reranker's loss became {loss} in epoch {epoch + 1}; lower rerank.learning_rate or set "
-            "rerank.precision to float32, and delete the stage's checkpoint.npz"
-        )
-    return loss

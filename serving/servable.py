@@ -21,6 +21,9 @@ from serving.tensors import Array
 
 DEFAULT_SIGNATURE = "serving_default"
 
+_FOREVER = 1e6
+"""A timeout of so many seconds is none: what gRPC calls no deadline is 292 years off."""
+
 _OP_LIBRARIES = ("tensorflow_text", "scann.scann_ops.py.scann_ops")
 """Modules whose import registers the ops that exported models may hold."""
 
@@ -176,7 +179,7 @@ class Servable:
     def _run(self, feeds: Mapping[Any, Array], fetches: list[Any], timeout: float | None) -> list[Array]:
         # What Session.run ends in. Its own Python takes 0.2 ms a call, four times the run of a small graph.
         options = None
-        if timeout is not None:
+        if timeout is not None and timeout < _FOREVER:
             milliseconds = max(1, int(timeout * 1000))
             options = pywrap_tf_session.TF_NewBufferFromString(
                 config_pb2.RunOptions(timeout_in_ms=milliseconds).SerializeToString()
@@ -190,7 +193,8 @@ class Servable:
         finally:
             if options is not None:
                 pywrap_tf_session.TF_DeleteBuffer(options)
-        return [value if isinstance(value, np.ndarray) else np.asarray(value, object) for value in results]
+        # A tensor of no dimension comes back as a scalar.
+        return [np.asarray(value, object if isinstance(value, bytes) else None) for value in results]
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,5 +1,6 @@
 """TensorProto <-> numpy, with TensorFlow's own reading of short and packed values and without its slow paths."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,8 +13,8 @@ from serving.messages import TensorProto
 
 Array = npt.NDArray[Any]
 
-MAX_ELEMENTS = 1 << 26
-"""Most elements of one tensor. A repeated value is written once, so 30 bytes can claim a tensor of any size."""
+MAX_REPEATED = 1 << 20
+"""Most elements of a tensor that does not bring each: a repeated value is written once, so 30 bytes can claim any size."""
 
 _STRING = types_pb2.DT_STRING
 
@@ -58,26 +59,12 @@ def to_array(proto: TensorProto) -> Array:
         TensorError: if dtype, shape and contents do not make a tensor.
     """
     shape = _shape(proto)
-    size = 1
-    for side in shape:
-        size *= side
-    if size > MAX_ELEMENTS:
-        raise TensorError(f"{size:,} elements; at most {MAX_ELEMENTS:,} are read")
-    if proto.dtype == _STRING:
-        return _strings(proto, shape, size)
-    if proto.dtype not in _TYPES:
-        raise TensorError(f"dtype {proto.dtype} is not read")
-    dtype, field, field_dtype = _TYPES[proto.dtype]
-    if proto.tensor_content:
-        if len(proto.tensor_content) != size * dtype.itemsize:
-            raise TensorError(f"{len(proto.tensor_content)} bytes for {size} elements of {dtype}")
-        return np.frombuffer(proto.tensor_content, dtype).reshape(shape)
-    array = _from_field(np.array(getattr(proto, field), field_dtype), field, dtype)
-    if len(array) == 0:
-        return np.zeros(shape, dtype)
-    if len(array) < size:
-        array = np.concatenate([array, np.full(size - len(array), array[-1], dtype)])
-    return array[:size].reshape(shape)
+    try:
+        return _elements(proto, math.prod(shape)).reshape(shape)
+    except TensorError:
+        raise
+    except ValueError as error:  # numpy's own limits, on (0, 2**40, 2**40) for one
+        raise TensorError(f"the shape {shape} is not held") from error
 
 
 def to_proto(array: Array, proto: TensorProto) -> None:
@@ -138,6 +125,39 @@ def _shape(proto: TensorProto) -> tuple[int, ...]:
     return shape
 
 
+def _elements(proto: TensorProto, size: int) -> Array:
+    """[size], of the declared dtype."""
+    if proto.dtype == _STRING:
+        if proto.tensor_content:
+            return _objects(_packed_strings(proto.tensor_content, size))
+        return _repeat_last(_objects(list(proto.string_val)), size, b"")
+    if proto.dtype not in _TYPES:
+        raise TensorError(f"dtype {proto.dtype} is not read")
+    dtype, field, field_dtype = _TYPES[proto.dtype]
+    if proto.tensor_content:
+        if len(proto.tensor_content) != size * dtype.itemsize:
+            raise TensorError(f"{len(proto.tensor_content)} bytes for {size} elements of {dtype}")
+        return np.frombuffer(proto.tensor_content, dtype)
+    return _repeat_last(_from_field(np.array(getattr(proto, field), field_dtype), field, dtype), size, 0)
+
+
+def _repeat_last(values: Array, size: int, default: Any) -> Array:
+    """The first `size` values; the last one, or `default`, for those that are missing."""
+    missing = size - len(values)
+    if missing <= 0:
+        return values[:size]
+    if size > MAX_REPEATED:
+        raise TensorError(f"{len(values):,} values for {size:,} elements; at most {MAX_REPEATED:,} are repeated")
+    last = values[-1] if len(values) else default
+    return np.concatenate([values, np.full(missing, last, values.dtype)])
+
+
+def _objects(values: Sequence[Any]) -> Array:
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
+
+
 def _from_field(values: Array, field: str, dtype: np.dtype[Any]) -> Array:
     """The elements that a field's values stand for: 16-bit floats come as their bits, complex numbers as pairs."""
     if field == "half_val":
@@ -153,17 +173,6 @@ def _to_field(elements: Array, field: str) -> Array:
     if field in ("scomplex_val", "dcomplex_val"):
         return elements.view(elements.real.dtype)
     return elements
-
-
-def _strings(proto: TensorProto, shape: tuple[int, ...], size: int) -> Array:
-    if proto.tensor_content:
-        values = _packed_strings(proto.tensor_content, size)
-    else:
-        values = list(proto.string_val[:size])
-        values += [values[-1] if values else b""] * (size - len(values))
-    array = np.empty(size, object)
-    array[:] = values
-    return array.reshape(shape)
 
 
 def _packed_strings(data: bytes, size: int) -> list[bytes]:
@@ -192,9 +201,7 @@ def _packed_strings(data: bytes, size: int) -> list[bytes]:
 
 def _bytes_array(array: Array) -> Array:
     flat = [value.encode() if isinstance(value, str) else bytes(value) for value in array.ravel().tolist()]
-    encoded = np.empty(len(flat), object)
-    encoded[:] = flat
-    return encoded.reshape(array.shape)
+    return _objects(flat).reshape(array.shape)
 
 
 def _varint(number: int) -> bytes:

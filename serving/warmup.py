@@ -75,7 +75,7 @@ def read_warmup_logs(export_dir: Path) -> list[PredictionLog]:
         return []
     logs = []
     try:
-        for record in tf.compat.v1.io.tf_record_iterator(str(path)):
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
             logs.append(PredictionLog.FromString(record))
             if len(logs) > MAX_RECORDS:
                 raise ArtifactError(f"Number of warmup records exceeds the maximum ({MAX_RECORDS}) at {WARMUP_FILE}")

@@ -101,7 +101,7 @@ def _give_weights(
     if config.weights == "none" and config.pretrain_epochs > 0:
         labels = picture_labels(shop.products, len(hashes), config.min_label_count)
         if len(hashes) >= _FEWEST_TRAINED and (labels.names or config.looks_weight > 0):
-            console.print(f"training the picture network: {labels!r}")
+            console.print(f"training the picture network: {labels!r}", markup=False)
             if not labels.names:
                 console.print(
                     "[yellow]no category or attribute is shared by enough pictures to be learned from; the picture "
@@ -115,7 +115,8 @@ def _give_weights(
             for name, task in metrics["training"]["tasks"].items():
                 console.print(
                     f"  {name}: {task['accuracy']:.3f} of the held-out pictures are right among {task['classes']} "
-                    f"classes (the commonest: {task['commonest_class']:.3f})"
+                    f"classes (the commonest: {task['commonest_class']:.3f})",
+                    markup=False,
                 )
             return metrics
         console.print(
@@ -132,7 +133,7 @@ def _fit_bottleneck(backbone: keras.Model, images: npt.NDArray[np.uint8], config
     """Set the bottleneck to the principal components of the pooled features of a sample of pictures."""
     network = backbone.get_layer("pictures_of_any_size")
     bottleneck, scale = network.get_layer("bottleneck"), network.get_layer("bottleneck_scale")
-    pooled = keras.Model(network.inputs, bottleneck.input)
+    pooled = keras.Model(network.input, bottleneck.input)
     chosen = np.random.default_rng(config.seed).permutation(len(images))[:_PROJECTION_SAMPLE]
     rows = np.sort(chosen)
     batches = [rows[at : at + config.embed_batch] for at in range(0, len(rows), config.embed_batch)]

@@ -24,7 +24,7 @@ def picture_keys(hashes: npt.NDArray[np.str_]) -> npt.NDArray[np.bytes_]:
 def weights_fingerprint(model: keras.Model) -> str:
     """SHA-256 of a network's input and output shapes and all its weights, as hex."""
     digest = hashlib.sha256(repr((model.input_shape, model.output_shape)).encode())
-    for variable in model.variables:
+    for variable in model.weights:
         array = np.asarray(variable)
         digest.update(repr((array.shape, array.dtype.str)).encode())
         digest.update(np.ascontiguousarray(array).tobytes())

@@ -25,7 +25,7 @@ class ImageConfig(Config):
         4.0, ge=0, description="passes over the pictures when training on labels; 0: the network stays as it is"
     )
     max_pretrain_images: int = Field(200_000, ge=0, description="limit of pictures trained on, over all passes")
-    pretrain_batch: int = Field(64, ge=2, description="pictures in a training step")
+    pretrain_batch: int = Field(64, ge=2, description="pictures in a training step; half of it in small shops")
     pretrain_small_share: float = Field(
         0.5, ge=0, le=1, description="share of the steps taken at half the size first, which is faster"
     )

@@ -25,6 +25,7 @@ _LIGHT = 0.08
 _TINT = 0.03  # small: the name of a colour must stay right
 _GRID = 4
 _LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601
+_FEWEST_STEPS = 400
 _EVALUATED = 4000  # held-out pictures that are scored at most
 
 
@@ -55,16 +56,18 @@ def pretrain_on_labels(
     """
     rows = np.flatnonzero(~held_out)
     trainer = _Trainer(backbone, labels, rows, config)
-    steps = _step_count(len(rows), config)
+    batch = _batch_size(len(rows), config)
+    steps = _step_count(len(rows), batch, config)
     started = time.monotonic()
     first = trainer.restore(checkpoint, steps)
     small = int(steps * config.pretrain_small_share)
     saved = time.monotonic()
     losses: list[Any] = []
-    batches = _batches(rows, config.pretrain_batch, first, steps, config.seed)
-    for step, batch in enumerate(track(batches, "training the picture network", steps - first), start=first):
+    batches = _batches(rows, batch, first, steps, config.seed)
+    for step, chosen in enumerate(track(batches, "training the picture network", steps - first), start=first):
         side = config.size // 2 if step < small else config.size
-        losses.append(trainer.step(images[batch], labels.values[batch], side, _learning_rate(step, steps, config)))
+        rate = _learning_rate(step, steps, config)
+        losses.append(trainer.step(images[chosen], labels.values[chosen], side, step, rate))
         if time.monotonic() - saved > config.checkpoint_seconds:
             trainer.save(checkpoint, step + 1, steps)
             saved = time.monotonic()
@@ -74,8 +77,9 @@ def pretrain_on_labels(
     checkpoint.unlink(missing_ok=True)
     return {
         "steps": steps,
+        "batch": batch,
         "seconds": round(seconds, 1),
-        "pictures_per_second": round((steps - first) * config.pretrain_batch / max(seconds, 1e-9), 1),
+        "pictures_per_second": round((steps - first) * batch / max(seconds, 1e-9), 1),
         "last_loss": round(float(np.mean([float(loss) for loss in losses[-20:]])), 4) if losses else None,
         "held_out_pictures": len(measured),
         "tasks": report,
@@ -105,32 +109,37 @@ def looks(pixels: Any) -> Any:
     return tf.reshape(parts, [-1, _GRID * _GRID * 8])
 
 
-def augment(pixels: Any, side: Any) -> Any:
+def augment(pixels: Any, side: Any, seed: Any) -> Any:
     """Flip, shift, zoom and re-light pictures a little, each in its own way, and bring them to `side`.
 
     Args:
         pixels: [batch, S, S, 3] uint8.
         side: scalar int32.
+        seed: [2] int32; the same seed does the same.
 
     Returns:
         [batch, side, side, 3] float32 in 0..255; what a shift lets in is white.
     """
     batch = tf.shape(pixels)[0]
+    draws = iter(range(5))
+
+    def draw(shape: list[Any], spread: float) -> Any:
+        return tf.random.stateless_uniform(shape, seed + tf.constant([0, next(draws)]), -spread, spread)
+
     source = tf.cast(pixels, tf.float32)
-    # Area first: bilinear sampling of a picture twice as large would skip pixels.
-    source = tf.cond(
+    source = tf.cond(  # by area first: bilinear sampling of a picture twice as large would skip pixels
         side < tf.shape(pixels)[1], lambda: tf.image.resize(source, [side, side], method="area"), lambda: source
     )
-    half = 0.5 * (1.0 + tf.random.uniform([batch, 1], -_ZOOM, _ZOOM))
-    centre = 0.5 + tf.random.uniform([batch, 2], -_SHIFT, _SHIFT)
+    half = 0.5 * (1.0 + draw([batch, 1], _ZOOM))
+    centre = 0.5 + draw([batch, 2], _SHIFT)
     low, high = centre - half, centre + half
-    flipped = tf.random.uniform([batch]) < 0.5
+    flipped = draw([batch], 1.0) < 0.0
     left = tf.where(flipped, high[:, 1], low[:, 1])
     right = tf.where(flipped, low[:, 1], high[:, 1])
     boxes = tf.stack([low[:, 0], left, high[:, 0], right], axis=1)
     moved = tf.image.crop_and_resize(source, boxes, tf.range(batch), tf.stack([side, side]), extrapolation_value=255.0)
-    light = tf.random.uniform([batch, 1, 1, 1], 1 - _LIGHT, 1 + _LIGHT)
-    tint = tf.random.uniform([batch, 1, 1, 3], 1 - _TINT, 1 + _TINT)
+    light = 1.0 + draw([batch, 1, 1, 1], _LIGHT)
+    tint = 1.0 + draw([batch, 1, 1, 3], _TINT)
     return tf.clip_by_value(moved * light * tint, 0.0, 255.0)
 
 
@@ -161,7 +170,8 @@ class _Trainer:
         self.config = config
         pixels = tf.TensorSpec([None, config.size, config.size, 3], tf.uint8)
         targets = tf.TensorSpec([None, len(self.sizes)], tf.int32)
-        self._compiled = tf.function(self._step, input_signature=[pixels, targets, tf.TensorSpec([], tf.int32)])
+        scalar = tf.TensorSpec([], tf.int32)
+        self._compiled = tf.function(self._step, input_signature=[pixels, targets, scalar, scalar])
         self.state = [
             *(variable for layer in self.layers for variable in layer.variables),
             *self.optimizer.variables,
@@ -169,13 +179,19 @@ class _Trainer:
         self.identity = json.dumps([config.model_dump(), labels.names, self.sizes, len(labels.values)], sort_keys=True)
 
     def step(
-        self, pixels: npt.NDArray[np.uint8], targets: npt.NDArray[np.int32], side: int, learning_rate: float
+        self,
+        pixels: npt.NDArray[np.uint8],
+        targets: npt.NDArray[np.int32],
+        side: int,
+        number: int,
+        learning_rate: float,
     ) -> Any:
+        """One step on a batch at `side` pixels; the loss."""
         self.optimizer.learning_rate.assign(learning_rate)
-        return self._compiled(pixels, targets, side)
+        return self._compiled(pixels, targets, side, number)
 
-    def _step(self, pixels: Any, targets: Any, side: Any) -> Any:
-        pixels = augment(pixels, side)
+    def _step(self, pixels: Any, targets: Any, side: Any, number: Any) -> Any:
+        pixels = augment(pixels, side, tf.stack([self.config.seed + number, 0]))
         with tf.GradientTape() as tape:
             embedding = self.network(pixels, training=True)
             error = tf.reduce_mean(tf.square(self.looks_head(embedding) - looks(pixels)))
@@ -262,9 +278,14 @@ def _log_frequencies(labels: PictureLabels, rows: npt.NDArray[np.int64]) -> npt.
     return np.concatenate(parts).astype(np.float32)
 
 
-def _step_count(pictures: int, config: ImageConfig) -> int:
-    seen = min(config.pretrain_epochs * pictures, config.max_pretrain_images)
-    return math.ceil(seen / config.pretrain_batch)
+def _batch_size(pictures: int, config: ImageConfig) -> int:
+    """The configured batch, or half of it where that would leave a small shop too few steps to learn anything."""
+    batch = config.pretrain_batch
+    return batch if _step_count(pictures, batch, config) >= _FEWEST_STEPS else max(2, batch // 2)
+
+
+def _step_count(pictures: int, batch: int, config: ImageConfig) -> int:
+    return math.ceil(min(config.pretrain_epochs * pictures, config.max_pretrain_images) / batch)
 
 
 def _learning_rate(step: int, steps: int, config: ImageConfig) -> float:

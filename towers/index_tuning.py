@@ -19,7 +19,7 @@ from evaluation.provenance import describe_machine, package_versions
 from towers.index import ExactIndex, Index, ScannIndex
 from towers.index_config import IndexConfig, IndexParameters
 
-_REORDER = (1.0, 1.5, 2.5, 5.0)  # times k
+_REORDER = (1.5, 2.5, 5.0, 10.0)  # times k
 _SEARCHED = (0.005, 0.01, 0.02, 0.04, 0.07, 0.12, 0.2, 0.35, 0.6, 1.0)  # shares of the leaves
 _LEAVES = (1.0, 2.0)  # times the square root of the number of products
 _BATCH = 256
@@ -89,7 +89,7 @@ class TuneResult:
     def table(self) -> Table:
         """The measurements for a terminal, the chosen one marked; ScaNN's only those that were timed."""
         table = Table(title=f"{self.products:,} products x {self.dim}, recall@{self.k} on {self.queries:,} queries")
-        headings = ("index", "leaves", "searched", "reordered", "recall", "ms a query", "queries/s", "built in s")
+        headings = ("index", "leaves", "visited", "reorder", "recall", "ms", "queries/s", "built s")
         for number, heading in enumerate(headings):
             table.add_column(heading, justify="left" if number == 0 else "right")
         for row in self.measurements:

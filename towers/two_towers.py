@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -19,6 +19,15 @@ from towers.text import TextEncoder
 from towers.tower_image import ImageProjection
 
 _TEMPERATURES = (0.01, 0.5)  # a learned temperature stays between these
+
+
+class HistoryTables(Protocol):
+    """What histories read of a catalogue."""
+
+    n_products: int
+
+    def history(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Inputs of the history items [batch, H] by product row."""
 
 
 class TwoTowers(keras.Model):
@@ -78,7 +87,7 @@ class TwoTowers(keras.Model):
 
 def encode_queries(
     model: TwoTowers,
-    tables: GraphTables,
+    tables: HistoryTables,
     inputs: Mapping[str, tf.Tensor],
     masked: Sequence[str] = (),
 ) -> tuple[tf.Tensor, tf.Tensor]:

@@ -5,6 +5,7 @@ docs/simulator.md has the formulas in full.
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +22,13 @@ INTENT_TYPE, INTENT_PARENT, INTENT_LOOKS = 2.2, 0.4, 0.7
 INTENT_VALUE = np.array([0.7, 0.2, -0.3], np.float32)
 """What an attribute the shopper has in mind adds when the product has it, has one near it, or has another."""
 
-RECOMMENDATION_BASE = -4.6
-SEARCH_BASE, SEARCH_TASTE, SEARCH_INTENT = -0.9, 0.75, 0.6
+RECOMMENDATION_BASE = -4.4
+SEARCH_BASE, SEARCH_TASTE, SEARCH_INTENT = -0.6, 0.75, 0.6
 GRADE_BONUS = np.array([-4.5, -2.6, -1.1, 0.0], np.float32)
-PURCHASE_BASE, PURCHASE_TASTE, PURCHASE_QUALITY = -2.9, 0.4, 0.3
+PURCHASE_BASE, PURCHASE_TASTE, PURCHASE_QUALITY = -3.4, 0.4, 0.3
+
+HIGHEST_APPEAL = np.float32(0.75)
+"""P(click | examined) of the most wanted product: shoppers look at much and click on less."""
 
 GRADES = np.array([[0, 0, 0, 0], [1, 0, 0, 0], [3, 2, 1, 1]], np.uint8)
 """Grade by kind of product (0 another department, 1 the same department, 2 the right type) and by grades lost."""
@@ -135,7 +139,7 @@ class Appeal:
         Returns:
             [requests, shown or products] uint8, 0 to 3.
         """
-        lost = np.zeros((), np.uint8)
+        lost: npt.NDArray[np.uint8] = np.zeros((1, 1), np.uint8)
         for column, key in enumerate(self.keys):
             if (wanted[:, column] >= 0).any():
                 table = np.concatenate((self._distance[key], np.zeros((1, self._distance[key].shape[1]), np.uint8)))
@@ -150,16 +154,14 @@ class Appeal:
         grades = self.grades(scope, wanted, products)
         logits = self._dot(self.shoppers.factors[users] * np.float32(SEARCH_TASTE), products)
         logits += (GRADE_BONUS + np.float32(SEARCH_BASE))[grades]
-        return sigmoid(self._add_intent(logits, sessions, products, np.float32(SEARCH_INTENT), np.float32(0), np.float32(0)))
+        return HIGHEST_APPEAL * sigmoid(self._add_intent(logits, sessions, products, SEARCH_INTENT, 0.0, 0.0))
 
     def recommendation(self, users: Rows, sessions: Rows, products: Rows | None = None) -> Floats:
         """P(click | examined) where no query was typed, [requests, shown or products]."""
         logits = self._dot(self.shoppers.factors[users], products)
         logits += np.float32(RECOMMENDATION_BASE)
         logits += _look_up(self.shoppers.type_taste[users], self.shelf.attributes.type, products)
-        return sigmoid(
-            self._add_intent(logits, sessions, products, np.float32(1), np.float32(INTENT_TYPE), np.float32(INTENT_PARENT))
-        )
+        return HIGHEST_APPEAL * sigmoid(self._add_intent(logits, sessions, products, 1.0, INTENT_TYPE, INTENT_PARENT))
 
     def purchase(self, users: Rows, products: Rows | None = None) -> Floats:
         """P(purchase | click), [requests, shown or products]."""
@@ -173,9 +175,9 @@ class Appeal:
         return np.einsum("rf,rpf->rp", factors, self._factors[products], optimize=False)
 
     def _add_intent(
-        self, logits: Floats, sessions: Rows, products: Rows | None, scale: np.float32, kind: np.float32, parent: np.float32
+        self, logits: Floats, sessions: Rows, products: Rows | None, scale: float, kind: float, parent: float
     ) -> Floats:
-        """Add the session's wish: for products of the wanted type its attributes and looks, for its relatives a little."""
+        """Add the session's wish: the wanted type with its attributes and looks, and a little for its relatives."""
         target, matters = self.intents.target[sessions], self.intents.matters[sessions]
         types = self.shelf.attributes.type
         looks = self.shelf.looks[target]
@@ -192,14 +194,19 @@ class Appeal:
         relation = self._kinds[types[target]] * (target >= 0)[:, None]
         gate = _look_up((relation == 2).astype(np.float32), types, products)
         bonus = kind * (relation == 2) + parent * (relation == 1)
-        wish *= gate * scale
+        wish *= gate * np.float32(scale)
         wish += logits
         if kind or parent:
             wish += _look_up(bonus.astype(np.float32), types, products)
         return wish
 
 
-def _look_up(rows: npt.NDArray[np.generic], codes: npt.NDArray[np.integer], products: Rows | None) -> npt.NDArray[np.generic]:
+Value = TypeVar("Value", bound=np.generic)
+
+
+def _look_up(
+    rows: npt.NDArray[Value], codes: npt.NDArray[np.signedinteger], products: Rows | None
+) -> npt.NDArray[Value]:
     """[requests, values] at each product's code: all products, or the [requests, shown] given."""
     if products is None:
         return np.take(rows, codes, axis=1)

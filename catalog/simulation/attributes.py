@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from catalog.simulation.vocabulary import NEAR
+from catalog.simulation.everyday_words import NEAR
 
 Codes = npt.NDArray[np.int16]
 
@@ -66,7 +66,7 @@ class Attributes:
 
 
 def is_near(key: str, asked: str, other: str) -> bool:
-    """Whether shoppers take one value for the other: listed in NEAR, or, for looks, one name holds the other's words."""
+    """Whether shoppers take one value for the other: listed in NEAR, or, for looks, one holds the other's words."""
     one, two = asked.lower(), other.lower()
     if frozenset((one, two)) in NEAR:
         return True
@@ -113,7 +113,9 @@ def encode(categories: Sequence[str], attributes: Mapping[str, Sequence[str]]) -
     )
 
 
-def read_attributes(cells: Sequence[str | None], titles: Sequence[str], brands: Sequence[str | None]) -> dict[str, list[str]]:
+def read_attributes(
+    cells: Sequence[str | None], titles: Sequence[str], brands: Sequence[str | None]
+) -> dict[str, list[str]]:
     """Columns out of a catalogue's JSON attributes, plus `brand` from its column or the first words of the titles."""
     rows = [json.loads(cell) if cell else {} for cell in cells]
     keys = sorted({key for row in rows for key in row})

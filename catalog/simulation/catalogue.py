@@ -151,20 +151,26 @@ def _form(words: Words, language: str, random: np.random.Generator, usual: float
     return forms[0] if random.random() < usual else _pick(forms, random)
 
 
+_ENGLISH_ORDERS = (
+    ("usage", "gender", "pattern", "colour", "material"),
+    ("gender", "colour", "pattern", "material", "usage"),
+)
+
+
 def _title(product: MadeUpProduct, random: np.random.Generator) -> str:
-    spoken = _spoken(product, random, {"gender": 0.6, "colour": 0.85, "pattern": 0.8, "material": 0.5, "usage": 0.3, "brand": 0.8})
+    spoken = _spoken(
+        product, random, {"gender": 0.6, "colour": 0.85, "pattern": 0.8, "material": 0.5, "usage": 0.3, "brand": 0.8}
+    )
     adjective = ADJECTIVES[int(random.integers(len(ADJECTIVES)))] if random.random() < 0.7 else ("", "")
     titles = []
     for language in product.languages:
         said = {key: _say(key, product.values[key], language, random) for key in spoken}
         kind = _form(TYPES[product.kind].words, language, random, 0.7)
         if language == "zh":
-            order = ("brand", "material", "pattern", "colour", "usage", "gender")
-            parts = [said.get(key, "") for key in order]
+            parts = [said.get(key, "") for key in ("brand", "material", "pattern", "colour", "usage", "gender")]
             titles.append(parts[0] + adjective[1] + "".join(parts[1:]) + kind)
             continue
-        order = ("usage", "gender", "pattern", "colour", "material") if random.random() < 0.5 else (
-            "gender", "colour", "pattern", "material", "usage")  # fmt: skip
+        order = _ENGLISH_ORDERS[int(random.integers(2))]
         middle = [said[key] for key in order if key in said]
         words = [said.get("brand", ""), adjective[0], *middle, kind]
         titles.append(" ".join(word if word[:1].isupper() else word.capitalize() for word in words if word))
@@ -179,15 +185,20 @@ def _spoken(product: MadeUpProduct, random: np.random.Generator, chances: dict[s
 
 _SENTENCES = {
     "en": {
-        "material": "Made of {}.", "usage": "A good choice for {}.", "colour": "Comes in {}.", "pattern": "With a {} design.",
-        "gender": "Designed for {}.",
+        "material": "Made of {}.", "usage": "A good choice for {}.", "colour": "Comes in {}.",
+        "pattern": "With a {} design.", "gender": "Designed for {}.",
     },
     "zh": {
-        "material": "采用{}材质。", "usage": "适合{}使用。", "colour": "颜色为{}。", "pattern": "{}设计。", "gender": "适合{}。",
+        "material": "采用{}材质。", "usage": "适合{}使用。", "colour": "颜色为{}。", "pattern": "{}设计。",
+        "gender": "适合{}。",
     },
 }  # fmt: skip
 _OPENINGS = {
-    "en": ("The {brand} {kind} is made to last.", "Meet the new {kind} from {brand}.", "{brand} brings you this {kind}."),
+    "en": (
+        "The {brand} {kind} is made to last.",
+        "Meet the new {kind} from {brand}.",
+        "{brand} brings you this {kind}.",
+    ),
     "zh": ("{brand}{kind}，经久耐用。", "{brand}全新{kind}。", "{brand}为您带来这款{kind}。"),
 }
 _CLOSINGS = {
@@ -223,5 +234,7 @@ def _attributes(product: MadeUpProduct) -> str:
 def _picture(product: MadeUpProduct, pixels: int, random: np.random.Generator) -> bytes | None:
     if product.picture == "missing":
         return None
-    drawn = render_picture(TYPES[product.kind].silhouette, product.values["colour"], product.values["pattern"], pixels, random)
+    drawn = render_picture(
+        TYPES[product.kind].silhouette, product.values["colour"], product.values["pattern"], pixels, random
+    )
     return drawn[: len(drawn) // 3] if product.picture == "broken" else drawn

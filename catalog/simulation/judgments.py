@@ -46,7 +46,7 @@ def judge(
         grades.append(np.clip(truth[chosen].astype(int) + slip, 0, 3))
     products = appeal.shelf.product_ids[np.concatenate(rows)]
     return pa.table(
-        {"query": texts, "product_id": products.tolist(), "grade": np.concatenate(grades).astype(np.float32)},
+        {"query": texts, "product_id": products.tolist(), "grade": np.concatenate(grades).tolist()},
         schema=JUDGMENTS_SCHEMA,
     )
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from catalog.progress import track
 from catalog.schema import KINDS
-from catalog.simulation.appeal import Appeal, Rows
+from catalog.simulation.appeal import HIGHEST_APPEAL, Appeal, Rows
 from catalog.simulation.oldshop import OldShop
 from catalog.simulation.queries import QueryBook
 from catalog.simulation.settings import SimulateConfig
@@ -28,12 +28,14 @@ class Actions:
     """What happens in the visits, in order.
 
     Attributes:
-        session: [actions] int32. kind: [actions] int8, SEARCH, HOME or BROWSE. second: [actions] int64 since the log's start.
+        session: [actions] int32. kind: [actions] int8, SEARCH, HOME or BROWSE.
+        second: [actions] int64, since the log's start. query: [actions] int32, -1 where nothing is typed.
     """
 
     session: Rows
     kind: npt.NDArray[np.int8]
     second: npt.NDArray[np.int64]
+    query: Rows
 
 
 @dataclass
@@ -47,7 +49,15 @@ class Events:
     query: list[Rows] = field(default_factory=list)
     position: list[npt.NDArray[np.int16]] = field(default_factory=list)
 
-    def add(self, kind: str, session: Rows, product: Rows, second: npt.NDArray[np.int64], query: Rows, position: npt.NDArray[np.integer] | None = None) -> None:
+    def add(
+        self,
+        kind: str,
+        session: Rows,
+        product: Rows,
+        second: npt.NDArray[np.int64],
+        query: Rows,
+        position: npt.NDArray[np.integer] | None = None,
+    ) -> None:
         """Append events of one kind."""
         self.session.append(session.astype(np.int32))
         self.product.append(product.astype(np.int32))
@@ -69,7 +79,7 @@ def examination(page_size: int, decay: float) -> Floats:
 
 
 def draw_actions(sessions: Sessions, random: np.random.Generator) -> Actions:
-    """Draw how many searches, home pages and browsing spells each visit has, and when."""
+    """Draw how many searches, home pages and browsing spells each visit has, and when; no query yet."""
     counts = 1 + random.poisson(_MORE_ACTIONS, len(sessions.user))
     session = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
@@ -79,7 +89,7 @@ def draw_actions(sessions: Sessions, random: np.random.Generator) -> Actions:
     since = np.cumsum(gaps)
     since -= np.repeat(since[starts], counts)
     begin = sessions.day.astype(np.int64) * _DAY + sessions.second
-    return Actions(session, kind, begin[session] + since)
+    return Actions(session, kind, begin[session] + since, np.full(len(session), -1, np.int32))
 
 
 class Recorder:
@@ -87,7 +97,6 @@ class Recorder:
 
     Args:
         appeal: who wants what. old: what is shown. book: the queries. sessions: the visits.
-        search_query: [actions] query of each action, -1 where nothing is typed.
     """
 
     def __init__(
@@ -97,12 +106,11 @@ class Recorder:
         book: QueryBook,
         sessions: Sessions,
         actions: Actions,
-        search_query: Rows,
         config: SimulateConfig,
         random: np.random.Generator,
     ) -> None:
         self._appeal, self._old, self._book, self._sessions = appeal, old, book, sessions
-        self._actions, self._query, self._config, self._random = actions, search_query, config, random
+        self._actions, self._query, self._config, self._random = actions, actions.query, config, random
         self._examined = examination(config.page_size, config.position_decay)
         self._department = _last_departments(appeal, sessions)
         types = appeal.shelf.attributes.type
@@ -126,7 +134,9 @@ class Recorder:
             self._search(rows[kinds == SEARCH], day)
             self._home(rows[kinds == HOME], day)
             self._browse(rows[kinds == BROWSE], day)
-            self._old.learn(*(np.concatenate(found) if found else np.empty(0, np.int32) for found in (self._clicked, self._bought)))
+            self._old.learn(
+                *(np.concatenate(found) if found else np.empty(0, np.int32) for found in (self._clicked, self._bought))
+            )
             self._clicked, self._bought = [], []
         return self.events
 
@@ -167,7 +177,8 @@ class Recorder:
         session = self._actions.session[rows]
         pool = self._wander(session)
         chance = self._appeal.recommendation(self._sessions.user[session], session, pool)
-        wish = np.log(chance / (1 - chance)) + self._random.gumbel(size=pool.shape)
+        share = np.minimum(chance / HIGHEST_APPEAL, np.float32(1 - 1e-6))
+        wish = np.log(share / (1 - share)) + self._random.gumbel(size=pool.shape)
         wish[~self._appeal.shelf.on_sale(day)[pool]] = -np.inf
         views = np.minimum(1 + self._random.poisson(_MORE_VIEWS, len(rows)), _MOST_VIEWS)
         best = np.argsort(-wish, axis=1, kind="stable")[:, :_MOST_VIEWS]

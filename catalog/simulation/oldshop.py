@@ -16,7 +16,7 @@ from catalog.simulation.queries import QueryBook
 from catalog.simulation.settings import SimulateConfig
 from catalog.simulation.shelf import Floats, Shelf
 
-LEXICAL, CATEGORY, POPULARITY, NOISE = 4.0, 1.2, 0.45, 0.5
+LEXICAL, CATEGORY, POPULARITY, NOISE = 4.0, 1.2, 0.35, 0.5
 """Weights of the old shop's search: share of words found, guessed category, popularity, noise a page."""
 
 _GUESSED, _GUESSED_MISSPELT = 0.7, 0.35
@@ -24,11 +24,12 @@ _POOL, _SHUFFLED_POOL = 200, 120
 _MEMORY = 0.97
 _PURCHASE_WORTH = 4.0
 _NEW_DAYS = 14
-_HOME_POPULARITY = 0.7
-_SHELVES = (240, 120, 80, 100)
-"""Products a home page draws from: bestsellers, bestsellers of a department, new ones, and any (on shuffled pages)."""
+_HOME_POPULARITY = 0.4
+_SHELF_SIZES = ((40, 100, 600), (60, 60, 400), (100, 30, 300), (25, 60, 100))
+"""What a home page draws from, each as (a part of the catalogue, at least, at most): bestsellers, bestsellers of a
+department, new products, and any product, which only shuffled pages reach."""
 
-_SHELF_BOOST = (0.0, 0.3, 0.8, -50.0)
+_SHELF_BOOST = (0.0, 0.6, 0.6, -50.0)
 _TOKEN = re.compile("[a-z0-9][a-z0-9&'.]*|[\u3400-\u9fff]+")
 
 
@@ -67,6 +68,8 @@ class OldShop:
         self._postings, self._weight = _index(titles)
         self._members = [np.flatnonzero(shelf.attributes.type == kind) for kind in range(len(shelf.attributes.types))]
         self._guess = self._guess_types()
+        size = len(titles)
+        self._shelves = tuple(int(np.clip(size // part, low, high)) for part, low, high in _SHELF_SIZES)
         self._pools = np.empty((0, 0), np.int32)
         self._scores = np.empty((0, 0), np.float32)
         self._place = np.full(len(book.texts), -1, np.int64)
@@ -121,19 +124,19 @@ class OldShop:
         ranked = np.argsort(-np.where(sale, logs, -np.inf), kind="stable")[: int(sale.sum())]
         parent = self._shelf.attributes.type_parent[self._shelf.attributes.type]
         fresh = np.flatnonzero(sale & (self._shelf.launch_day > day - _NEW_DAYS))
-        fresh = fresh[np.argsort(-self._shelf.launch_day[fresh], kind="stable")][: _SHELVES[2]]
-        best, local, new, any_ = np.cumsum((0, *_SHELVES[:3]))
-        pools = np.full((len(departments), sum(_SHELVES)), -1, np.int32)
-        pools[:, best : best + len(ranked[: _SHELVES[0]])] = ranked[: _SHELVES[0]]
+        fresh = fresh[np.argsort(-self._shelf.launch_day[fresh], kind="stable")][: self._shelves[2]]
+        best, local, new, any_ = np.cumsum((0, *self._shelves[:3]))
+        pools = np.full((len(departments), sum(self._shelves)), -1, np.int32)
+        pools[:, best : best + len(ranked[: self._shelves[0]])] = ranked[: self._shelves[0]]
         for department in np.unique(departments[departments >= 0]).tolist():
-            shelf = ranked[parent[ranked] == department][: _SHELVES[1]]
+            shelf = ranked[parent[ranked] == department][: self._shelves[1]]
             rows = np.flatnonzero(departments == department)
             pools[rows[:, None], local + np.arange(len(shelf))] = shelf
         pools[:, new : new + len(fresh)] = fresh
-        pools[:, any_:] = ranked[self._random.integers(len(ranked), size=(len(departments), _SHELVES[3]))]
+        pools[:, any_:] = ranked[self._random.integers(len(ranked), size=(len(departments), self._shelves[3]))]
         scores = logs[pools]
         scores[:, new:] = 0
-        scores += np.repeat(np.array(_SHELF_BOOST, np.float32), _SHELVES)
+        scores += np.repeat(np.array(_SHELF_BOOST, np.float32), self._shelves)
         scores += self._random.gumbel(size=pools.shape).astype(np.float32)
         scores[pools < 0] = -np.inf
         return self._page(pools, scores, pools.shape[1])

@@ -3,13 +3,15 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from string import capwords
 
 import numpy as np
 import numpy.typing as npt
 
 from catalog.simulation.appeal import Rows
 from catalog.simulation.attributes import Attributes
-from catalog.simulation.vocabulary import FILLERS, HOMOPHONES, SYNONYMS, TYPES, Words
+from catalog.simulation.everyday_words import FILLERS, HOMOPHONES, SYNONYMS
+from catalog.simulation.vocabulary import TYPES, Words
 
 _WORDINGS = 8
 _WORDING_POWER = 1.4
@@ -17,7 +19,12 @@ _SPELLINGS = 3
 _BROAD_SHARE = 0.08
 _SPECIFICITY = (0.18, 0.34, 0.31, 0.17)
 _OTHER_LANGUAGE = 0.04
-_LEAD = ("usage", "season", "gender", "audience", "brand", "material", "pattern", "colour", "color", "base_colour", "base_color")
+_LEAD = (
+    "brand", "usage", "season", "gender", "audience", "colour", "color", "base_colour", "base_color", "pattern",
+    "material",
+)  # fmt: skip
+"""The usual order of words before the type."""
+
 _CHINESE = re.compile("[\u3400-\u9fff]")
 
 
@@ -65,7 +72,9 @@ class Lexicon:
         types = [made_up.get(name) or _plain_type(name) for name in attributes.types]
         self.scopes = [*types, *(_bilingual(name) for name in leaves)]
         self.keys = keys
-        self.values = [[values.get(key, {}).get(name) or _plain(name) for name in attributes.values[key]] for key in keys]
+        self.values = [
+            [values.get(key, {}).get(name) or _plain(name) for name in attributes.values[key]] for key in keys
+        ]
 
 
 def _plain(name: str) -> Words:
@@ -95,6 +104,8 @@ def draw_wanted(
 ) -> Wanted:
     """Say part of a wish: a type (sometimes only its department) and none to three of the attributes that matter.
 
+    Types without a name, in a catalogue without categories, are asked for by what attributes they have.
+
     Args:
         targets: [rows] the product in mind. matters: [rows, keys] its attributes that matter.
     """
@@ -106,6 +117,9 @@ def draw_wanted(
     parent = attributes.type_parent[kinds].astype(np.int32)
     broad = (random.random(rows) < _BROAD_SHARE) & (siblings[parent] >= 2) & named[parent]
     said = random.choice(len(_SPECIFICITY), rows, p=_SPECIFICITY)
+    nameless = np.array([name == "" for name in attributes.types])[kinds]
+    said = np.where(nameless, np.maximum(said, 1), said)
+    matters = matters | (nameless[:, None] & np.ones(len(keys), bool))
     priority = np.where(matters, random.random((rows, len(keys))), 2.0)
     rank = np.argsort(np.argsort(priority, axis=1, kind="stable"), axis=1, kind="stable")
     codes = np.stack([attributes.codes[key][targets] for key in keys], 1) if keys else np.zeros((rows, 0), np.int16)
@@ -121,7 +135,7 @@ def write_queries(
     misspelt_share: float,
     random: np.random.Generator,
 ) -> tuple[QueryBook, Rows]:
-    """Word every search. Popular wordings are used again and again; a string keeps the meaning of its most frequent use.
+    """Word every search. Popular wordings are used again; a string keeps the meaning of its most frequent use.
 
     Args:
         wanted: what each search asks for. language: [searches] language of the shopper.
@@ -194,20 +208,17 @@ def _english(said: dict[str, str], kind: str, wording: int, random: np.random.Ge
     elif "brand" in said and wording >= 4 and random.random() < 0.4:
         tail = " by " + said.pop("brand")
     parts = [said[key] for key in _ordered(said, wording, random)]
-    if wording >= 5 and random.random() < 0.4:
-        words = [kind, *parts]
-    else:
-        words = [*parts, kind]
+    words = [kind, *parts] if wording >= 5 and random.random() < 0.4 else [*parts, kind]
     if wording >= 3 and random.random() < 0.35:
         words.insert(0, FILLERS["en"][int(random.integers(len(FILLERS["en"])))])
     text = " ".join(words) + tail
     if wording == 1 and not tail:
         text = _toggle_plural(text)
-    return text if random.random() < 0.93 else text.title()
+    return text if random.random() < 0.93 else capwords(text)
 
 
 def _toggle_plural(text: str) -> str:
-    if text.endswith("ss") or not text[-1].isascii() or not text[-1].isalpha():
+    if not text or text.endswith("ss") or not text[-1].isascii() or not text[-1].isalpha():
         return text
     if text.endswith(("sses", "xes", "ches")):
         return text[:-2]
@@ -247,11 +258,8 @@ def misspell(text: str, random: np.random.Generator) -> str:
     return text
 
 
-_NEIGHBOURS = {
-    "a": "s", "b": "v", "c": "x", "d": "f", "e": "r", "f": "d", "g": "h", "h": "j", "i": "o", "j": "k", "k": "l", "l": "k",
-    "m": "n", "n": "m", "o": "i", "p": "o", "q": "w", "r": "t", "s": "a", "t": "r", "u": "y", "v": "b", "w": "e", "x": "c",
-    "y": "u", "z": "x",
-}  # fmt: skip
+_NEIGHBOURS = dict(zip("abcdefghijklmnopqrstuvwxyz", "svxfrdhjoklknmiowtarybecux", strict=True))
+"""A key beside each letter on the keyboard."""
 
 
 def _slip(word: str, random: np.random.Generator) -> str:

@@ -28,16 +28,15 @@ def render_picture(kind: str, colour: str, pattern: str, pixels: int, random: np
     pose = _Pose(random)
     mask = _layers(strokes, pose, pixels)
     rows, columns = np.mgrid[0:pixels, 0:pixels].astype(np.float32) / pixels
-    fill = np.array(COLOURS[colour][1], np.float32) * np.float32(random.uniform(0.9, 1.08))
+    fill = np.array(COLOURS[colour][1], np.float32) * np.float32(random.uniform(0.94, 1.06))
     second = _second_colour(fill, random)
     ink = _pattern(pattern, rows, columns, random)[..., None]
     body = fill * (1 - ink) + second * ink
     light = 1.0 + random.uniform(0.04, 0.16) * (columns - 0.5) * random.choice((-1, 1)) - 0.12 * (rows - 0.5)
     picture = _background(rows, random)
     detail = np.where(fill.mean() > 80, fill * 0.45, fill * 0.5 + 110).astype(np.float32)
-    for layer, paint in (("body", body * light[..., None]), ("detail", np.broadcast_to(detail, body.shape))):
-        cover = mask[layer][..., None]
-        picture = picture * (1 - cover) + paint * cover
+    for cover, paint in ((mask["body"], body * light[..., None]), (mask["detail"], detail)):
+        picture = picture * (1 - cover[..., None]) + paint * cover[..., None]
     picture += random.standard_normal((pixels, pixels, 1), dtype=np.float32) * np.float32(random.uniform(1.0, 5.0))
     buffer = io.BytesIO()
     Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=86)
@@ -66,17 +65,17 @@ class _Pose:
 def _layers(strokes: list[Stroke], pose: _Pose, pixels: int) -> dict[Layer, Field]:
     """Paint the strokes in order into coverage masks in 0..1, antialiased by drawing twice as large."""
     side = 2 * pixels
-    canvas = {layer: Image.new("L", (side, side)) for layer in ("body", "detail")}
+    layers: tuple[Layer, ...] = ("body", "detail")
+    canvas = {layer: Image.new("L", (side, side)) for layer in layers}
     pens = {layer: ImageDraw.Draw(image) for layer, image in canvas.items()}
     for stroke in strokes:
         outline = [pose.place(x, y) for x, y in (_ellipse(stroke) if stroke.ellipse else stroke.points)]
         scaled = [(x * side, y * side) for x, y in outline]
         for layer, pen in pens.items():
-            if stroke.layer == layer or stroke.layer == "hole" or layer == "detail":
+            if layer == "detail" or stroke.layer != "detail":
                 pen.polygon(scaled, fill=255 if stroke.layer == layer else 0)
-    return {
-        layer: np.asarray(image.reduce(2), dtype=np.float32) / np.float32(255) for layer, image in canvas.items()  # type: ignore[misc]
-    }
+    scale = np.float32(255)
+    return {layer: np.asarray(image.reduce(2), dtype=np.float32) / scale for layer, image in canvas.items()}
 
 
 _CIRCLE = [(np.cos(angle), np.sin(angle)) for angle in np.linspace(0, 2 * np.pi, 36, endpoint=False)]

@@ -17,7 +17,7 @@ class SimulateConfig(Config):
     """A shop that does not exist: how large it is, how long it is watched, who comes and what the old shop shows."""
 
     products: int = Field(2400, ge=0, le=1_000_000, description="products to make up; 0 reads raw/products.parquet")
-    shoppers: int = Field(1500, ge=20, le=5_000_000, description="shoppers who visit at least once")
+    shoppers: int = Field(1700, ge=20, le=5_000_000, description="shoppers who visit at least once")
     days: int = Field(70, ge=14, le=730, description="days of log")
     start: date = Field(date(2025, 3, 3), description="first day of the log (UTC)")
     seed: int = Field(0, ge=0, description="same settings and seed, same bytes")
@@ -28,7 +28,9 @@ class SimulateConfig(Config):
     sessions_per_shopper: float = Field(
         11.0, gt=0, le=500, description="mean sessions of a shopper who is there from the first day; long-tailed"
     )
-    present_at_start: float = Field(0.4, ge=0, le=1, description="share of shoppers there on day 0; the rest keep arriving")
+    present_at_start: float = Field(
+        0.4, ge=0, le=1, description="share of shoppers there on day 0; the rest keep arriving"
+    )
     launched_during_log: float = Field(0.6, ge=0, le=0.9, description="share of products launched while the log runs")
     out_of_stock_share: float = Field(0.03, ge=0, le=0.5, description="products that sell out before the log ends")
     page_size: int = Field(20, ge=5, le=100, description="products on a page")

@@ -1,4 +1,4 @@
-"""The products as shoppers feel about them: quality, price within the type, style, looks, launch; and what is told of it."""
+"""The products as shoppers feel about them: quality, price within the type, style, looks, launch; and what is told."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -68,7 +68,9 @@ def stock_shelf(
         The shelf, and `table` with price, currency, created_at, ratings, stock and (for a made-up catalogue) reviews.
     """
     size = table.num_rows
-    price = _prices(table, attributes, random)
+    told = _told_prices(table)
+    known = np.isfinite(told)
+    price = np.where(known, told, _prices(attributes, random))
     logs = np.log(price)
     launch = np.where(
         random.random(size) < config.launched_during_log,
@@ -89,23 +91,29 @@ def stock_shelf(
         launch_day=launch,
         sold_out_day=np.maximum(sold_out, launch + 1),
     )
-    return shelf, _tell(table, shelf, price, config, random)
+    return shelf, _tell(table, shelf, price, known, config, random)
 
 
-def _prices(table: pa.Table, attributes: Attributes, random: np.random.Generator) -> npt.NDArray[np.float64]:
-    """The catalogue's prices where it has them; else by type and brand, log-normal around both."""
+def _told_prices(table: pa.Table) -> npt.NDArray[np.float64]:
+    """[products] the catalogue's own prices, NaN where it has none."""
+    if "price" not in table.column_names:
+        return np.full(table.num_rows, np.nan)
+    told = table["price"].cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return np.where(told > 0, told, np.nan)
+
+
+def _prices(attributes: Attributes, random: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Prices by type and brand, log-normal around both."""
+    size = len(attributes.type)
     bases = {f"{kind.label} {kind.words.zh[0]}": kind.price for kind in TYPES}
     drawn = np.exp(random.normal(3.4, 0.6, len(attributes.types)))
     base = np.array([bases.get(name, value) for name, value in zip(attributes.types, drawn, strict=True)])
     brand = attributes.codes.get("brand")
-    factor = np.zeros(table.num_rows)
+    factor = np.zeros(size)
     if brand is not None:
         factor = np.append(random.normal(0, 0.3, len(attributes.values["brand"])), 0.0)[brand]
-    price = np.round(base[attributes.type] * np.exp(factor + random.normal(0, 0.3, table.num_rows)), 2)
-    if "price" in table.column_names:
-        known = table["price"].to_numpy(zero_copy_only=False).astype(np.float64)
-        price = np.where(np.isfinite(known) & (known > 0), known, price)
-    return np.maximum(price, 0.5)
+    price = base[attributes.type] * np.exp(factor + random.normal(0, 0.3, size))
+    return np.maximum(np.round(price, 2), 0.5)
 
 
 def _within(values: npt.NDArray[np.float64], groups: npt.NDArray[np.int16]) -> Floats:
@@ -128,17 +136,25 @@ def _styles(attributes: Attributes, random: np.random.Generator) -> Floats:
 
 
 def _tell(
-    table: pa.Table, shelf: Shelf, price: npt.NDArray[np.float64], config: SimulateConfig, random: np.random.Generator
+    table: pa.Table,
+    shelf: Shelf,
+    price: npt.NDArray[np.float64],
+    known: npt.NDArray[np.bool_],
+    config: SimulateConfig,
+    random: np.random.Generator,
 ) -> pa.Table:
+    """Fill in what the shop knows; of the made-up prices some are left out."""
     size = table.num_rows
     day0 = datetime.combine(config.start, datetime.min.time(), tzinfo=UTC)
     seconds = random.integers(0, 6 * 3600, size)  # in the night before the day opens
-    created = [day0 + timedelta(days=int(day), seconds=int(s)) for day, s in zip(shelf.launch_day, seconds, strict=True)]
+    created = [
+        day0 + timedelta(days=int(day), seconds=int(s)) for day, s in zip(shelf.launch_day, seconds, strict=True)
+    ]
     old = shelf.launch_day < 0
     counts = np.where(old, random.poisson(np.exp(1.6 + 0.9 * shelf.quality + random.normal(0, 0.7, size))), 0)
     noise = random.normal(0, 0.9, size) / np.sqrt(np.maximum(counts, 1))
     stars = np.clip(3.9 + 0.45 * shelf.quality + noise, 1, 5).round(1)
-    hidden = random.random(size) < config.missing_price_share
+    hidden = (random.random(size) < config.missing_price_share) & ~known
     columns = {
         "price": pa.array(np.where(hidden, np.nan, price), pa.float64(), mask=hidden),
         "currency": pa.array(["USD"] * size),
@@ -172,7 +188,7 @@ def _reviews(shelf: Shelf, counts: npt.NDArray[np.int64], random: np.random.Gene
 
 
 def language_codes(names: list[str]) -> npt.NDArray[np.int8]:
-    """"en", "zh", "both" -> 0, 1, 2."""
+    """ "en", "zh", "both" -> 0, 1, 2."""
     return np.array([_LANGUAGES.index(name) for name in names], np.int8)
 
 

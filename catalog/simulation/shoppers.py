@@ -134,16 +134,23 @@ def draw_sessions(shoppers: Shoppers, config: SimulateConfig, random: np.random.
     starts = np.concatenate(([0], np.cumsum(visits)[:-1]))
     day[starts] = shoppers.first_day
     key = np.unique(user * config.days + np.clip(day, 0, config.days - 1))
-    user, day = (key // config.days).astype(np.int32), (key % config.days).astype(np.int32)
+    user, day = key // config.days, key % config.days
     ordinal = np.arange(len(key)) - np.searchsorted(user, user, side="left")
-    hour = np.where(random.random(len(key)) < 0.55, random.normal(20.3, 1.6, len(key)), random.normal(13.0, 2.6, len(key)))
+    hour = np.where(
+        random.random(len(key)) < 0.55, random.normal(20.3, 1.6, len(key)), random.normal(13.0, 2.6, len(key))
+    )
     second = (np.clip(hour, 6.0, 21.75) * 3600).astype(np.int32) + random.integers(0, 900, len(key)).astype(np.int32)
     order = np.lexsort((user, second, day))
-    return Sessions(user[order], day[order], second[order], ordinal[order].astype(np.int32))
+    return Sessions(*(values[order].astype(np.int32) for values in (user, day, second, ordinal)))
 
 
 def draw_intents(
-    shelf: Shelf, shoppers: Shoppers, sessions: Sessions, keys: list[str], config: SimulateConfig, random: np.random.Generator
+    shelf: Shelf,
+    shoppers: Shoppers,
+    sessions: Sessions,
+    keys: list[str],
+    config: SimulateConfig,
+    random: np.random.Generator,
 ) -> Intents:
     """Give every visit a product in mind, related to the visit before, and the attributes of it that matter."""
     world = _Wishes(shelf, shoppers, keys, config, random)
@@ -186,7 +193,9 @@ class _Wishes:
         self._members = np.argsort(attributes.type, kind="stable")
         self._starts = np.concatenate(([0], np.cumsum(self._counts)[:-1]))
         self._asked = np.array([ASKED.get(key, 0.1) for key in keys])
-        self._codes = np.stack([attributes.codes[key] for key in keys], 1) if keys else np.zeros((len(attributes.type), 0))
+        self._codes = (
+            np.stack([attributes.codes[key] for key in keys], 1) if keys else np.zeros((len(attributes.type), 0))
+        )
         share = _log_share(attributes)[None] + random.gumbel(size=(types, types))
         np.fill_diagonal(share, -np.inf)
         share[:, self._counts == 0] = -np.inf

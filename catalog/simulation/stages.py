@@ -1,5 +1,6 @@
 """The simulator from the catalogue to the files, in order."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,16 +9,16 @@ import pyarrow as pa
 
 from catalog.errors import DataError
 from catalog.files import read_parquet, write_parquet
-from catalog.simulation.appeal import Appeal, Rows
+from catalog.simulation.appeal import Appeal
 from catalog.simulation.attributes import ASKED, Attributes, encode, read_attributes
 from catalog.simulation.catalogue import KEYS, VALUE_WORDS, MadeUpProduct, category_path, make_catalogue
 from catalog.simulation.judgments import judge
-from catalog.simulation.log import SEARCH, Actions, Events, Recorder, draw_actions
+from catalog.simulation.log import HOME, SEARCH, Actions, Recorder, draw_actions
 from catalog.simulation.looks import measure_looks
 from catalog.simulation.oldshop import OldShop
 from catalog.simulation.queries import Lexicon, QueryBook, draw_wanted, write_queries
 from catalog.simulation.settings import SimulateConfig
-from catalog.simulation.shelf import Shelf, language_codes, stock_shelf
+from catalog.simulation.shelf import language_codes, stock_shelf
 from catalog.simulation.shoppers import Sessions, draw_intents, draw_sessions, draw_shoppers
 from catalog.simulation.tables import events_table, users_table
 from catalog.simulation.vocabulary import TYPES
@@ -39,10 +40,13 @@ def run(config: SimulateConfig, raw_dir: Path, truth_dir: Path) -> None:
     intents = draw_intents(shelf, shoppers, sessions, keys, config, streams[4])
     actions = draw_actions(sessions, streams[5])
     appeal = Appeal(shelf, shoppers, intents, keys)
-    book, action_query = _queries(appeal, sessions, actions, spoken, config, streams[6])
-    memory = np.where(shelf.launch_day < 0, np.exp(1.4 + 0.9 * shelf.quality + streams[7].normal(0, 0.7, len(shelf.quality))), 0.0)
-    old = OldShop(table["title"].to_pylist(), shelf, book, memory.astype(np.float32), config, streams[7])
-    events = Recorder(appeal, old, book, sessions, actions, action_query, config, streams[7]).play()
+    book, actions = _queries(appeal, sessions, actions, spoken, config, streams[6])
+    memory = np.where(
+        shelf.launch_day < 0, np.exp(1.4 + 0.9 * shelf.quality + streams[7].normal(0, 0.7, len(shelf.quality))), 0.0
+    )
+    titles = [title or "" for title in table["title"].to_pylist()]
+    old = OldShop(titles, shelf, book, memory.astype(np.float32), config, streams[7])
+    events = Recorder(appeal, old, book, sessions, actions, config, streams[7]).play()
     shown_rows = np.column_stack([shown[key] for key in keys]) if keys else np.zeros((table.num_rows, 0), np.int8)
     world = World(
         config=config,
@@ -56,7 +60,7 @@ def run(config: SimulateConfig, raw_dir: Path, truth_dir: Path) -> None:
         shown=shown_rows,
         picture_queries=_picture_queries(appeal, book, shown_rows),
     )
-    asked = action_query[action_query >= 0]
+    asked = actions.query[actions.query >= 0]
     judged = judge(appeal, old, book, np.bincount(asked, minlength=len(book.texts)), config, streams[8])
     write_parquet(raw_dir / "products.parquet", table)
     write_parquet(raw_dir / "events.parquet", events_table(events, world, sessions, streams[8]))
@@ -93,7 +97,9 @@ def _catalogue(
         [path or "" for path in _column(table, "category")],
         read_attributes(_column(table, "attributes"), titles, _column(table, "brand")),
     )
-    shown = {key: np.where(codes >= 0, SHOWN.index("text"), 0).astype(np.int8) for key, codes in attributes.codes.items()}
+    shown = {
+        key: np.where(codes >= 0, SHOWN.index("text"), 0).astype(np.int8) for key, codes in attributes.codes.items()
+    }
     return table, attributes, shown, language_codes([_language(title) for title in titles])
 
 
@@ -102,7 +108,10 @@ def _column(table: pa.Table, name: str) -> list[str | None]:
 
 
 def _language(title: str) -> str:
-    return "zh" if any("\u3400" <= character <= "\u9fff" for character in title) else "en"
+    """The language of a title: a Chinese character says as much as two letters."""
+    chinese = sum("\u3400" <= character <= "\u9fff" for character in title)
+    letters = sum(character.isalpha() for character in title) - chinese
+    return "zh" if 2 * chinese > letters else "en"
 
 
 def _shown(made: list[MadeUpProduct], attributes: Attributes) -> dict[str, npt.NDArray[np.int8]]:
@@ -135,8 +144,11 @@ def _queries(
     spoken: list[int],
     config: SimulateConfig,
     random: np.random.Generator,
-) -> tuple[QueryBook, Rows]:
-    """The query book, and each action's query (-1 where nothing is typed)."""
+) -> tuple[QueryBook, Actions]:
+    """The query book, and the actions with their queries, -1 where nothing is typed.
+
+    A product with neither category nor attributes cannot be asked for: those searches become home pages.
+    """
     attributes, keys = appeal.shelf.attributes, appeal.keys
     searches = np.flatnonzero(actions.kind == SEARCH)
     session = actions.session[searches]
@@ -146,7 +158,11 @@ def _queries(
     book, numbers = write_queries(wanted, language, spoken, lexicon, config.misspelt_share, random)
     query = np.full(len(actions.kind), -1, np.int32)
     query[searches] = numbers
-    return book, query
+    empty = searches[np.array([not text for text in book.texts])[numbers]]
+    query[empty] = -1
+    kind = actions.kind.copy()
+    kind[empty] = HOME
+    return book, replace(actions, kind=kind, query=query)
 
 
 def _picture_queries(appeal: Appeal, book: QueryBook, shown: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:

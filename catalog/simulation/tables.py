@@ -1,6 +1,7 @@
 """The log and the people as the shop's own tables, ready to be written."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,9 @@ def events_table(events: Events, world: World, sessions: Sessions, random: np.ra
     cells = {
         "user_id": _strings(sessions.user[session], world.user_ids),
         "session_id": _strings(session, world.session_ids),
-        "timestamp": pa.array((columns["second"].astype(np.int64) + start) * 1_000_000).cast(pa.timestamp("us", tz="UTC")),
+        "timestamp": pa.array((columns["second"].astype(np.int64) + start) * 1_000_000).cast(
+            pa.timestamp("us", tz="UTC")
+        ),
         "kind": _strings(columns["kind"].astype(np.int32), KINDS),
         "product_id": _strings(columns["product"].astype(np.int32), world.shelf.product_ids),
         "query": _strings(np.where(query < 0, len(queries) - 1, query).astype(np.int32), queries),
@@ -38,9 +41,9 @@ def events_table(events: Events, world: World, sessions: Sessions, random: np.ra
     return pa.table(cells, schema=EVENTS_SCHEMA)
 
 
-def _strings(codes: npt.NDArray[np.int32], names: npt.NDArray[np.str_] | list[str] | tuple[str, ...]) -> pa.Array:
+def _strings(codes: npt.NDArray[np.int32], names: npt.NDArray[np.str_] | list[str] | tuple[str, ...]) -> Any:
     """Codes -> plain strings, by way of a dictionary."""
-    return pa.array(list(names), pa.string()).take(pa.array(codes))
+    return pa.array(list(names), pa.string()).take(pa.array(codes, pa.int32()))
 
 
 def users_table(world: World, random: np.random.Generator) -> pa.Table:
@@ -55,5 +58,8 @@ def users_table(world: World, random: np.random.Generator) -> pa.Table:
     }
     told = {name: np.where(random.random(count) < _UNTOLD, "", values) for name, values in columns.items()}
     return pa.table(
-        {"user_id": world.user_ids.tolist(), **{name: pa.array(values.tolist(), pa.string()) for name, values in told.items()}}
+        {
+            "user_id": world.user_ids.tolist(),
+            **{name: pa.array(values.tolist(), pa.string()) for name, values in told.items()},
+        }
     )

@@ -1,7 +1,10 @@
 """The whole truth of a simulated shop, written to truth/ and read back."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -53,7 +56,7 @@ class World:
             "parents": attributes.parents,
             "values": attributes.values,
         }
-        arrays = {
+        arrays: dict[str, Any] = {
             **_arrays("shelf", self.shelf),
             **_arrays("shoppers", self.shoppers),
             **_arrays("intents", self.intents),
@@ -65,7 +68,7 @@ class World:
             "shown": self.shown,
             "picture_queries": self.picture_queries,
         }
-        ids = {
+        ids: dict[str, Iterable[str]] = {
             "products": self.shelf.product_ids,
             "users": self.user_ids,
             "sessions": self.session_ids,
@@ -87,12 +90,13 @@ class World:
         names = read_json(folder / "world.json")
         if names.get("version") != VERSION:
             raise ArtifactError(
-                f"{folder}: written by simulator version {names.get('version')!r}, expected {VERSION}; run the simulator again"
+                f"{folder}: written by simulator version {names.get('version')!r}, expected {VERSION}; "
+                "run the simulator again"
             )
         try:
             with np.load(folder / "arrays.npz", allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, BadZipFile) as error:
             raise ArtifactError(f"{folder / 'arrays.npz'}: not readable ({error}); run the simulator again") from error
         ids = {
             name: np.array(read_parquet(folder / f"{name}.parquet")["id"].to_pylist(), dtype=np.str_)
@@ -127,9 +131,11 @@ def _arrays(group: str, part: Shelf | Shoppers | Intents | QueryBook | Wanted) -
     """The numeric array fields of a dataclass, named "group.field"."""
     values = {spec.name: getattr(part, spec.name) for spec in fields(part)}
     return {
-        f"{group}.{name}": value for name, value in values.items() if isinstance(value, np.ndarray) and value.dtype.kind != "U"
+        f"{group}.{name}": value
+        for name, value in values.items()
+        if isinstance(value, np.ndarray) and value.dtype.kind != "U"
     }
 
 
-def _group(arrays: dict[str, npt.NDArray[np.generic]], group: str) -> dict[str, npt.NDArray[np.generic]]:
+def _group(arrays: dict[str, Any], group: str) -> dict[str, Any]:
     return {name.split(".", 1)[1]: array for name, array in arrays.items() if name.startswith(f"{group}.")}

@@ -71,8 +71,9 @@ class _Archive:
 def convert(source: Path, raw_dir: Path, limit: int | None = None, seed: int = 0) -> None:
     """Write raw_dir/products.parquet.
 
-    title is productDisplayName (gender, colour and type where that is "NA"), category "masterCategory > subCategory > articleType", attributes gender, base_colour,
-    season, year and usage, brand what the title starts with where many titles do. "NA" and empty cells are unknown.
+    title is productDisplayName (gender, colour and type where that is "NA"); category is "masterCategory > subCategory
+    > articleType"; attributes are gender, base_colour, season, year and usage; brand is what the title starts with
+    where many titles do. "NA" and empty cells are unknown.
     Lines with too few fields go through as they are, for ingest to refuse with their reason.
 
     Args:

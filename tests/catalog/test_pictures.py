@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -157,13 +158,12 @@ def test_a_truncated_file_is_refused(format):
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_a_damaged_file_gives_pixels_or_a_picture_error(data):
-    original = bytearray(encode(Image.effect_noise((24, 24), 60), data.draw(st.sampled_from(["PNG", "JPEG", "GIF", "TIFF"]))))
+    noise = np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)
+    original = bytearray(encode(Image.fromarray(noise), data.draw(st.sampled_from(["PNG", "JPEG", "GIF", "TIFF"]))))
     for _ in range(data.draw(st.integers(1, 6))):
         original[data.draw(st.integers(0, len(original) - 1))] = data.draw(st.integers(0, 255))
-    try:
+    with suppress(PictureError):
         assert decode_picture(bytes(original), 16).shape == (16, 16, 3)
-    except PictureError as error:
-        assert str(error)
 
 
 @settings(max_examples=30, deadline=None)

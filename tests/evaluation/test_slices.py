@@ -45,7 +45,7 @@ def test_request_slices_with_and_without_facts(make_requests):
     slices = request_slices(requests, facts)
     assert slices["misspelt query"].tolist() == [False, False, True]
     assert "asked for what only pictures show" not in slices
-    assert slices["specificity 1"].tolist() == [True, False, True]
+    assert slices["1 attributes asked for"].tolist() == [True, False, True]
 
 
 def test_recommendations_have_no_language(make_requests):

@@ -77,7 +77,7 @@ def unit(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
     return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
 
 
-def build_made_up_shop(folder: Path, requests: int = 1500, products: int = 300, seed: int = 0) -> MadeUpShop:
+def build_made_up_shop(folder: Path, requests: int = 2000, products: int = 300, seed: int = 0) -> MadeUpShop:
     random = np.random.default_rng(seed)
     kinds = np.stack([random.integers(0, size, products) for size in (len(GENDERS), len(COLOURS), len(TYPES))], 1)
     quality = random.normal(size=products)

@@ -95,8 +95,8 @@ def test_the_longest_value_is_the_one_that_is_named(extractor: FeatureExtractor)
     assert column(extractor, "text:conflict_attributes.colour", navy) == [0, 1, 1, 0, 1, 0]
     assert column(extractor, "text:match_attributes.colour", blue) == [0, 1, 0, 0, 0, 0]
     assert column(extractor, "text:conflict_attributes.colour", blue) == [1, 0, 1, 0, 1, 0]
-    # Two words of three by value: "blue" and "shirt"; Navy Blue covers only "shirt".
-    assert column(extractor, "text:value_share", blue)[:2] == [1.0, 0.5]
+    # Navy Blue covers "shirt" alone, Blue covers both words.
+    assert column(extractor, "text:value_share", blue)[:2] == [0.5, 1.0]
 
 
 def test_what_the_query_does_not_name_is_no_conflict(extractor: FeatureExtractor) -> None:

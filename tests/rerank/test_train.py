@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from made_up_shop import EXAMINATION, MadeUpShop
 
-import rerank.train as training
+import rerank.learner as learner
 from catalog.errors import ArtifactError, DataError, TandemError
 from evaluation.metrics import ndcg_at
 from rerank.artifacts import load
-from rerank.export import Reranker, score_requests
-from rerank.train import click_curve, select_requests, train
+from rerank.export import Reranker, score_candidates
+from rerank.learner import click_curve
+from rerank.lists import build_lists
+from rerank.train import select_requests, train
 
 
 def run(shop: MadeUpShop, out_dir: Path, **changes: object) -> None:
@@ -32,7 +34,9 @@ def test_the_order_is_much_closer_to_the_truth_than_retrievals(made_up_shop: Mad
     reranker = Reranker(
         trained_dir, made_up_shop.shop, made_up_shop.features, made_up_shop.tokenizer, made_up_shop.embeddings
     )
-    answer = score_requests(reranker, made_up_shop.features, part.request, part.query_embedding, part.rows, part.scores)
+    answer = score_candidates(
+        reranker, made_up_shop.features, part.request, part.query_embedding, part.rows, part.scores
+    )
     truth = np.take_along_axis(made_up_shop.appeal[part.request], part.rows, axis=1)
 
     def ndcg(score: np.ndarray) -> float:
@@ -45,20 +49,18 @@ def test_the_order_is_much_closer_to_the_truth_than_retrievals(made_up_shop: Mad
     assert 0.6 < answer["click_probability"].mean() / truth.mean() < 1.2
 
 
-def test_the_examination_curve_is_recovered(trained_dir: Path) -> None:
+def test_the_examination_curve_is_nearer_the_truth_than_clicks_are(made_up_shop: MadeUpShop, trained_dir: Path) -> None:
     learned = load(trained_dir).examination
-    assert learned[0] == 1
-    # A click curve that ignores relevance is twice as steep; see `click_curve` below.
-    np.testing.assert_allclose(learned[1:10], EXAMINATION[1:10], rtol=0.3)
-
-
-def test_clicks_alone_make_a_steeper_curve(made_up_shop: MadeUpShop) -> None:
-    from rerank.lists import build_lists
-
     lists = build_lists(made_up_shop.features, made_up_shop.candidates["rerank"], 30, 0)
-    naive = click_curve(lists, len(EXAMINATION))
-    assert naive[0] == 1
-    assert (naive[4:10] < 0.75 * EXAMINATION[4:10]).all()
+    clicks = click_curve(lists, len(EXAMINATION))
+    assert learned[0] == clicks[0] == 1
+
+    def error(curve: np.ndarray) -> float:
+        return float(np.mean(np.abs(np.log(curve[1:12] / EXAMINATION[1:12]))))
+
+    # The old shop put better products higher, so its clicks fall faster than attention does.
+    assert error(clicks) > 0.4
+    assert error(learned) < 0.25
 
 
 def test_metrics_are_written(trained_dir: Path) -> None:
@@ -74,22 +76,22 @@ def test_metrics_are_written(trained_dir: Path) -> None:
 def test_a_killed_run_goes_on_and_ends_where_an_unbroken_one_does(
     made_up_shop: MadeUpShop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changes = {"epochs": 3, "max_requests": 200, "max_validation_requests": 50}
+    changes = {"epochs": 2, "max_requests": 200, "max_validation_requests": 50}
     run(made_up_shop, tmp_path / "whole", **changes)
-    written = training.write_arrays
+    written = learner.write_arrays
 
-    def kill_after_two(path: Path, arrays: list[np.ndarray], notes: dict[str, list[object]]) -> None:
+    def kill_after_one(path: Path, arrays: list[np.ndarray], notes: dict[str, list[object]]) -> None:
         written(path, arrays, notes)
-        if len(notes["history"]) == 2:
+        if len(notes["history"]) == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "write_arrays", kill_after_two)
+    monkeypatch.setattr(learner, "write_arrays", kill_after_one)
     with pytest.raises(KeyboardInterrupt):
         run(made_up_shop, tmp_path / "killed", **changes)
     monkeypatch.undo()
     run(made_up_shop, tmp_path / "killed", **changes)
     whole, killed = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("whole", "killed"))
-    assert len(killed["epochs"]) == 3
+    assert len(killed["epochs"]) == 2
     np.testing.assert_allclose(
         [epoch["loss"] for epoch in killed["epochs"]], [epoch["loss"] for epoch in whole["epochs"]], rtol=1e-4
     )

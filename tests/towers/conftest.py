@@ -96,7 +96,9 @@ def write_toy(
     tables = folder / "tables"
     write_parquet(tables / "products.parquet", pa.table(table, schema=PRODUCTS_SCHEMA))
     write_parquet(tables / "events.parquet", _events(rng, users, sessions, searches, colour, kind, created))
-    owners = pa.table({"user_id": [f"u{u}" for u in range(users)], "country": ["DE" if u % 2 else "" for u in range(users)]})
+    owners = pa.table(
+        {"user_id": [f"u{u}" for u in range(users)], "country": ["DE" if u % 2 else "" for u in range(users)]}
+    )
     write_parquet(tables / "users.parquet", owners)
     shown = np.flatnonzero(has_picture)
     images = rng.integers(0, 256, (len(shown), 32, 32, 3)).astype(np.uint8)
@@ -138,7 +140,17 @@ def _events(
                 at = now + timedelta(seconds=60 * (step + 1))
                 rows.append((at, f"u{user}", f"s{user}-{session}", "click", f"p{row:04d}", query, 0))
                 if rng.random() < 0.3:
-                    rows.append((at + timedelta(seconds=9), f"u{user}", f"s{user}-{session}", "purchase", f"p{row:04d}", query, 0))
+                    rows.append(
+                        (
+                            at + timedelta(seconds=9),
+                            f"u{user}",
+                            f"s{user}-{session}",
+                            "purchase",
+                            f"p{row:04d}",
+                            query,
+                            0,
+                        )
+                    )
     rows.sort(key=lambda row: row[0])
     names = ("timestamp", "user_id", "session_id", "kind", "product_id", "query", "position")
     columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)) | {"device": [""] * len(rows)}

@@ -1,0 +1,63 @@
+"""What the log's pages showed and what came of it: the examples that probability heads are judged on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from catalog.errors import DataError
+from catalog.feature_store import FeatureStore
+from evaluation.arrays import ABSENT, Floats, Mask, Rows, ragged_indices
+from evaluation.requests import Requests
+
+
+@dataclass(frozen=True)
+class ShownLists:
+    """The first products of each request's own page, [R, length] each.
+
+    Args:
+        rows: int32 product rows, -1 for padding. position: int32, 1-based, 0 for padding.
+        labels: "click", "cart", "purchase" -> bool, whether it happened.
+    """
+
+    rows: Rows
+    position: Rows
+    labels: dict[str, Mask]
+
+    @property
+    def present(self) -> Mask:
+        """Where a product was shown, [R, length]; pick labels and predictions by it before scoring a head."""
+        return self.rows >= 0
+
+    def examined(self, examination: Floats) -> Floats:
+        """P(examined) of each place, [R, length], 0 for padding.
+
+        A head that predicts for position 1 is calibrated against clicks only after it is multiplied by this.
+
+        Args:
+            examination: [P], P(examined) by position from 1, learned or true; deeper positions take the last value.
+        """
+        place = np.clip(self.position - 1, 0, len(examination) - 1)
+        return np.where(self.present, np.asarray(examination, np.float64)[place], 0.0)
+
+
+def shown_lists(features: FeatureStore, requests: Requests, length: int) -> ShownLists:
+    """The pages of the requests, cut or padded to `length`.
+
+    Raises:
+        DataError: when the requests come from no logged pages.
+    """
+    if (requests.request < 0).any():
+        raise DataError("the requests come from no logged pages; heads can only be judged on what was shown")
+    start = features.impression_start
+    owner, shown = ragged_indices(start[requests.request], start[requests.request + 1])
+    place = shown - start[requests.request][owner]
+    owner, shown, place = (column[place < length] for column in (owner, shown, place))
+    rows = np.full((len(requests), length), ABSENT, np.int32)
+    rows[owner, place] = features.impression_product[shown]
+    position = np.zeros_like(rows)
+    position[owner, place] = features.impression_position[shown]
+    labels = {}
+    for kind in ("click", "cart", "purchase"):
+        labels[kind] = np.zeros(rows.shape, dtype=bool)
+        labels[kind][owner, place] = getattr(features, f"impression_{kind}")[shown]
+    return ShownLists(rows, position, labels)

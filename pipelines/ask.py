@@ -1,0 +1,99 @@
+"""`tandem search`: one question to a running server, with a logged shopper's history, answered in a table.
+
+    tandem search "red summer dress" --user u42
+"""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.console import Console
+from rich.table import Table
+
+from catalog.errors import DataError
+from catalog.feature_store import FeatureStore
+from catalog.files import read_parquet
+from catalog.schema import KINDS
+from pipelines.config import load_config
+from pipelines.workspace import open_workspace
+from serving.client import Answer, SearchClient
+from serving.requests import HistoryEvent
+
+_COLUMNS = ["product_id", "title", "category", "price", "currency"]
+
+
+def print_search(config: Path, query: str, user: str | None, image: Path | None, address: str, k: int) -> None:
+    """Ask and print.
+
+    Args:
+        config: the run whose tables name the products and whose log holds the user's history.
+        query: "" for a recommendation. user: whose history comes along. image: a picture file to search with.
+        address: host:port. k: how many products.
+
+    Raises:
+        DataError: for a user the log does not know, or a picture that cannot be read.
+    """
+    workspace = open_workspace(load_config(config))
+    products = read_parquet(workspace / "tables" / "products.parquet", _COLUMNS)
+    history, profile = ((), {}) if user is None else shopper(FeatureStore.load(workspace / "features"), products, user)
+    with SearchClient(address) as client:
+        answer = client.search(query, history, profile, picture_bytes(image), k=k)
+    Console().print(answer_table(answer, products, f'"{query}"' if query else "recommended"))
+
+
+def shopper(
+    features: FeatureStore, products: pa.Table, user: str
+) -> tuple[tuple[HistoryEvent, ...], dict[str, str]]:
+    """All that a logged user did, oldest first, and the user's profile columns."""
+    known = {name: row for row, name in enumerate(features.user_ids.tolist())}
+    if user not in known:
+        some = ", ".join(list(known)[:3])
+        raise DataError(f"--user {user!r} is not in the log; it holds {len(known):,} users, such as {some}")
+    row = known[user]
+    events = slice(int(features.user_start[row]), int(features.user_start[row + 1]))
+    ids = products.column("product_id").take(pa.array(features.interaction_product[events])).to_pylist()
+    kinds = [KINDS[kind] for kind in features.interaction_kind[events].tolist()]
+    times = features.interaction_timestamp[events].tolist()
+    history = tuple(HistoryEvent(*event) for event in zip(ids, kinds, times, strict=True))
+    return history, {name: str(values[row]) for name, values in features.user_columns.items()}
+
+
+def picture_bytes(image: Path | None) -> bytes | None:
+    """The bytes of a picture file; DataError when it cannot be read."""
+    if image is None:
+        return None
+    try:
+        return image.read_bytes()
+    except OSError as error:
+        raise DataError(f"--image {image}: cannot be read: {error}") from error
+
+
+def answer_table(answer: Answer, products: pa.Table, title: str) -> Table:
+    """An answer's products, best first."""
+    table = Table(title=title, title_justify="left", caption=_caption(answer), caption_justify="left")
+    for name in ("#", "product", "title", "category", "price", "score", "P(click)", "P(purchase)"):
+        table.add_column(name, justify="left" if name in ("product", "title", "category") else "right")
+    places = pc.index_in(pa.array([hit.product_id for hit in answer]), products.column("product_id")).to_pylist()
+    for number, (hit, place) in enumerate(zip(answer, places, strict=True), start=1):
+        known = {} if place is None else products.slice(place, 1).to_pylist()[0]
+        price = known.get("price")
+        table.add_row(
+            str(number),
+            hit.product_id,
+            known.get("title", ""),
+            known.get("category", "").rsplit(">", 1)[-1].strip(),
+            "" if price is None or price != price else f"{price:,.2f} {known['currency']}".strip(),
+            f"{hit.score:.3f}",
+            _percent(hit.click_probability),
+            _percent(hit.purchase_probability),
+        )
+    return table
+
+
+def _caption(answer: Answer) -> str:
+    order = "" if answer.reranked else ", in retrieval order: the reranker did not answer"
+    return f"{answer.model} version {answer.version}{order}"
+
+
+def _percent(probability: float | None) -> str:
+    return "" if probability is None else f"{probability:.1%}"

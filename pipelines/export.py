@@ -1,0 +1,213 @@
+"""Write the seven SavedModels of a release into a staging folder, with their warm-up requests."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from catalog.feature_store import FeatureStore
+from catalog.files import read_json
+from catalog.progress import console
+from catalog.schema import KINDS, ShopData
+from pipelines.composition import Catalogue, Composition, request_specs, rerank_specs
+from pipelines.product_fields import raw_fields
+from pipelines.snapshot import snapshot_time
+from pipelines.workspace import Workspace
+from rerank.export import Reranker
+from serving.warmup import write_warmup
+from towers.export import ProductEncoder, QueryEncoder
+from towers.image import load_backbone
+from towers.index import ExactIndex, ScannIndex
+from towers.index_config import IndexParameters
+from towers.trained import load
+
+_OPTIONS = tf.saved_model.SaveOptions(namespace_whitelist=["Scann", "TFText"])
+_WARM_BATCHES = (1, 8, 32)
+_SAMPLES = 200
+
+Inputs = dict[str, npt.NDArray[Any]]
+
+
+class Exporter:
+    """Everything that the models of one release are made of.
+
+    Args:
+        workspace: of the run.
+        shop, features: its tables and features.
+        day: the snapshot.
+        rows: products of the index.
+    """
+
+    def __init__(
+        self, workspace: Workspace, shop: ShopData, features: FeatureStore, day: int, rows: npt.NDArray[np.int32]
+    ) -> None:
+        self._workspace, self._shop, self._features = workspace, shop, features
+        self._config = workspace.config
+        self._day, self._rows = day, rows
+        self._towers = load(workspace / "towers", shop, features, workspace / "images")
+        self._embeddings = self._towers.refresh(day)
+        self._backbone = load_backbone(workspace / "images") if len(shop.images) else None
+        self._columns = self._config.towers.profile_columns
+        self._ids: list[str] = shop.products.column("product_id").to_pylist()
+
+    def export(self, staging: Path) -> list[dict[str, Any]]:
+        """Write every model.
+
+        Returns:
+            Logged requests as inputs of `search`, lists of strings and numbers, for warm-up and load tests.
+        """
+        samples = self._samples()
+        catalogue = Catalogue(
+            np.array(self._ids), staging / "product_ids.txt", snapshot_time(self._features, self._day)
+        )
+        query = QueryEncoder(self._towers, self._backbone)
+        reranker = Reranker(
+            self._workspace / "rerank",
+            self._shop,
+            self._features,
+            self._workspace / "towers" / "tokenizer.model",
+            self._embeddings,
+            self._day,
+        )
+        vectors = self._embeddings[self._rows]
+        exact = ExactIndex(vectors, self._rows)
+        chosen = IndexParameters.model_validate(read_json(self._workspace / "index" / "tuning.json")["chosen"])
+        scann = ScannIndex(vectors, self._rows, chosen, self._config.release.candidates)
+        for name, index in (
+            ("retrieval_exact", exact),
+            ("retrieval", scann),
+            ("search_exact", exact),
+            ("search", scann),
+        ):
+            uses_rerank = name.startswith("search")
+            model = self._compose(catalogue, query, index, reranker if uses_rerank else None)
+            self._save_requests(staging, name, model, model.search if uses_rerank else model.retrieval, samples)
+        model = self._compose(catalogue, query, None, None)
+        self._save_requests(staging, "query_tower", model, model.query_tower, samples)
+        self._save_rerank(staging, self._compose(catalogue, None, None, reranker), exact, query, samples)
+        self._save_product_tower(staging)
+        return samples
+
+    def _compose(self, catalogue: Catalogue, query: Any, index: Any, reranker: Any) -> Composition:
+        release = self._config.release
+        return Composition(catalogue, query, index, reranker, self._columns, release.candidates, release.results)
+
+    def _save_requests(
+        self, staging: Path, name: str, model: Composition, function: Any, samples: list[dict[str, Any]]
+    ) -> None:
+        """A model whose input is a request: `serving_default`, and `with_image` where the shop has pictures."""
+        length = self._config.towers.history.length
+        specs = {"serving_default": request_specs(length, self._columns)}
+        if self._backbone is not None:
+            specs["with_image"] = request_specs(length, self._columns, self._config.images.size)
+        warm = [("serving_default", _batch(samples, size)) for size in _WARM_BATCHES]
+        if self._backbone is not None:
+            size = self._config.images.size
+            warm.append(("with_image", _batch(samples, 1) | {"query_image": np.zeros((1, size, size, 3), np.uint8)}))
+        self._save(staging, name, model, dict.fromkeys(specs, function), specs, warm)
+
+    def _save_rerank(
+        self, staging: Path, model: Composition, index: ExactIndex, query: Any, samples: list[dict[str, Any]]
+    ) -> None:
+        config = self._config
+        specs = rerank_specs(config.towers.history.length, self._columns, config.towers.dim, config.release.candidates)
+        retrieval = self._compose(model.catalogue, query, index, None)
+        warm = []
+        for size in _WARM_BATCHES:
+            inputs = _batch(samples, size)
+            found = retrieval.retrieval({key: tf.constant(values) for key, values in inputs.items()})
+            candidates = {
+                "query_embedding": found["query_embedding"].numpy(),
+                "candidate_product_id": found["product_id"].numpy(),
+                "candidate_score": found["score"].numpy(),
+            }
+            warm.append(("serving_default", inputs | candidates))
+        self._save(staging, "rerank", model, {"serving_default": model.rerank}, {"serving_default": specs}, warm)
+
+    def _save_product_tower(self, staging: Path) -> None:
+        encoder = ProductEncoder(self._towers, self._backbone, snapshot_time(self._features, self._day))
+        fields = raw_fields(self._shop, self._features, self._day, self._workspace / "images")
+        first = {name: values[:8] for name, values in fields.items()}
+        specs = {"with_image_embedding": _specs_of(first)}
+        warm = [("with_image_embedding", first)]
+        if self._backbone is not None:
+            size = self._config.images.size
+            pixels = {name: values for name, values in first.items() if name != "image_embedding"}
+            pixels["image"] = np.zeros((len(first["price"]), size, size, 3), np.uint8)
+            specs["serving_default"] = _specs_of(pixels)
+            warm.append(("serving_default", pixels))
+        self._save(staging, "product_tower", encoder, dict.fromkeys(specs, encoder.encode), specs, warm)
+
+    def _save(
+        self,
+        staging: Path,
+        name: str,
+        model: tf.Module,
+        functions: dict[str, Any],
+        specs: dict[str, dict[str, tf.TensorSpec]],
+        warm: list[tuple[str, Inputs]],
+    ) -> None:
+        signatures = {
+            signature: tf.function(functions[signature], input_signature=[spec], autograph=False)
+            for signature, spec in specs.items()
+        }
+        model.signatures_of_release = list(signatures.values())
+        concrete = {signature: function.get_concrete_function() for signature, function in signatures.items()}
+        tf.saved_model.save(model, str(staging / name), concrete, _OPTIONS)
+        write_warmup(staging / name, name, warm)
+        console.print(f"exported {name}: {', '.join(sorted(signatures))}")
+
+    def _samples(self) -> list[dict[str, Any]]:
+        """Logged requests of the slice before the snapshot, as one list of values an input."""
+        features = self._features
+        length = self._config.towers.history.length
+        before = np.flatnonzero(features.request_day < self._day)[-_SAMPLES:]
+        names = ["", *KINDS]
+        ids = [*self._ids, ""]
+        users = features.request_user[before]
+        rows, kinds, timestamps = features.history(users, features.request_history_end[before], length)
+        samples = []
+        for place, request in enumerate(before.tolist()):
+            query = int(features.request_query[request])
+            sample = {
+                "query": str(features.queries[query]) if query >= 0 else "",
+                "history_product_id": [ids[row] for row in rows[place].tolist()],
+                "history_kind": [names[kind] for kind in kinds[place].tolist()],
+                "history_timestamp": timestamps[place].tolist(),
+                "timestamp": int(features.request_timestamp[request]),
+            }
+            sample |= {f"user_{name}": str(features.user_columns[name][users[place]]) for name in self._columns}
+            samples.append(sample)
+        return samples or [self._stranger(length)]
+
+    def _stranger(self, length: int) -> dict[str, Any]:
+        sample = {
+            "query": "",
+            "history_product_id": [""] * length,
+            "history_kind": [""] * length,
+            "history_timestamp": [0] * length,
+            "timestamp": 0,
+        }
+        return sample | {f"user_{name}": "" for name in self._columns}
+
+
+def _batch(samples: list[dict[str, Any]], size: int) -> Inputs:
+    """The first `size` samples, repeated if there are fewer, as arrays."""
+    chosen = [samples[place % len(samples)] for place in range(size)]
+    whole = {"history_timestamp", "timestamp"}
+    return {
+        name: np.array([sample[name] for sample in chosen], dtype=np.int64 if name in whole else object)
+        for name in samples[0]
+    }
+
+
+def _specs_of(inputs: Inputs) -> dict[str, tf.TensorSpec]:
+    """Specs of arrays with a free batch dimension."""
+    return {
+        name: tf.TensorSpec(
+            [None, *values.shape[1:]], tf.string if values.dtype == object else tf.as_dtype(values.dtype), name
+        )
+        for name, values in inputs.items()
+    }

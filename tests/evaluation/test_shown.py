@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+from catalog.errors import DataError
+from evaluation.requests import made_up_requests, sample_requests
+from evaluation.shown import shown_lists
+
+DAY = 86_400
+
+
+@pytest.fixture
+def log(make_store):
+    pages = [
+        [{"product": 4, "position": 1}, {"product": 2, "position": 2, "click": True}, {"product": 0, "position": 3}],
+        [{"product": 1, "position": 1, "click": True, "purchase": True}],
+    ]
+    requests = [{"user": 0, "session": "s", "query": 0, "timestamp": 4 * DAY + i, "slice": 3} for i in range(2)]
+    return make_store(5, 1, ["red"], requests=requests, impressions=pages)
+
+
+def test_pages_are_cut_and_padded(log):
+    lists = shown_lists(log, sample_requests(log, "search", 5, 0), length=2)
+    assert lists.rows.tolist() == [[4, 2], [1, -1]]
+    assert lists.position.tolist() == [[1, 2], [1, 0]]
+    assert lists.labels["click"].tolist() == [[False, True], [True, False]]
+    assert lists.labels["purchase"].tolist() == [[False, False], [True, False]]
+    assert lists.present.tolist() == [[True, True], [True, False]]
+
+
+def test_examination_follows_the_position(log):
+    lists = shown_lists(log, sample_requests(log, "search", 5, 0), length=3)
+    assert lists.examined(np.array([1.0, 0.5])).tolist() == [[1.0, 0.5, 0.5], [1.0, 0.0, 0.0]]
+
+
+def test_requests_without_a_page_are_refused(log):
+    with pytest.raises(DataError, match="no logged pages"):
+        shown_lists(log, made_up_requests(["red"], timestamp=0), length=3)

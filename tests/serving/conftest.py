@@ -1,0 +1,209 @@
+"""Tiny SavedModels, made once a session, and a server in this process."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from serving.local_server import Server, ServerConfig, serve
+from serving.messages import ModelServiceStub, PredictionServiceStub, PredictRequest
+from serving.tensors import make_proto
+from serving.warmup import write_warmup
+
+HISTORY, PICTURE, CANDIDATES, DIM = 4, 8, 3, 2
+
+
+class Scale(tf.Module):
+    """y = factor * x, and text in capitals; `fails` divides by zero for x = 0."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = tf.Variable(factor)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x"), tf.TensorSpec([None], tf.string, "text")])
+    def scale(self, x: tf.Tensor, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"y": self.factor * x, "capitals": tf.strings.upper(text)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, "x")])
+    def fails(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"y": 6 // x}
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.int32, "steps")])
+    def slow(self, steps: tf.Tensor) -> dict[str, tf.Tensor]:
+        x = tf.ones([200, 200])
+        for _ in tf.range(steps):
+            x = x @ x / 200.0
+        return {"sum": tf.reduce_sum(x)}
+
+
+def save_scale(path: Path, factor: float, warmup: bool = True) -> None:
+    module = Scale(factor)
+    signatures = {"serving_default": module.scale, "fails": module.fails, "slow": module.slow}
+    tf.saved_model.save(module, str(path), signatures=signatures)
+    if warmup:
+        write_warmup(path, "scale", [("serving_default", {"x": np.ones(1, np.float32), "text": ["warm"]})])
+
+
+def _request_specs(length: int) -> dict[str, tf.TensorSpec]:
+    return {
+        "query": tf.TensorSpec([None], tf.string, "query"),
+        "history_product_id": tf.TensorSpec([None, length], tf.string, "history_product_id"),
+        "history_kind": tf.TensorSpec([None, length], tf.string, "history_kind"),
+        "history_timestamp": tf.TensorSpec([None, length], tf.int64, "history_timestamp"),
+        "timestamp": tf.TensorSpec([None], tf.int64, "timestamp"),
+        "user_country": tf.TensorSpec([None], tf.string, "user_country"),
+    }
+
+
+def _candidates(inputs: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    """The query, the newest history item and the country, as if they were product ids; an empty id is a hole."""
+    ids = tf.stack([inputs["query"], inputs["history_product_id"][:, -1], inputs["user_country"]], axis=1)
+    return ids, tf.tile([[3.0, 2.0, 1.0]], [tf.shape(ids)[0], 1])
+
+
+def _searched(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    ids, scores = _candidates(inputs)
+    brightness = tf.reduce_mean(tf.cast(inputs.get("query_image", tf.zeros([1, 1])), tf.float32))
+    outputs = {"product_id": ids, "score": scores, "retrieval_score": scores / 10.0}
+    for name in ("click_probability", "cart_probability", "purchase_probability"):
+        outputs[name] = tf.zeros_like(scores) + brightness / 255.0
+    outputs["score"] += tf.cast(inputs["timestamp"][:, None], tf.float32) * 0.0
+    return outputs
+
+
+def save_search(path: Path, length: int = HISTORY) -> None:
+    module = tf.Module()
+    specs = _request_specs(length)
+    with_image = specs | {"query_image": tf.TensorSpec([None, PICTURE, PICTURE, 3], tf.uint8, "query_image")}
+
+    def concrete(function: Callable[..., object], inputs: dict[str, tf.TensorSpec]) -> object:
+        return tf.function(lambda **tensors: function(tensors)).get_concrete_function(**inputs)
+
+    signatures = {"serving_default": concrete(_searched, specs), "with_image": concrete(_searched, with_image)}
+    tf.saved_model.save(module, str(path), signatures=signatures)
+
+
+def save_retrieval(path: Path, length: int = HISTORY) -> None:
+    def retrieve(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        ids, scores = _candidates(inputs)
+        return {"product_id": ids, "score": scores, "query_embedding": tf.ones([tf.shape(ids)[0], DIM])}
+
+    function = tf.function(retrieve).get_concrete_function(**_request_specs(length))
+    tf.saved_model.save(tf.Module(), str(path), signatures={"serving_default": function})
+
+
+def save_rerank(path: Path, length: int = HISTORY) -> None:
+    """Turns the order of retrieval round: score = -candidate_score; the click probability is their sum with 1."""
+
+    def rerank(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        score = -inputs["candidate_score"]
+        return {
+            "score": score,
+            "click_probability": 1.0 + score / 10.0,
+            "cart_probability": score * 0.0 + tf.reduce_sum(inputs["query_embedding"], axis=1, keepdims=True),
+            "purchase_probability": score * 0.0,
+        }
+
+    specs = _request_specs(length) | {
+        "query_embedding": tf.TensorSpec([None, DIM], tf.float32, "query_embedding"),
+        "candidate_product_id": tf.TensorSpec([None, CANDIDATES], tf.string, "candidate_product_id"),
+        "candidate_score": tf.TensorSpec([None, CANDIDATES], tf.float32, "candidate_score"),
+    }
+    function = tf.function(rerank).get_concrete_function(**specs)
+    tf.saved_model.save(tf.Module(), str(path), signatures={"serving_default": function})
+
+
+def save_tf1(path: Path) -> None:
+    """A TF1 graph over tf.Examples with one feature x: classes and scores, and the regression 2 x."""
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        serialized = v1.placeholder(tf.string, [None], "examples")
+        x = v1.parse_example(serialized, {"x": v1.FixedLenFeature([], tf.float32)})["x"]
+        weight = v1.get_variable("weight", initializer=2.0)
+        scores = tf.stack([x, weight * x], axis=1)
+        classes = tf.tile([["low", "high"]], [tf.shape(x)[0], 1])
+        session.run(v1.global_variables_initializer())
+        signature = v1.saved_model.signature_def_utils
+        builder = v1.saved_model.Builder(str(path))
+        builder.add_meta_graph_and_variables(
+            session,
+            ["serve"],
+            {
+                "serving_default": signature.classification_signature_def(serialized, classes, scores),
+                "regress": signature.regression_signature_def(serialized, weight * x),
+            },
+        )
+        builder.save()
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One export of each model, to copy into a test's own base path."""
+    root = tmp_path_factory.mktemp("exported")
+    save_scale(root / "scale" / "1", 2.0)
+    save_scale(root / "scale" / "2", 3.0)
+    save_search(root / "search" / "1")
+    save_search(root / "search" / "2", length=6)
+    save_retrieval(root / "retrieval" / "1")
+    save_rerank(root / "rerank" / "1")
+    save_tf1(root / "tf1" / "1")
+    return root
+
+
+@pytest.fixture(scope="session")
+def shared_server(exported: Path) -> Iterator[Server]:
+    """A server with every model; tests change nothing in it."""
+    config = exported / "models.config"
+    models = "".join(
+        f'config {{ name: "{name}" base_path: "{exported / name}" model_platform: "tensorflow" '
+        f"model_version_policy {{ all {{}} }} }}\n"
+        for name in ("scale", "tf1", "search")
+    )
+    config.write_text(f"model_config_list {{ {models} }}", encoding="utf-8")
+    server = serve(ServerConfig(model_config_file=config, port=0, max_message_bytes=4 << 20))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def prediction(shared_server: Server) -> Iterator[PredictionServiceStub]:
+    with grpc.insecure_channel(shared_server.address) as channel:
+        yield PredictionServiceStub(channel)
+
+
+@pytest.fixture(scope="session")
+def models(shared_server: Server) -> Iterator[ModelServiceStub]:
+    with grpc.insecure_channel(shared_server.address) as channel:
+        yield ModelServiceStub(channel)
+
+
+@pytest.fixture(scope="session")
+def predict_request() -> Callable[..., PredictRequest]:
+    """predict_request(model, signature, x=[...], ...): a request with these inputs."""
+
+    def build(model: str, signature: str = "", /, **inputs: object) -> PredictRequest:
+        request = PredictRequest()
+        request.model_spec.name = model
+        request.model_spec.signature_name = signature
+        for name, values in inputs.items():
+            request.inputs[name].CopyFrom(make_proto(values))
+        return request
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def add_version(exported: Path) -> Callable[[Path, str, int, int], None]:
+    """add_version(base_path, model, exported version, as version): copy beside, then rename, as a release does."""
+
+    def add(base: Path, model: str, source: int, version: int) -> None:
+        base.mkdir(parents=True, exist_ok=True)
+        staging = base / f".staging.{version}"
+        shutil.copytree(exported / model / str(source), staging)
+        staging.rename(base / str(version))
+
+    return add

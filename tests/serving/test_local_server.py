@@ -1,0 +1,105 @@
+"""The server as a process: start, health, a taken port, SIGTERM with a request in flight."""
+
+import contextlib
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from catalog.errors import ConfigError, TandemError
+from serving.client import SearchClient
+from serving.errors import DeadlineError, ServerUnavailableError, ServingError
+from serving.local_server import Server, ServerConfig, serve
+from serving.messages import PredictionServiceStub, PredictRequest
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from serving.local_server import ServerConfig, serve
+server = serve(ServerConfig(model_name="scale", model_base_path=Path(sys.argv[1]), port=0))
+print(server.address, flush=True)
+server.wait()
+print("stopped", flush=True)
+"""
+
+
+@pytest.fixture
+def process(exported: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    command = [sys.executable, "-c", SCRIPT, str(exported / "scale")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as started:
+        assert started.stdout is not None
+        yield started, started.stdout.readline().strip()
+        with contextlib.suppress(ProcessLookupError):
+            started.kill()
+
+
+def test_sigterm_lets_requests_in_flight_finish(
+    process: tuple[subprocess.Popen[str], str], predict_request: Callable[..., PredictRequest]
+) -> None:
+    server, address = process
+    with grpc.insecure_channel(address) as channel:
+        stub = PredictionServiceStub(channel)
+        stub.Predict(predict_request("scale", x=np.ones(1, np.float32), text=["a"]), timeout=10)
+        in_flight = stub.Predict.future(predict_request("scale", "slow", steps=np.array(2000, np.int32)), timeout=30)
+        stub.Predict(predict_request("scale", x=np.ones(1, np.float32), text=["a"]), timeout=10)
+        assert not in_flight.done()
+        server.send_signal(signal.SIGTERM)
+        assert in_flight.result().outputs["sum"].float_val
+    assert server.stdout is not None
+    assert server.stdout.readline() == "stopped\n"
+    assert server.wait(timeout=20) == 0
+
+
+def test_health_and_reflection(shared_server: Server) -> None:
+    with grpc.insecure_channel(shared_server.address) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        for service in ("", "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"):
+            status = health.Check(health_pb2.HealthCheckRequest(service=service)).status
+            assert status == health_pb2.HealthCheckResponse.SERVING
+        reflection = reflection_pb2_grpc.ServerReflectionStub(channel)
+        asked = reflection_pb2.ServerReflectionRequest(file_containing_symbol="tensorflow.serving.PredictionService")
+        answer = next(iter(reflection.ServerReflectionInfo(iter([asked]))))
+        assert answer.WhichOneof("message_response") == "file_descriptor_response"
+
+
+def test_a_taken_port_is_said_and_shared_with_nobody(shared_server: Server, exported: Path) -> None:
+    config = ServerConfig(model_name="scale", model_base_path=exported / "scale", port=shared_server.port)
+    with pytest.raises(ServingError, match=f"cannot listen on 127.0.0.1:{shared_server.port}"):
+        serve(config)
+
+
+def test_a_server_without_models_does_not_start(tmp_path: Path) -> None:
+    with pytest.raises(ServingError, match="does not start: Could not find base path"):
+        serve(ServerConfig(model_name="m", model_base_path=tmp_path / "absent", port=0))
+    with pytest.raises(TandemError, match="cannot be read"):
+        serve(ServerConfig(model_config_file=tmp_path / "absent.config", port=0))
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"model_name": "m"}, {"model_config_file": "a", "model_name": "m", "model_base_path": "b"}]
+)
+def test_models_come_from_one_place(settings: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="either model_config_file, or model_name with model_base_path"):
+        ServerConfig(**settings)
+    assert issubclass(ConfigError, TandemError)
+
+
+def test_an_unreachable_server_is_named() -> None:
+    with SearchClient("127.0.0.1:1", timeout=5) as client, pytest.raises(ServerUnavailableError, match="tandem serve"):
+        client.search("dress")
+
+
+def test_a_server_that_never_answers_costs_the_timeout() -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with SearchClient(address, timeout=0.3) as client, pytest.raises((DeadlineError, ServerUnavailableError)):
+            client.search("dress")

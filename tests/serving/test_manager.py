@@ -1,0 +1,272 @@
+"""Versions while the server runs: every test has base paths of its own and a manager that polls ten times a second."""
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+
+from serving.errors import Rejection
+from serving.local_server import warm_up
+from serving.manager import ModelManager, State
+from serving.messages import ModelServerConfig, ModelSpec
+from serving.model_config import parse_model_config
+from serving.servable import Servable
+from serving.warmup import write_warmup
+
+AddVersion = Callable[[Path, str, int, int], None]
+Start = Callable[..., ModelManager]
+ONE = {"x": np.ones(1, np.float32), "text": np.array(["a"], object)}
+
+
+def load(name: str, path: Path) -> Servable:
+    servable = Servable(path)
+    warm_up(servable, path)
+    return servable
+
+
+def config_of(base: Path, extra: str = "", name: str = "scale") -> ModelServerConfig:
+    text = f'config {{ name: "{name}" base_path: "{base}" model_platform: "tensorflow" {extra} }}'
+    return parse_model_config(f"model_config_list {{ {text} }}", "test")
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    managers = []
+
+    def run(config: ModelServerConfig, **settings: bool) -> ModelManager:
+        manager = ModelManager(load, poll_seconds=0.1, **settings)
+        managers.append(manager)
+        manager.start(config)
+        return manager
+
+    yield run
+    for manager in managers:
+        manager.close()
+
+
+def spec(version: int | None = None, label: str = "") -> ModelSpec:
+    wanted = ModelSpec(name="scale")
+    if version is not None:
+        wanted.version.value = version
+    if label:
+        wanted.version_label = label
+    return wanted
+
+
+def factor(manager: ModelManager, wanted: ModelSpec | None = None) -> float:
+    """What the served version multiplies by: 2 for the first export, 3 for the second."""
+    with manager.lease(wanted or spec()) as version:
+        assert version.servable is not None
+        return float(version.servable.run("serving_default", ONE)["y"][0])
+
+
+def states(manager: ModelManager) -> dict[int, State]:
+    return {version.number: version.state for version in manager.states("scale")}
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen within 20 seconds"
+        time.sleep(0.02)
+
+
+def test_a_new_version_takes_over_and_the_old_one_ends(start: Start, add_version: AddVersion, tmp_path: Path) -> None:
+    add_version(tmp_path, "scale", 1, 1)
+    manager = start(config_of(tmp_path))
+    assert factor(manager) == 2.0
+    add_version(tmp_path, "scale", 2, 2)
+    eventually(lambda: states(manager) == {2: State.AVAILABLE, 1: State.END})
+    assert list(states(manager)) == [2, 1]  # newest first
+    assert factor(manager) == 3.0
+
+
+def test_requests_are_answered_at_every_moment_of_a_change(
+    start: Start, add_version: AddVersion, tmp_path: Path
+) -> None:
+    add_version(tmp_path, "scale", 1, 1)
+    manager = start(config_of(tmp_path))
+    seen: list[float] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            seen.append(factor(manager))
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    add_version(tmp_path, "scale", 2, 2)
+    eventually(lambda: states(manager).get(1) is State.END)
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert set(seen) <= {2.0, 3.0}
+    assert seen[-1] == 3.0
+
+
+def test_a_request_in_flight_finishes_on_its_version(start: Start, add_version: AddVersion, tmp_path: Path) -> None:
+    add_version(tmp_path, "scale", 1, 1)
+    manager = start(config_of(tmp_path))
+    with manager.lease(spec()) as version:
+        add_version(tmp_path, "scale", 2, 2)
+        eventually(lambda: states(manager) == {2: State.AVAILABLE, 1: State.UNLOADING})
+        assert factor(manager) == 3.0
+        assert version.servable is not None
+        assert version.servable.run("serving_default", ONE)["y"].tolist() == [2.0]
+        with pytest.raises(Rejection, match=r"Specific\(scale, 1\)"):
+            factor(manager, spec(1))
+    eventually(lambda: states(manager)[1] is State.END)
+
+
+def break_model(version: Path) -> None:
+    (version / "saved_model.pb").write_bytes((version / "saved_model.pb").read_bytes()[:100])
+
+
+def break_variables(version: Path) -> None:
+    (version / "variables" / "variables.data-00000-of-00001").write_bytes(b"")
+
+
+def break_warmup(version: Path) -> None:
+    write_warmup(version, "scale", [("fails", {"x": np.array([0], np.int32)})])
+
+
+@pytest.mark.parametrize("damage", [break_model, break_variables, break_warmup], ids=["graph", "variables", "warm-up"])
+def test_a_broken_new_version_leaves_the_old_one_and_shows_its_error(
+    start: Start, add_version: AddVersion, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    base = tmp_path / "scale"
+    add_version(base, "scale", 1, 1)
+    manager = start(config_of(base))
+    add_version(tmp_path / "staging", "scale", 2, 2)
+    damage(tmp_path / "staging" / "2")
+    (tmp_path / "staging" / "2").rename(base / "2")
+    eventually(lambda: states(manager) == {2: State.END, 1: State.AVAILABLE})
+    error = manager.states("scale")[0].error
+    assert error is not None
+    assert error.message
+    assert str(tmp_path) not in error.message
+    assert factor(manager) == 2.0
+    add_version(base, "scale", 2, 3)  # the next good one goes past it
+    eventually(lambda: factor(manager) == 3.0)
+
+
+def test_removing_the_newest_falls_back(start: Start, add_version: AddVersion, tmp_path: Path) -> None:
+    add_version(tmp_path, "scale", 1, 1)
+    add_version(tmp_path, "scale", 2, 2)
+    manager = start(config_of(tmp_path))
+    assert factor(manager) == 3.0
+    assert states(manager) == {2: State.AVAILABLE}
+    shutil.rmtree(tmp_path / "2")
+    eventually(lambda: states(manager) == {2: State.END, 1: State.AVAILABLE})
+    assert factor(manager) == 2.0
+    add_version(tmp_path, "scale", 2, 2)  # a number that was gone may come back
+    eventually(lambda: factor(manager) == 3.0)
+
+
+def test_the_same_number_exported_again_is_ignored(start: Start, add_version: AddVersion, tmp_path: Path) -> None:
+    add_version(tmp_path, "scale", 1, 1)
+    manager = start(config_of(tmp_path))
+    shutil.copytree(tmp_path / "1", tmp_path / "aside")
+    add_version(tmp_path / "other", "scale", 2, 1)
+    (tmp_path / "other" / "1" / "saved_model.pb").replace(tmp_path / "1" / "saved_model.pb")
+    time.sleep(0.4)
+    assert factor(manager) == 2.0
+    assert states(manager) == {1: State.AVAILABLE}
+
+
+def test_a_base_path_that_vanishes_changes_nothing(start: Start, add_version: AddVersion, tmp_path: Path) -> None:
+    base = tmp_path / "scale"
+    add_version(base, "scale", 1, 1)
+    manager = start(config_of(base))
+    base.rename(tmp_path / "gone")
+    time.sleep(0.4)
+    assert factor(manager) == 2.0
+
+
+def test_folders_that_are_no_numbers_are_none(start: Start, add_version: AddVersion, tmp_path: Path) -> None:
+    add_version(tmp_path, "scale", 1, 1)
+    for name in (".staging.9", "9.tmp", "-9", "nine", "٩"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "7").write_text("a file")
+    assert states(start(config_of(tmp_path))) == {1: State.AVAILABLE}
+
+
+@pytest.mark.parametrize(
+    ("policy", "served"),
+    [
+        ("", {4}),
+        ("model_version_policy { latest { num_versions: 2 } }", {4, 3}),
+        ("model_version_policy { all {} }", {1, 3, 4}),
+        ("model_version_policy { specific { versions: 1 versions: 3 versions: 8 } }", {1, 3}),
+    ],
+    ids=["default", "latest", "all", "specific"],
+)
+def test_policies(start: Start, add_version: AddVersion, tmp_path: Path, policy: str, served: set[int]) -> None:
+    for number in (1, 3, 4):
+        add_version(tmp_path, "scale", 1, number)
+    assert set(states(start(config_of(tmp_path, policy)))) == served
+
+
+def test_labels_name_versions_and_move_by_reload(start: Start, add_version: AddVersion, tmp_path: Path) -> None:
+    add_version(tmp_path, "scale", 1, 1)
+    add_version(tmp_path, "scale", 2, 2)
+    both = "model_version_policy { all {} }"
+    label = 'version_labels {{ key: "stable" value: {} }}'
+    manager = start(config_of(tmp_path, both))
+    with pytest.raises(Rejection, match="Unrecognized servable version label: stable"):
+        factor(manager, spec(label="stable"))
+    manager.reload(config_of(tmp_path, both + label.format(1)))
+    assert factor(manager, spec(label="stable")) == 2.0
+    manager.reload(config_of(tmp_path, both + label.format(2)))
+    assert factor(manager, spec(label="stable")) == 3.0
+    with pytest.raises(Rejection) as error:
+        manager.reload(config_of(tmp_path, both + label.format(5)))
+    assert error.value.code is grpc.StatusCode.FAILED_PRECONDITION
+    assert error.value.message == (
+        "Request to assign label to version 5 of model scale, which is not currently available for inference"
+    )
+    assert factor(manager, spec(label="stable")) == 3.0
+
+
+def test_labels_at_start_need_their_flag(start: Start, add_version: AddVersion, tmp_path: Path) -> None:
+    add_version(tmp_path, "scale", 1, 1)
+    labelled = config_of(tmp_path, 'version_labels { key: "stable" value: 1 }')
+    with pytest.raises(Rejection, match="not currently available"):
+        ModelManager(load).start(labelled)
+    assert factor(start(labelled, labels_before_versions=True), spec(label="stable")) == 2.0
+
+
+def test_reload_adds_and_removes_models(start: Start, add_version: AddVersion, tmp_path: Path) -> None:
+    add_version(tmp_path / "scale", "scale", 1, 1)
+    add_version(tmp_path / "other", "scale", 2, 1)
+    manager = start(config_of(tmp_path / "scale"))
+    manager.reload(config_of(tmp_path / "other", name="other"))
+    with manager.lease(ModelSpec(name="other")) as version:
+        assert version.model == "other"
+    with pytest.raises(Rejection, match=r"Latest\(scale\)"):
+        factor(manager)
+    assert states(manager) == {1: State.END}
+    with pytest.raises(Rejection, match="Could not find base path") as error:
+        manager.reload(config_of(tmp_path / "absent", name="absent"))
+    assert error.value.code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_model_without_a_version_that_loads_stops_the_start(
+    start: Start, add_version: AddVersion, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(Rejection) as error:
+        ModelManager(load).start(config_of(tmp_path / "empty"))
+    assert error.value.code is grpc.StatusCode.NOT_FOUND
+    add_version(tmp_path / "broken", "scale", 1, 1)
+    break_model(tmp_path / "broken" / "1")
+    with pytest.raises(
+        Rejection, match=r"1 model\(s\) did not become available: \{\{\{name: scale version: 1\} due to"
+    ):
+        ModelManager(load).start(config_of(tmp_path / "broken"))

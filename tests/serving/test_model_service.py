@@ -1,0 +1,63 @@
+import shutil
+from pathlib import Path
+
+import grpc
+import pytest
+
+from serving.local_server import ServerConfig, serve
+from serving.messages import GetModelStatusRequest, ModelConfig, ModelServiceStub, ReloadConfigRequest
+
+INVALID_ARGUMENT, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
+
+
+def status_request(name: str, version: int | None = None) -> GetModelStatusRequest:
+    request = GetModelStatusRequest()
+    request.model_spec.name = name
+    if version is not None:
+        request.model_spec.version.value = version
+    return request
+
+
+def test_status_lists_versions_newest_first(models: ModelServiceStub) -> None:
+    versions = models.GetModelStatus(status_request("scale")).model_version_status
+    assert [(entry.version, entry.state, entry.status.error_code) for entry in versions] == [(2, 30, 0), (1, 30, 0)]
+    versions = models.GetModelStatus(status_request("scale", 1)).model_version_status
+    assert [entry.version for entry in versions] == [1]
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "message"),
+    [
+        (GetModelStatusRequest(), INVALID_ARGUMENT, "Missing ModelSpec"),
+        (status_request("m"), NOT_FOUND, "Could not find any versions of model m"),
+        (status_request("scale", 9), NOT_FOUND, "Could not find version 9 of model scale"),
+    ],
+    ids=["no-spec", "model", "version"],
+)
+def test_status_of_what_is_not_there(
+    models: ModelServiceStub, request_: GetModelStatusRequest, code: grpc.StatusCode, message: str
+) -> None:
+    with pytest.raises(grpc.RpcError) as error:
+        models.GetModelStatus(request_)
+    assert (error.value.code(), error.value.details()) == (code, message)
+
+
+def test_reload_answers_and_refuses(exported: Path, tmp_path: Path) -> None:
+    shutil.copytree(exported / "scale" / "1", tmp_path / "1")
+    config = ServerConfig(model_name="scale", model_base_path=tmp_path, port=0, file_system_poll_wait_seconds=0)
+    server = serve(config)
+    with grpc.insecure_channel(server.address) as channel:
+        stub = ModelServiceStub(channel)
+        request = ReloadConfigRequest()
+        with pytest.raises(grpc.RpcError) as error:
+            stub.HandleReloadConfigRequest(request)
+        assert error.value.code() is INVALID_ARGUMENT
+        models = request.config.model_config_list.config
+        models.append(ModelConfig(name="again", base_path=str(tmp_path), model_platform="tensorflow"))
+        assert stub.HandleReloadConfigRequest(request).status.error_code == 0
+        assert stub.GetModelStatus(status_request("again")).model_version_status[0].state == 30
+        assert stub.GetModelStatus(status_request("scale")).model_version_status[0].state == 50
+        models.append(models[0])
+        with pytest.raises(grpc.RpcError, match="Illegal to list model again multiple times"):
+            stub.HandleReloadConfigRequest(request)
+    server.stop()

@@ -1,0 +1,127 @@
+import io
+import math
+import time
+from datetime import UTC, datetime, timedelta, timezone
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from serving.errors import BadRequestError
+from serving.requests import Contract, HistoryEvent, Request, epoch_seconds, fit_candidates
+
+CONTRACT = Contract(history=3, user_columns=("city", "country"), picture=8, candidates=None)
+
+
+def png(colour: tuple[int, int, int] = (255, 0, 0)) -> bytes:
+    data = io.BytesIO()
+    Image.new("RGB", (20, 20), colour).save(data, "PNG")
+    return data.getvalue()
+
+
+def test_a_stranger_with_an_empty_query_is_ordinary() -> None:
+    inputs = Request().inputs(CONTRACT)
+    assert inputs["query"].tolist() == [b""]
+    assert inputs["history_product_id"].tolist() == [[b"", b"", b""]]
+    assert inputs["history_kind"].tolist() == [[b"", b"", b""]]
+    assert inputs["history_timestamp"].tolist() == [[0, 0, 0]]
+    assert inputs["user_city"].tolist() == [b""]
+    assert abs(int(inputs["timestamp"][0]) - time.time()) < 5  # stamped with the time of the request
+
+
+def test_histories_are_sorted_and_padded_on_the_left() -> None:
+    events = [HistoryEvent("b", "cart", 20), HistoryEvent("a", "view", 10)]
+    inputs = Request("dress", events, timestamp=30).inputs(CONTRACT)
+    assert inputs["history_product_id"].tolist() == [[b"", b"a", b"b"]]
+    assert inputs["history_kind"].tolist() == [[b"", b"view", b"cart"]]
+    assert inputs["history_timestamp"].tolist() == [[0, 10, 20]]
+    assert inputs["timestamp"].tolist() == [30]
+
+
+def test_long_histories_keep_their_last_events() -> None:
+    events = [HistoryEvent(f"p{i}", "click", i) for i in range(100)]
+    assert Request(history=events).inputs(CONTRACT)["history_product_id"].tolist() == [[b"p97", b"p98", b"p99"]]
+
+
+@given(st.lists(st.integers(0, 1000), max_size=8), st.integers(0, 10))
+@settings(deadline=None)
+def test_every_history_has_the_length_of_the_contract(moments: list[int], length: int) -> None:
+    events = [HistoryEvent("p", "click", moment) for moment in moments]
+    contract = Contract(length, (), None, None)
+    stamps = Request(history=events).inputs(contract)["history_timestamp"]
+    assert stamps.shape == (1, length)
+    kept = sorted(moments)[max(len(moments) - length, 0) :]
+    assert stamps[0].tolist() == [0] * (length - len(kept)) + kept
+
+
+def test_queries_are_bounded() -> None:
+    assert Request("红" * 1_000_000).inputs(CONTRACT)["query"].tolist() == [("红" * 1000).encode()]
+
+
+def test_pictures_are_decoded_to_the_signatures_size() -> None:
+    request = Request(image=png())
+    assert request.signature == "with_image"
+    pixels = request.inputs(CONTRACT)["query_image"]
+    assert (pixels.shape, pixels.dtype) == ((1, 8, 8, 3), np.uint8)
+    assert pixels[0, 4, 4].tolist() == [255, 0, 0]
+    assert "query_image" not in request.inputs(CONTRACT, with_image=False)
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", png()[:50]], ids=["empty", "garbage", "truncated"])
+def test_broken_pictures_are_the_callers_error(data: bytes) -> None:
+    with pytest.raises(BadRequestError, match="image: "):
+        Request(image=data).inputs(CONTRACT)
+
+
+def test_a_model_without_pictures_says_so() -> None:
+    with pytest.raises(BadRequestError, match="no signature with_image"):
+        Request(image=png()).inputs(Contract(3, (), None, None))
+
+
+def test_user_columns_are_the_models() -> None:
+    inputs = Request(user={"country": "NL"}).inputs(CONTRACT)
+    assert (inputs["user_country"].tolist(), inputs["user_city"].tolist()) == ([b"NL"], [b""])
+    with pytest.raises(BadRequestError, match="received the columns age; this model knows city, country"):
+        Request(user={"age": "40"}).inputs(CONTRACT)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"query": b"bytes"}, "query: received b'bytes'"),
+        ({"query": None}, "query: received None"),
+        ({"query": "\ud800"}, "not valid Unicode"),
+        ({"history": [("p", "click", 1)]}, "expected HistoryEvent"),
+        ({"history": [HistoryEvent(7, "click", 1)]}, "history product_id: received 7"),
+        ({"history": [HistoryEvent("p" * 513, "click", 1)]}, "513 characters; at most 512"),
+        ({"history": [HistoryEvent("p", "bought", 1)]}, "received 'bought'; expected one of view, click, cart"),
+        ({"history": [HistoryEvent("p", "impression", 1)]}, "history kind"),
+        ({"history": [HistoryEvent("p", "click", math.nan)]}, "history timestamp: received nan"),
+        ({"history": [HistoryEvent("p", "click", -1)]}, "history timestamp: received -1"),
+        ({"history": [HistoryEvent("p", "click", "2024")]}, "history timestamp: received '2024'"),
+        ({"timestamp": 1_700_000_000_000}, "milliseconds"),
+        ({"timestamp": math.inf}, "timestamp: received inf"),
+        ({"timestamp": True}, "timestamp: received True"),
+        ({"user": {"city": 3}}, "user column 'city': received 3"),
+        ({"image": "picture.png"}, "expected the bytes of a picture file"),
+    ],
+)
+def test_wrong_input_is_named(arguments: dict[str, object], reason: str) -> None:
+    with pytest.raises(BadRequestError, match=reason):
+        Request(**arguments)
+
+
+def test_datetimes_are_utc_unless_they_say_otherwise() -> None:
+    assert epoch_seconds(datetime(1970, 1, 1, 0, 1), "t") == 60
+    assert epoch_seconds(datetime(1970, 1, 1, 0, 1, tzinfo=UTC), "t") == 60
+    assert epoch_seconds(datetime(1970, 1, 1, 2, 1, tzinfo=timezone(timedelta(hours=2))), "t") == 60
+
+
+def test_candidates_are_cut_and_padded() -> None:
+    ids, scores = fit_candidates(["a", "b"], [0.5, 0.25], 3)
+    assert (ids.tolist(), scores.tolist()) == ([[b"a", b"b", b""]], [[0.5, 0.25, 0.0]])
+    assert fit_candidates(["a", "b"], [0.5, 0.25], 1)[0].tolist() == [[b"a"]]
+    with pytest.raises(BadRequestError, match="finite"):
+        fit_candidates(["a"], [math.nan], 1)

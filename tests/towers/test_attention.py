@@ -1,0 +1,70 @@
+import keras
+import numpy as np
+import pytest
+
+from towers.attention import TransformerBlock
+
+
+def run(block: TransformerBlock, x: np.ndarray, visible: np.ndarray) -> np.ndarray:
+    return np.asarray(block(x, visible=visible))
+
+
+@pytest.fixture
+def x() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(2, 5, 8)).astype(np.float32)
+
+
+def test_what_is_not_visible_changes_nothing(x: np.ndarray) -> None:
+    block = TransformerBlock(8, heads=2)
+    visible = np.array([[True, True, True, False, False]] * 2)
+    before = run(block, x, visible)
+    x[:, 3:] = 99.0
+    np.testing.assert_allclose(run(block, x, visible)[:, :3], before[:, :3], atol=1e-5)
+
+
+def test_a_causal_block_sees_no_later_position(x: np.ndarray) -> None:
+    block = TransformerBlock(8, heads=2, causal=True, max_distance=3)
+    visible = np.ones((2, 5), bool)
+    before = run(block, x, visible)
+    x[:, 4] = -7.0
+    after = run(block, x, visible)
+    np.testing.assert_allclose(after[:, :4], before[:, :4], atol=1e-5)
+    assert np.abs(after[:, 4] - before[:, 4]).max() > 0.1
+
+
+def test_without_positions_a_permutation_of_the_input_permutes_the_output(x: np.ndarray) -> None:
+    block = TransformerBlock(8, heads=2)
+    visible = np.ones((2, 5), bool)
+    order = [3, 0, 4, 1, 2]
+    np.testing.assert_allclose(run(block, x[:, order], visible), run(block, x, visible)[:, order], atol=1e-5)
+
+
+def test_distances_tell_positions_apart(x: np.ndarray) -> None:
+    block = TransformerBlock(8, heads=2, max_distance=5)
+    block.build((None, None, 8))
+    block.distance_bias.assign(np.arange(10).reshape(5, 2))
+    visible = np.ones((2, 5), bool)
+    order = [3, 0, 4, 1, 2]
+    changed = run(block, x[:, order], visible) - run(block, x, visible)[:, order]
+    assert np.abs(changed).max() > 0.05
+
+
+def test_nothing_visible_gives_numbers(x: np.ndarray) -> None:
+    assert np.isfinite(run(TransformerBlock(8, heads=2, causal=True), x, np.zeros((2, 5), bool))).all()
+
+
+def test_heads_must_divide_dim() -> None:
+    with pytest.raises(ValueError, match="heads=3, dim=8"):
+        TransformerBlock(8, heads=3)
+
+
+def test_round_trip(x: np.ndarray) -> None:
+    block = TransformerBlock(8, heads=2, dropout=0.1, causal=True, max_distance=4)
+    visible = np.ones((2, 5), bool)
+    expected = run(block, x, visible)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(block))
+    if not again.built:
+        again.build((None, None, 8))
+    again.set_weights(block.get_weights())
+    assert again.get_config() == block.get_config()
+    np.testing.assert_allclose(run(again, x, visible), expected, atol=1e-6)

@@ -1,0 +1,164 @@
+"""The image stage, with the real network on a few pictures."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import keras
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import towers.image
+from catalog.errors import ArtifactError, ConfigError
+from catalog.progress import console
+from towers.image import build_backbone, load_backbone, prepare_images
+from towers.image_cache import weights_fingerprint
+from towers.image_config import ImageConfig
+
+CONFIG = ImageConfig(size=32, embedding_dim=16, pretrain_epochs=0.5, pretrain_batch=32, min_label_count=2, holdout=0.2)
+
+
+def shop(pictures: int, labelled: bool = True, side: int = 32) -> Any:
+    """One product a picture, and one with none."""
+    rows = np.arange(-1, pictures)
+    products = pa.table(
+        {
+            "image_row": pa.array(rows, pa.int32()),
+            "image_sha256": ["" if row < 0 else hashlib.sha256(bytes([row])).hexdigest() for row in rows],
+            "category": [f"C{row % 2}" if labelled else "" for row in rows],
+            "attributes": [json.dumps({"colour": "red" if row % 3 else "blue"} if labelled else {}) for row in rows],
+        }
+    )
+    images = np.random.default_rng(0).integers(0, 256, (pictures, side, side, 3)).astype(np.uint8)
+    return SimpleNamespace(products=products, images=images)
+
+
+def said(work: Callable[[], None]) -> str:
+    with console.capture() as capture:
+        work()
+    return " ".join(capture.get().split())
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    prepare_images(shop(80), CONFIG, folder)
+    return folder
+
+
+def test_writes_network_embeddings_and_how_good_they_are(prepared: Path) -> None:
+    embeddings = np.load(prepared / "embeddings.npy")
+    assert embeddings.shape == (80, 16)
+    assert embeddings.dtype == np.float16
+    assert np.isfinite(embeddings).all()
+    training = json.loads((prepared / "metrics.json").read_text())["training"]
+    assert set(training["tasks"]) == {"category 1", "colour"}
+    assert not (prepared / "pretraining.npz").exists()
+    model = load_backbone(prepared)
+    images = shop(80).images
+    for pixels in (images, images.astype(np.float32)):  # uint8 as in a signature, float as in training
+        np.testing.assert_allclose(model(pixels, training=False), embeddings, atol=0.02)
+
+
+def test_a_second_run_keeps_the_network_and_embeds_what_is_new(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = weights_fingerprint(load_backbone(prepared))
+    monkeypatch.setattr(towers.image, "build_backbone", lambda config: pytest.fail("made again"))
+    old = np.load(prepared / "embeddings.npy")
+    prepare_images(shop(90), CONFIG, prepared)
+    grown = np.load(prepared / "embeddings.npy")
+    assert len(grown) == 90
+    np.testing.assert_array_equal(grown[:80], old)
+    assert np.abs(grown[80:].astype(np.float32)).sum() > 0
+    assert weights_fingerprint(load_backbone(prepared)) == before
+    assert len(list((prepared / "cache").rglob("*.npz"))) == 2
+
+
+@pytest.mark.parametrize("change", ["settings", "pictures"])
+def test_other_settings_or_mostly_new_pictures_make_it_again(
+    change: str, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class MadeAgainError(Exception):
+        pass
+
+    def build(config: ImageConfig) -> keras.Model:
+        raise MadeAgainError
+
+    monkeypatch.setattr(towers.image, "build_backbone", build)
+    config = CONFIG.model_copy(update={"seed": 5}) if change == "settings" else CONFIG
+    with pytest.raises(MadeAgainError):
+        prepare_images(shop(80 if change == "settings" else 200), config, prepared)
+
+
+@pytest.mark.parametrize("pictures", [0, 1, 5])
+def test_few_pictures_leave_the_network_untrained_and_say_so(pictures: int, tmp_path: Path) -> None:
+    text = said(lambda: prepare_images(shop(pictures), CONFIG, tmp_path))
+    assert f"nothing to train the picture network on: {pictures} pictures" in text
+    embeddings = np.load(tmp_path / "embeddings.npy")
+    assert embeddings.shape == (pictures, 16)
+    assert np.isfinite(embeddings).all()
+    if pictures == 5:
+        assert len(np.unique(embeddings, axis=0)) == 5  # the bottleneck keeps pictures apart
+    assert load_backbone(tmp_path).output_shape == (None, 16)
+
+
+def test_no_labels_at_all_warns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def pretrain(backbone: Any, images: Any, labels: Any, *rest: Any) -> dict[str, Any]:
+        asked.append(labels.names)
+        return {"tasks": {}}
+
+    monkeypatch.setattr(towers.image, "pretrain_on_labels", pretrain)
+    text = said(lambda: prepare_images(shop(64, labelled=False), CONFIG, tmp_path))
+    assert asked == [()]
+    assert "trained on colour layout and texture alone" in text
+
+
+def test_pictures_of_another_size(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"images.size is 32, but the ingested pictures are 48x48"):
+        prepare_images(shop(2, side=48), CONFIG, tmp_path)
+
+
+def test_an_earlier_network_as_a_file(prepared: Path, tmp_path: Path) -> None:
+    own = CONFIG.model_copy(update={"weights": str(prepared / "backbone.keras")})
+    prepare_images(shop(80), own, tmp_path)
+    assert weights_fingerprint(load_backbone(tmp_path)) == weights_fingerprint(load_backbone(prepared))
+    with pytest.raises(ConfigError, match=r"maps \(None, 32, 32, 3\) to \(None, 16\); expected .* to \(None, 24\)"):
+        build_backbone(own.model_copy(update={"embedding_dim": 24}))
+
+
+@pytest.mark.parametrize("weights", ["nowhere.h5", "nowhere.keras"])
+def test_weights_that_are_no_file(weights: str) -> None:
+    with pytest.raises(ConfigError, match=f"received '{weights}', which is no file"):
+        build_backbone(CONFIG.model_copy(update={"weights": weights}))
+
+
+@pytest.mark.parametrize("name", ["broken.h5", "broken.keras"])
+def test_weights_that_do_not_fit(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"not weights")
+    with pytest.raises(ConfigError, match=name):
+        build_backbone(CONFIG.model_copy(update={"weights": str(tmp_path / name)}))
+
+
+def test_imagenet_without_a_network_names_the_alternatives(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(**settings: Any) -> None:
+        raise OSError("URL fetch failure")
+
+    monkeypatch.setattr(keras.applications, "EfficientNetV2B0", offline)
+    with pytest.raises(ConfigError, match=r"cannot be downloaded: URL fetch failure.*file.*images.weights to none"):
+        build_backbone(CONFIG.model_copy(update={"weights": "imagenet"}))
+
+
+def test_a_missing_network(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="run the images stage again"):
+        load_backbone(tmp_path)
+
+
+def test_b0_is_there_too() -> None:
+    model = build_backbone(CONFIG.model_copy(update={"backbone": "EfficientNetB0"}))
+    assert model.output_shape == (None, 16)
+    assert model.input_shape == (None, 32, 32, 3)

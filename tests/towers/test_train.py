@@ -1,0 +1,251 @@
+"""Whole trainings of small towers on a toy shop."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from catalog.errors import ArtifactError, ConfigError
+from catalog.files import read_json
+from towers.config import TowersConfig
+from towers.train import TrainingError, train
+from towers.trained import Towers, load
+from towers.validation import Questions
+
+
+def with_training(config: TowersConfig, **changes: object) -> TowersConfig:
+    return config.model_copy(update={"training": config.training.model_copy(update=changes)})
+
+
+def with_device(config: TowersConfig, **changes: object) -> TowersConfig:
+    return config.model_copy(update={"device": config.device.model_copy(update=changes)})
+
+
+def ask(towers: Towers, *texts: str) -> np.ndarray:
+    """Vectors of strangers' queries."""
+    n, length = towers.features.n_products, towers.config.history.length
+    none = np.full((len(texts), length), 0, np.int32)
+    stamp = np.full(len(texts), towers.features.day0, np.int64)
+    rows, users = none + n, np.full(len(texts), -1, np.int32)
+    return towers.query_embeddings(Questions(np.array(texts, object), rows, none, none.astype(np.int64), stamp, users))
+
+
+@pytest.fixture(scope="module")
+def trained(toy, config: TowersConfig, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Towers]:
+    out_dir = tmp_path_factory.mktemp("trained")
+    train(toy.shop, toy.features, toy.images_dir, with_training(config, epochs=8), out_dir)
+    return out_dir, load(out_dir, toy.shop, toy.features, toy.images_dir)
+
+
+def test_it_writes_what_it_says(trained: tuple[Path, Towers], config: TowersConfig) -> None:
+    out_dir, _ = trained
+    names = {path.name for path in out_dir.iterdir()}
+    assert names >= {
+        "config.json",
+        "vocabulary.json",
+        "tokenizer.model",
+        "towers.weights.h5",
+        "metrics.json",
+        "tensorboard",
+    }
+    assert "checkpoints" not in names
+    assert list((out_dir / "tensorboard").iterdir())
+    metrics = read_json(out_dir / "metrics.json")
+    assert len(metrics["epochs"]) == 8
+    best = max(metrics["epochs"], key=lambda epoch: epoch["recall@2/mean"])
+    assert metrics["recall"]["recall@2/mean"] == best["recall@2/mean"]
+    assert metrics["epochs"][-1]["loss"] < metrics["epochs"][0]["loss"] - 0.5
+    assert metrics["epochs"][0]["examples_per_second"] > 0
+
+
+def test_it_learns_what_words_mean(toy, trained: tuple[Path, Towers]) -> None:
+    """Of a sixth of the products a colour's own, and of a quarter a type's: chance would be 1 / 6 and 1 / 4."""
+    _, towers = trained
+    products = towers.product_embeddings(8)
+    titles = toy.shop.products["title"].to_pylist()
+    colours, types = ("red", "green", "white", "黑色"), ("shirt", "watch", "手机壳")
+    for words, floor in ((colours, 0.5), (types, 0.6)):
+        ranked = np.argsort(-(ask(towers, *words) @ products.T), axis=1)[:, :5]
+        right = [[word in titles[row] for row in rows] for word, rows in zip(words, ranked, strict=True)]
+        assert np.mean(right) >= floor, dict(zip(words, right, strict=True))
+
+
+def test_validated_and_loaded_towers_are_the_same(trained: tuple[Path, Towers], toy) -> None:
+    from towers.validation import Validation
+
+    out_dir, towers = trained
+    validation = Validation(toy.features, towers.config.history.length, 3000, towers.config.seed)
+    products = towers.product_embeddings(validation.day)
+    recall = validation.recall(towers.query_embeddings, products)
+    assert recall["mean"] == pytest.approx(read_json(out_dir / "metrics.json")["recall"]["recall@2/mean"])
+
+
+def test_masks_weights_and_pictures(trained: tuple[Path, Towers], toy) -> None:
+    _, towers = trained
+    n, length = towers.features.n_products, towers.config.history.length
+    users = np.zeros(2, np.int32)
+    rows, kinds, stamps = toy.features.history(users, np.repeat(toy.features.user_start[1], 2), length)
+    now = np.repeat(stamps.max() + 60, 2)
+    questions = Questions(np.array(["red shirt", ""], object), rows, kinds, stamps, now, users)
+    weights = towers.modality_weights(questions)
+    np.testing.assert_allclose(weights.sum(axis=1), 1.0, atol=1e-5)
+    assert (weights[:, 1] == 0).all()
+    assert weights[1, 0] == 0
+    empty = Questions(questions.texts, np.full_like(rows, n), np.zeros_like(kinds), np.zeros_like(stamps), now, users)
+    masked = towers.query_embeddings(questions, masked=("history",))
+    np.testing.assert_allclose(masked, towers.query_embeddings(empty), atol=1e-5)
+    pictured = towers.query_embeddings(questions, images=np.ones((2, 12), np.float32))
+    assert np.abs(pictured - towers.query_embeddings(questions)).max() > 1e-3
+    assert np.abs(towers.product_embeddings(8) - towers.product_embeddings(8, masked=("text",))).max() > 1e-3
+
+
+def test_a_killed_training_goes_on_after_its_last_epoch(toy, config: TowersConfig, tmp_path: Path) -> None:
+    settings = with_training(config, epochs=60, patience=60)
+    (tmp_path / "config.json").write_text(settings.model_dump_json())
+    out_dir = tmp_path / "towers"
+    code = (
+        "import sys; from pathlib import Path; from catalog.schema import ShopData;"
+        "from catalog.feature_store import FeatureStore; from towers.config import TowersConfig;"
+        "from towers.train import train; folder, config, out = map(Path, sys.argv[1:]);"
+        "train(ShopData.load(folder / 'tables'), FeatureStore.load(folder / 'features'), folder / 'images',"
+        " TowersConfig.model_validate_json(config.read_text()), out)"
+    )
+    command = [sys.executable, "-c", code, str(toy.folder), str(tmp_path / "config.json"), str(out_dir)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        while not list(out_dir.glob("checkpoints/epoch-0002")):
+            assert process.poll() is None
+            time.sleep(0.02)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    done = max(int(path.name[-4:]) for path in out_dir.glob("checkpoints/epoch-*"))
+    assert 2 <= done < 60
+    state = sorted((out_dir / "checkpoints").glob("epoch-*"))[-1] / "progress.json"
+    before = read_json(state)
+    # what is left is cut short by the patience, so that the test is
+    state.write_text(json.dumps(before | {"best": 2.0, "best_epoch": done - 58}))
+    tokenizer = (out_dir / "tokenizer.model").read_bytes()
+    train(toy.shop, toy.features, toy.images_dir, settings, out_dir)
+    metrics = read_json(out_dir / "metrics.json")
+    assert metrics["epochs"][:done] == before["epochs"]
+    assert len(metrics["epochs"]) == done + 2
+    assert metrics["steps"] == before["step"] / done * (done + 2)
+    assert metrics["epochs"][done]["loss"] < before["epochs"][0]["loss"]
+    assert (out_dir / "tokenizer.model").read_bytes() == tokenizer
+
+
+def test_other_data_or_settings_start_anew(toy, config: TowersConfig, tmp_path: Path) -> None:
+    one = with_training(config, epochs=1)
+    train(toy.shop, toy.features, toy.images_dir, one, tmp_path)
+    train(toy.shop, toy.features, toy.images_dir, one.model_copy(update={"dim": 8}), tmp_path)
+    assert load(tmp_path, toy.shop, toy.features, toy.images_dir).product_embeddings(3).shape == (48, 8)
+
+
+def test_training_stops_when_validation_gets_no_better(toy, config: TowersConfig, tmp_path: Path) -> None:
+    # A learning rate of next to nothing changes no ranking: the first epoch is the best one, one more is tried.
+    settings = with_training(config, epochs=9, patience=1, learning_rate=1e-12)
+    train(toy.shop, toy.features, toy.images_dir, settings, tmp_path)
+    metrics = read_json(tmp_path / "metrics.json")
+    assert metrics["stopped_early"]
+    assert metrics["best_epoch"] == 1
+    assert len(metrics["epochs"]) == 2
+
+
+def test_a_loss_that_is_no_number_stops_with_the_step(toy, config: TowersConfig, tmp_path: Path) -> None:
+    settings = with_training(config, learning_rate=1e30, warmup_steps=0)
+    with pytest.raises(TrainingError, match=r"the loss of step \d+ is nan, not a number.*lower"):
+        train(toy.shop, toy.features, toy.images_dir, settings, tmp_path)
+    assert not (tmp_path / "towers.weights.h5").exists()
+
+
+@pytest.mark.parametrize("shop", [{"searches": False}, {"pictures": False}, {"products": 3, "users": 6}])
+def test_shops_that_lack_something(make_toy: Callable, config: TowersConfig, tmp_path: Path, shop: dict) -> None:
+    toy = make_toy(**shop)
+    train(toy.shop, toy.features, toy.images_dir, with_training(config, epochs=1), tmp_path)
+    towers = load(tmp_path, toy.shop, toy.features, toy.images_dir)
+    vectors = towers.product_embeddings(5)
+    assert vectors.shape == (toy.shop.products.num_rows, 16)
+    assert np.isfinite(vectors).all()
+    assert np.isfinite(ask(towers, "red", "")).all()
+
+
+def test_a_shop_nobody_has_visited_trains_on_its_catalogue(toy, config: TowersConfig, tmp_path: Path) -> None:
+    alone = with_training(config, epochs=1, search_examples=0, next_items=0)
+    train(toy.shop, toy.features, toy.images_dir, alone, tmp_path)
+    assert np.isfinite(ask(load(tmp_path, toy.shop, toy.features, toy.images_dir), "red")).all()
+
+
+@pytest.mark.parametrize("fusion", ["attention", "concat", "weighted_sum"])
+def test_other_fusions_hard_negatives_and_profiles(toy, config: TowersConfig, tmp_path: Path, fusion: str) -> None:
+    settings = with_training(config, epochs=2, hard_negatives=8)
+    settings = settings.model_copy(update={"fusion": fusion, "profile_columns": ("country",)})
+    train(toy.shop, toy.features, toy.images_dir, settings, tmp_path)
+    towers = load(tmp_path, toy.shop, toy.features, toy.images_dir)
+    assert towers.config.fusion == fusion
+    assert np.isfinite(ask(towers, "red")).all()
+
+
+def test_a_profile_column_that_nobody_has(toy, config: TowersConfig, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"profile_columns names age, but the users table has country"):
+        train(toy.shop, toy.features, toy.images_dir, config.model_copy(update={"profile_columns": ("age",)}), tmp_path)
+
+
+def test_mixed_precision(toy, config: TowersConfig, tmp_path: Path) -> None:
+    train(
+        toy.shop,
+        toy.features,
+        toy.images_dir,
+        with_device(with_training(config, epochs=1), precision="mixed_float16"),
+        tmp_path,
+    )
+    towers = load(tmp_path, toy.shop, toy.features, toy.images_dir)
+    assert towers.product_embeddings(5).dtype == np.float32
+    assert np.isfinite(ask(towers, "red")).all()
+
+
+def test_broken_artifacts_say_what_to_do(trained: tuple[Path, Towers], toy, tmp_path: Path) -> None:
+    out_dir, _ = trained
+    for name in ("config.json", "vocabulary.json", "tokenizer.model", "towers.weights.h5"):
+        broken = tmp_path / name
+        broken.mkdir()
+        for path in out_dir.iterdir():
+            if path.is_file():
+                (broken / path.name).write_bytes(b"{" if path.name == name else path.read_bytes())
+        if name == "tokenizer.model":
+            (broken / name).unlink()
+        with pytest.raises(ArtifactError, match=name):
+            load(broken, toy.shop, toy.features, toy.images_dir)
+
+
+def test_two_replicas_train_on_negatives_of_both(toy, config: TowersConfig, tmp_path: Path) -> None:
+    settings = with_device(with_training(config, epochs=2), strategy="mirrored")
+    (tmp_path / "config.json").write_text(settings.model_dump_json())
+    code = """
+import sys
+from pathlib import Path
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from catalog.schema import ShopData
+from catalog.feature_store import FeatureStore
+from towers.config import TowersConfig
+from towers.train import train
+from towers.trained import load
+folder, config, out = map(Path, sys.argv[1:])
+shop, features = ShopData.load(folder / "tables"), FeatureStore.load(folder / "features")
+train(shop, features, folder / "images", TowersConfig.model_validate_json(config.read_text()), out)
+assert load(out, shop, features, folder / "images").product_embeddings(5).shape == (48, 16)
+"""
+    command = [sys.executable, "-c", code, str(toy.folder), str(tmp_path / "config.json"), str(tmp_path / "towers")]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    losses = [epoch["loss"] for epoch in read_json(tmp_path / "towers" / "metrics.json")["epochs"]]
+    assert losses[1] < losses[0]

@@ -1,0 +1,58 @@
+from collections.abc import Callable
+
+import numpy as np
+
+from towers.validation import Questions, Validation, example_questions, found_in_top
+
+
+def test_found_in_top_by_hand() -> None:
+    queries = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], np.float32)
+    products = np.array([[0.9, 0.1], [0.8, 0.7], [0.7, 0.2], [0.6, 0.9]], np.float32)
+    targets = np.array([1, 2, 2, 3], np.int32)
+    launched = np.array([0, 9, 0, 0], np.int32)
+    # query 0, day 9: only product 0 scores above product 1; query 1, day 9: products 0 and 1 score above product 2;
+    # query 2, day 5: product 1 is not launched, so only product 0 does; query 3: nothing scores above product 3
+    days = np.array([9, 9, 5, 5], np.int32)
+    assert found_in_top(queries, products, targets, launched, days, 2).tolist() == [True, False, True, True]
+
+
+def test_a_product_that_is_not_launched_is_not_found() -> None:
+    one = np.ones((1, 1), np.float32)
+    launched, target = np.array([3], np.int32), np.array([0], np.int32)
+    assert not found_in_top(one, one, target, launched, np.array([2], np.int32), 1)[0]
+    assert found_in_top(one, one, target, launched, np.array([3], np.int32), 1)[0]
+
+
+def test_validation_reads_its_slice_alone(toy) -> None:
+    features = toy.features
+    validation = Validation(features, length=5, most=1000, seed=0)
+    assert len(validation.search)
+    assert len(validation.recommendation)
+    assert (features.example_slice[validation.search] == 2).all()
+    assert (features.example_query[validation.search] >= 0).all()
+    assert (features.example_query[validation.recommendation] == -1).all()
+    assert features.example_new[validation.recommendation].all()
+    assert validation.day == features.slices.validation[0]
+    assert Validation(features, length=5, most=2, seed=0).search.shape == (2,)
+
+
+def test_an_oracle_finds_everything_and_a_shop_without_searches_validates_on_the_rest(make_toy: Callable) -> None:
+    features = make_toy(searches=False).features
+    validation = Validation(features, length=5, most=1000, seed=0)
+    answers = iter([features.example_product[validation.recommendation]])
+    products = np.eye(features.n_products, dtype=np.float32)
+    recall = validation.recall(lambda questions: products[next(answers)], products)
+    assert recall == {"recommendation": 1.0, "mean": 1.0}
+
+
+def test_questions_carry_what_was_known(toy) -> None:
+    features = toy.features
+    examples = np.flatnonzero(features.example_query >= 0)[:7]
+    questions = example_questions(features, examples, 4)
+    assert len(questions) == 7
+    assert questions.texts.tolist() == features.queries[features.example_query[examples]].tolist()
+    assert (questions.timestamps < questions.timestamp[:, None]).all()
+    part = questions[2:5]
+    assert isinstance(part, Questions)
+    assert part.texts.tolist() == questions.texts[2:5].tolist()
+    assert part.rows.shape == (3, 4)

@@ -1,0 +1,209 @@
+"""The towers as modules that export: plain strings and numbers in, unit vectors out, no Python object left behind."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from catalog.splits import SECONDS_PER_DAY
+from towers.identity import id_buckets
+from towers.product_tower import PRODUCT_MODALITIES
+from towers.query_tower import QUERY_MODALITIES, profile_buckets
+from towers.tables import GraphTables
+from towers.text import graph_product_text
+from towers.trained import Towers
+from towers.two_towers import encode_queries
+
+PRODUCT_TEXTS = ("product_id", "title", "description", "category", "brand", "attributes", "review_text")
+"""String inputs of `ProductEncoder`; "" where unknown, but for product_id."""
+
+
+class _Untracked:
+    """Holds what a module uses but must not walk through: Keras layers, whose variables are tracked one by one."""
+
+    def __init__(self, **values: Any) -> None:
+        self.__dict__.update(values)
+
+
+def tracked_variables(*models: keras.Model | keras.layers.Layer | None) -> list[tf.Variable]:
+    """Every variable of the models once, to be assigned to an attribute of the module that is exported.
+
+    A `tf.Module` does not find all variables of the Keras layers it holds; an export without them fails only when it
+    is loaded elsewhere.
+    """
+    variables: dict[int, tf.Variable] = {}
+    for model in models:
+        for variable in model.variables if model is not None else ():
+            variables[id(variable.value)] = variable.value
+    return list(variables.values())
+
+
+class QueryEncoder(tf.Module):
+    """Queries to unit vectors, for a signature.
+
+    Args:
+        towers: trained, their content vectors refreshed.
+        backbone: the picture network, for a signature that takes pictures; None leaves it out.
+
+    Call:
+        query: [batch] string, "" for none. history_row: [batch, H] int32, product rows, N where absent.
+        history_kind: [batch, H] int32, index in KINDS + 1, 0 where absent. history_timestamp: [batch, H] int64 seconds.
+        timestamp: [batch] int64 seconds, when it is asked. user_columns: name -> [batch] string, "" where unknown, one
+        for each configured profile column. query_image: [batch, S, S, 3] uint8, or None.
+        Returns [batch, dim] float32 of unit length.
+    """
+
+    def __init__(self, towers: Towers, backbone: keras.Model | None = None) -> None:
+        super().__init__(name="query_encoder")
+        self._config = _Untracked(value=towers.config)
+        self._layers = _Untracked(model=towers.model, backbone=backbone)
+        self._variables = tracked_variables(towers.model, backbone)
+        self._tokenizer = towers.tokenizer.graph()
+        self._tables = _HistoryTables(towers.tables)
+
+    def __call__(
+        self,
+        query: tf.Tensor,
+        history_row: tf.Tensor,
+        history_kind: tf.Tensor,
+        history_timestamp: tf.Tensor,
+        timestamp: tf.Tensor,
+        user_columns: Mapping[str, tf.Tensor],
+        query_image: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        return self.encode(query, history_row, history_kind, history_timestamp, timestamp, user_columns, query_image)[
+            "embedding"
+        ]
+
+    def encode(
+        self,
+        query: tf.Tensor,
+        history_row: tf.Tensor,
+        history_kind: tf.Tensor,
+        history_timestamp: tf.Tensor,
+        timestamp: tf.Tensor,
+        user_columns: Mapping[str, tf.Tensor],
+        query_image: tf.Tensor | None = None,
+    ) -> dict[str, tf.Tensor]:
+        """As a call, with what each modality gave.
+
+        Returns:
+            embedding: [batch, dim]; modality_weights: [batch, 4] float32 in the order of QUERY_MODALITIES.
+
+        Raises:
+            ValueError: if a profile column is missing, or a picture comes and there is no picture network.
+        """
+        config = self._config.value
+        if sorted(user_columns) != sorted(config.profile_columns):
+            raise ValueError(f"expected user columns {config.profile_columns}, received {tuple(user_columns)}")
+        profile = [profile_buckets(name, user_columns[name], config.profile_buckets) for name in config.profile_columns]
+        inputs = {
+            "tokens": self._tokenizer(query, config.text.query_tokens),
+            "rows": history_row,
+            "kinds": history_kind,
+            "timestamps": history_timestamp,
+            "timestamp": timestamp,
+            "profile": tf.stack(profile, axis=1) if profile else tf.zeros((tf.shape(query)[0], 0), tf.int32),
+        }
+        if query_image is not None:
+            if self._layers.backbone is None:
+                raise ValueError("received query_image, but this QueryEncoder was made without a picture network")
+            inputs["image"] = self._layers.backbone(tf.cast(query_image, tf.float32), training=False)
+            inputs["image_present"] = tf.fill(tf.shape(query), True)
+        embedding, weights = encode_queries(self._layers.model, self._tables, inputs)
+        return {"embedding": embedding, "modality_weights": tf.ensure_shape(weights, (None, len(QUERY_MODALITIES)))}
+
+
+class _HistoryTables(tf.Module):
+    """The part of `GraphTables` that histories read, as variables: constants would swell the graph itself."""
+
+    def __init__(self, tables: GraphTables) -> None:
+        super().__init__(name="history_tables")
+        self.n_products = tables.n_products
+        self._buckets = tf.Variable(tables.buckets, trainable=False, name="buckets")
+        self._category = tf.Variable(tables.category, trainable=False, name="category")
+        self._content = tf.Variable(tables.content, trainable=False, name="content")
+
+    def history(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {
+            "buckets": tf.gather(self._buckets, rows),
+            "categories": tf.gather(self._category, rows),
+            "contents": tf.gather(self._content, rows),
+        }
+
+
+class ProductEncoder(tf.Module):
+    """A product's raw fields to a unit vector, for a signature.
+
+    Args:
+        towers: trained.
+        backbone: the picture network, to take pixels; without it only `image_embedding` is taken.
+        snapshot_timestamp: seconds; what a timestamp of 0 stands for.
+
+    Call:
+        fields: PRODUCT_TEXTS [batch] string; price, rating_average [batch] float32, NaN unknown; rating_count,
+        created_at, timestamp [batch] int64, times in seconds; counters [batch, F] float32 in the order of
+        snapshot_features, all zero for a product nobody met; image_present [batch] bool; and either image
+        [batch, S, S, 3] uint8 or image_embedding [batch, E] float32.
+        Returns [batch, dim] float32 of unit length.
+    """
+
+    def __init__(self, towers: Towers, backbone: keras.Model | None, snapshot_timestamp: int) -> None:
+        super().__init__(name="product_encoder")
+        self._vocabulary = _Untracked(value=towers.vocabulary)
+        self._layers = _Untracked(model=towers.model, backbone=backbone)
+        self._variables = tracked_variables(towers.model, backbone)
+        self._tokenizer = towers.tokenizer.graph()
+        self._snapshot_timestamp = snapshot_timestamp
+        prices = towers.vocabulary.category_prices
+        self._category_prices = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(
+                tf.constant(list(prices), tf.string), tf.constant(list(prices.values()), tf.float32)
+            ),
+            default_value=towers.vocabulary.catalogue_price,
+        )
+
+    def __call__(self, fields: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        return self.encode(fields)["embedding"]
+
+    def encode(self, fields: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """As a call, with what each modality gave.
+
+        Returns:
+            embedding: [batch, dim]; modality_weights: [batch, 4] float32 in the order of PRODUCT_MODALITIES.
+
+        Raises:
+            ValueError: if neither pixels nor an embedding come, or pixels without a picture network.
+        """
+        vocabulary, model = self._vocabulary.value, self._layers.model
+        timestamp = tf.where(fields["timestamp"] == 0, self._snapshot_timestamp, fields["timestamp"])
+        age = _day(timestamp, vocabulary.day0) - _day(fields["created_at"], vocabulary.day0)
+        inputs = {
+            "tokens": self._tokenizer(graph_product_text(fields), vocabulary.product_tokens),
+            "image": self._picture(fields),
+            "image_present": fields["image_present"],
+            "buckets": id_buckets(fields["product_id"], vocabulary.id_buckets),
+            "counters": fields["counters"],
+            "price": fields["price"],
+            "category_price": self._category_prices.lookup(fields["category"]),
+            "rating_average": fields["rating_average"],
+            "rating_count": tf.cast(fields["rating_count"], tf.float32),
+            "age_days": tf.cast(age, tf.float32),
+        }
+        embedding, weights = model.product(inputs)
+        return {"embedding": embedding, "modality_weights": tf.ensure_shape(weights, (None, len(PRODUCT_MODALITIES)))}
+
+    def _picture(self, fields: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        if "image_embedding" in fields:
+            return fields["image_embedding"]
+        if "image" not in fields or self._layers.backbone is None:
+            raise ValueError(
+                "a ProductEncoder takes image pixels if it was made with a picture network, else image_embedding; "
+                f"received {sorted(fields)}"
+            )
+        return self._layers.backbone(tf.cast(fields["image"], tf.float32), training=False)
+
+
+def _day(timestamps: tf.Tensor, day0: int) -> tf.Tensor:
+    return tf.math.floordiv(timestamps - day0, tf.constant(SECONDS_PER_DAY, tf.int64))
