@@ -12,7 +12,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import platform
 import tempfile
 import threading
 import time
@@ -28,6 +27,7 @@ import numpy.typing as npt
 
 from catalog.errors import ArtifactError
 from catalog.files import read_json
+from evaluation.provenance import describe_machine, package_versions
 from serving.local_server import ServerConfig, serve
 from serving.messages import PredictRequest, PredictResponse
 from serving.model_config import single_model_config
@@ -49,7 +49,8 @@ def main() -> None:
     folder = arguments.models_dir / arguments.model / str(version)
     samples = read_json(arguments.models_dir / "releases" / str(version) / "sample_requests.json")
     print(f"{folder}: {len(samples)} sample requests, {arguments.seconds:g} s a row")
-    print(f"{_cpu_model()}, {os.cpu_count()} cores, Python {platform.python_version()}, gRPC {grpc.__version__}")
+    machine = describe_machine()
+    print(", ".join(machine.values()))
 
     contract, in_process = measure_in_process(folder, samples, arguments.seconds)
     requests = [predict_request(arguments.model, sample, contract) for sample in samples]
@@ -62,7 +63,9 @@ def main() -> None:
             rows[str(clients)] = measure_served(address, requests, clients, arguments.seconds)
     finally:
         stop()
-    print_report(rows)
+    report = print_table(rows)
+    report |= {"model": arguments.model, "version": version, "machine": machine, "versions": package_versions()}
+    print(json.dumps({"benchmark": "serving", **report}))
 
 
 def measure_in_process(folder: Path, samples: list[dict[str, Any]], seconds: float) -> tuple[Contract, Latencies]:
@@ -141,16 +144,16 @@ def predict_request(model: str, sample: dict[str, Any], contract: Contract) -> b
     return message.SerializeToString()
 
 
-def print_report(rows: dict[str, tuple[Latencies, float]]) -> None:
-    """A table, and the same as JSON."""
+def print_table(rows: dict[str, tuple[Latencies, float]]) -> dict[str, Any]:
+    """Print the table; the same numbers by figure and number of clients."""
     print(f"\n{'clients':>10} {'requests':>9} {'p50 ms':>8} {'p99 ms':>8} {'req/s':>8}")
-    result: dict[str, dict[str, float]] = {"p50_ms": {}, "p99_ms": {}, "qps": {}}
+    result: dict[str, Any] = {"p50_ms": {}, "p99_ms": {}, "qps": {}}
     for name, (latencies, rate) in rows.items():
         p50, p99 = np.percentile(latencies * 1000, [50, 99])
         print(f"{name:>10} {len(latencies):>9} {p50:>8.2f} {p99:>8.2f} {rate:>8.0f}")
         for key, value in (("p50_ms", p50), ("p99_ms", p99), ("qps", rate)):
             result[key][name.replace(" ", "_")] = round(float(value), 3)
-    print(json.dumps(result))
+    return result
 
 
 def _serve(model: str, folder: Path, grpc_threads: int, pipe: Connection) -> None:
@@ -186,11 +189,6 @@ def _newest(base: Path) -> int:
     if not versions:
         raise ArtifactError(f"no release under {base}; make one with `tandem run --config CONFIG`")
     return max(versions)
-
-
-def _cpu_model() -> str:
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def _arguments() -> argparse.Namespace:

@@ -13,6 +13,7 @@ from catalog.checks import Checked, Mask
 from catalog.errors import DataError
 from catalog.files import write_parquet
 from catalog.picture_store import holds_bytes
+from catalog.progress import track
 from catalog.readers import SUFFIXES, find_files, read_batches
 from catalog.rejects import Rejects
 from catalog.schema import Column
@@ -84,7 +85,7 @@ def checked_batches(run: Run, table: str, columns: tuple[Column, ...], extra: Ex
         report.files.append(name)
         pictures_inside = any(column.type == "picture" for column in columns) and holds_bytes(path)
         wanted = tuple(column for column in columns if not (pictures_inside and column.type == "picture"))
-        for number, batch in enumerate(read_batches(path, wanted)):
+        for number, batch in enumerate(track(read_batches(path, wanted), f"{name}, batches")):
             if number == 0 and batch.names:
                 checks.require_columns(str(path), batch, columns)
             report.ignored_columns |= batch.names - {column.name for column in columns}

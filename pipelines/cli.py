@@ -4,7 +4,7 @@ import os
 
 # TensorFlow Recommenders imports only with this set before TensorFlow is first imported.
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from pathlib import Path
 from typing import Annotated

@@ -38,10 +38,10 @@ class RerankConfig(Config):
     value_buckets: int = Field(4096, ge=2, description="Hash buckets of category, brand and attribute values.")
     value_dim: int = Field(8, ge=1, description="Size of the summed embedding of a product's values.")
 
-    cross_layers: int = Field(3, ge=1, le=8, description="Stacked cross layers of DCN-V2.")
+    cross_layers: int = Field(2, ge=1, le=8, description="Stacked cross layers of DCN-V2.")
     projection_dim: int = Field(32, ge=1, description="Rank of the cross layers' matrices.")
     deep_units: tuple[int, ...] = Field((96, 48), description="Widths of the deep network beside the cross network.")
-    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout in the deep network.")
+    dropout: float = Field(0.2, ge=0, lt=1, description="Dropout in the deep network.")
     heads: Literal["conditional", "independent"] = Field(
         "conditional",
         description="conditional: P(cart) = P(click) P(cart | click), as ESMM does; independent: three sigmoids.",
@@ -56,7 +56,9 @@ class RerankConfig(Config):
     purchase_weight: float = Field(2.0, ge=0, description="What a purchase is worth in the score, in clicks.")
 
     learning_rate: float = Field(2e-3, gt=0, description="Adam's peak rate; it falls to a tenth by a cosine.")
-    weight_decay: float = Field(1e-4, ge=0, description="Decoupled weight decay.")
+    weight_decay: float = Field(
+        2.0, ge=0, description="Decoupled weight decay, times the learning rate a step; crosses overfit without it."
+    )
     batch_requests: int = Field(64, ge=1, description="Lists a training step.")
     epochs: int = Field(8, ge=1, description="Passes over the lists at most.")
     patience: int = Field(3, ge=1, description="Epochs without a better validation NDCG@10 before training stops.")

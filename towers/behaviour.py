@@ -39,7 +39,7 @@ class BehaviourEncoder(keras.layers.Layer):
     """
 
     def __init__(self, counters: Sequence[str], dim: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # counters and prices outgrow 16 bits
         self.counters, self.dim = tuple(counters), dim
         self.windows = tuple(dict.fromkeys(name.rsplit("_", 1)[1] for name in self.counters))
         self.width = len(self.counters) + len(RATES) * len(self.windows) + 7
@@ -48,7 +48,9 @@ class BehaviourEncoder(keras.layers.Layer):
 
     def build(self, counters_shape: tuple[int | None, ...] = (None, None), **_: Any) -> None:
         def constant(name: str, shape: tuple[int, ...], initializer: str) -> Any:
-            return self.add_weight(shape=shape, initializer=initializer, trainable=False, dtype="float32", name=name)
+            return self.add_weight(
+                shape=shape, initializer=initializer, trainable=False, dtype="float32", autocast=False, name=name
+            )
 
         self.rate_priors = constant("rate_priors", (len(self.windows), len(RATES)), "ones")
         self.rating_prior = constant("rating_prior", (), "zeros")

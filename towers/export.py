@@ -155,7 +155,7 @@ class ProductEncoder(tf.Module):
         self._layers = _Untracked(model=towers.model, backbone=backbone)
         self._variables = tracked_variables(towers.model, backbone)
         self._tokenizer = towers.tokenizer.graph()
-        self._snapshot_timestamp = snapshot_timestamp
+        self._snapshot_timestamp = tf.constant(snapshot_timestamp, tf.int64)
         prices = towers.vocabulary.category_prices
         self._category_prices = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(

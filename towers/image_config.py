@@ -22,18 +22,18 @@ class ImageConfig(Config):
     )
     embedding_dim: int = Field(256, ge=8, le=1280, description="size of a picture's embedding")
     pretrain_epochs: float = Field(
-        4.0, ge=0, description="passes over the pictures when training on labels; 0: the network stays as it is"
+        3.0, ge=0, description="passes over the pictures when training on labels; 0: the network stays as it is"
     )
-    max_pretrain_images: int = Field(200_000, ge=0, description="limit of pictures trained on, over all passes")
+    max_pretrain_images: int = Field(150_000, ge=0, description="limit of pictures trained on, over all passes")
     pretrain_batch: int = Field(64, ge=2, description="pictures in a training step; half of it in small shops")
     pretrain_small_share: float = Field(
         0.5, ge=0, le=1, description="share of the steps taken at half the size first, which is faster"
     )
-    learning_rate: float = Field(6e-3, gt=0, description="peak of the one-cycle cosine schedule, AdamW")
+    learning_rate: float = Field(4e-3, gt=0, description="peak of the one-cycle cosine schedule, AdamW")
     weight_decay: float = Field(0.02, ge=0, description="decoupled weight decay")
     label_smoothing: float = Field(0.05, ge=0, lt=1, description="share of the target spread over all classes")
     looks_weight: float = Field(
-        0.3, ge=0, description="weight of predicting colour layout and texture, which keeps what no label names"
+        0.15, ge=0, description="weight of predicting colour layout and texture, which keeps what no label names"
     )
     holdout: float = Field(0.05, ge=0, lt=0.5, description="share of the pictures whose labels measure the training")
     min_label_count: int = Field(10, ge=1, description="pictures a label must have to be learned")

@@ -21,7 +21,7 @@ from towers.index_config import IndexConfig, IndexParameters
 
 _REORDER = (1.5, 2.5, 5.0, 10.0)  # times k
 _SEARCHED = (0.005, 0.01, 0.02, 0.04, 0.07, 0.12, 0.2, 0.35, 0.6, 1.0)  # shares of the leaves
-_LEAVES = (1.0, 2.0)  # times the square root of the number of products
+_LEAVES = (1.0, 2.0, 4.0)  # times the square root of the number of products
 _BATCH = 256
 _TIE = 1e-5
 

@@ -48,7 +48,7 @@ class ProductTower(keras.layers.Layer):
         identity: HashedIdentity,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # counters and prices outgrow 16 bits
         self.dim = config.dim
         self.id_dropout = config.training.id_dropout
         self.text, self.image, self.identity = text, image, identity

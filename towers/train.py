@@ -290,7 +290,7 @@ class _Training:
                 "best_epoch": progress.best_epoch,
                 "steps": progress.step,
                 "stopped_early": progress.stopped,
-                "recall@100": {name.removeprefix("recall@100/"): value for name, value in best.items() if "/" in name},
+                "recall": {name: value for name, value in best.items() if name.startswith("recall@")},
                 "epochs": progress.epochs,
             },
         )

@@ -131,6 +131,16 @@ def test_an_earlier_network_as_a_file(prepared: Path, tmp_path: Path) -> None:
         build_backbone(own.model_copy(update={"embedding_dim": 24}))
 
 
+def test_weights_of_the_network_without_its_top(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(7)
+    bare = keras.applications.EfficientNetV2B0(include_top=False, weights=None, pooling="avg")
+    bare.save_weights(tmp_path / "notop.weights.h5")
+    model = build_backbone(CONFIG.model_copy(update={"weights": str(tmp_path / "notop.weights.h5")}))
+    network = next(layer for layer in model.get_layer("pictures_of_any_size").layers if isinstance(layer, keras.Model))
+    for one, other in zip(network.weights, bare.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("weights", ["nowhere.h5", "nowhere.keras"])
 def test_weights_that_are_no_file(weights: str) -> None:
     with pytest.raises(ConfigError, match=f"received '{weights}', which is no file"):

@@ -1,0 +1,145 @@
+"""The whole path on a tiny shop: simulate, train, release, serve in another process, ask over gRPC, judge."""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from catalog.config import parse_config
+from catalog.errors import DataError
+from catalog.feature_store import FeatureStore
+from catalog.schema import ShopData
+from pipelines.ask import shopper
+from pipelines.config import PipelineConfig
+from pipelines.demo import served
+from pipelines.publish import PUBLISH_ORDER, latest_release
+from pipelines.run import run_pipeline
+from pipelines.workspace import Workspace
+from serving.client import SearchClient
+from serving.servable import Servable
+
+TINY = {
+    "name": "tiny",
+    "source": {"kind": "made_up"},
+    "simulate": {"products": 160, "shoppers": 220, "days": 21, "judged_queries": 20, "picture_pixels": 48},
+    "ingest": {"image_size": 32, "user_columns": ["language"]},
+    "splits": {"rerank_days": 4, "validation_days": 3, "test_days": 3},
+    "images": {"size": 32, "pretrain_epochs": 1, "max_pretrain_images": 160},
+    "towers": {
+        "dim": 16,
+        "text": {"vocab_size": 600, "product_tokens": 24, "query_tokens": 8},
+        "history": {"length": 8, "search_length": 8, "blocks": 1},
+        "profile_columns": ["language"],
+        "training": {
+            "epochs": 2,
+            "steps_per_epoch": 12,
+            "search_examples": 32,
+            "next_items": 32,
+            "catalogue_queries": 32,
+            "mixed_negatives": 32,
+        },
+    },
+    "index": {"k": 20, "latency_calls": 5, "queries": 50},
+    "rerank": {"history_length": 8, "profile_columns": ["language"], "epochs": 2, "deep_units": [16], "list_length": 24},
+    "release": {"candidates": 20, "results": 10},
+    "evaluate": {"requests": 60},
+}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    folder = tmp_path_factory.mktemp("tiny")
+    values = TINY | {"workspace": str(folder / "run"), "models_dir": str(folder / "models")}
+    return run_pipeline(parse_config(PipelineConfig, values, "the test"))
+
+
+@pytest.fixture(scope="module")
+def client(workspace: Workspace) -> Iterator[SearchClient]:
+    release = latest_release(workspace.config.models_dir, "tiny")
+    with served(release) as address, SearchClient(address, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def shop(workspace: Workspace) -> ShopData:
+    return ShopData.load(workspace / "tables")
+
+
+@pytest.mark.parametrize("query", ["red shirt", "红色", "", "🦄 zzz " * 50])
+def test_every_query_is_answered_with_products_in_stock(client: SearchClient, shop: ShopData, query: str) -> None:
+    answer = client.search(query, timestamp=0, k=10)
+    in_stock = dict(zip(shop.products["product_id"].to_pylist(), shop.products["in_stock"].to_pylist(), strict=True))
+    assert len(answer) == 10
+    assert len({hit.product_id for hit in answer}) == 10
+    assert all(in_stock[hit.product_id] for hit in answer)
+    scores = [hit.score for hit in answer]
+    assert scores == sorted(scores, reverse=True)
+    for hit in answer:
+        assert hit.click_probability is not None
+        assert 0 <= hit.click_probability <= 1
+
+
+def test_a_picture_is_a_query(client: SearchClient, shop: ShopData) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(np.asarray(shop.images[0])).save(buffer, "PNG")
+    with_picture = client.search("", image=buffer.getvalue(), timestamp=0, k=10)
+    without = client.search("", timestamp=0, k=10)
+    assert [hit.product_id for hit in with_picture] != [hit.product_id for hit in without]
+
+
+def test_a_history_changes_the_answer(client: SearchClient, workspace: Workspace, shop: ShopData) -> None:
+    features = FeatureStore.load(workspace / "features")
+    user = str(features.user_ids[int(np.argmax(np.diff(features.user_start)))])
+    history, profile = shopper(features, shop.products, user)
+    known = client.search("", history, profile, timestamp=0, k=10)
+    stranger = client.search("", timestamp=0, k=10)
+    assert [hit.score for hit in known] != [hit.score for hit in stranger]
+    with pytest.raises(DataError, match="nobody"):
+        shopper(features, shop.products, "nobody")
+
+
+def test_all_models_share_one_version_and_answer_as_promised(workspace: Workspace) -> None:
+    release = latest_release(workspace.config.models_dir, "tiny")
+    manifest = release.manifest()
+    assert set(manifest["proof"]) == set(PUBLISH_ORDER)
+    sample = json.loads((release.folder / "sample_requests.json").read_text())[0]
+    whole = ("history_timestamp", "timestamp")
+    inputs = {name: np.array([value], np.int64 if name in whole else object) for name, value in sample.items()}
+    found = {}
+    for name in ("search", "search_exact", "retrieval", "retrieval_exact"):
+        servable = Servable(release.model(name))
+        found[name] = servable.run("serving_default", inputs)
+        servable.close()
+    assert set(found["search"]) == {
+        "product_id", "score", "retrieval_score", "click_probability", "cart_probability", "purchase_probability",
+    }  # fmt: skip
+    assert found["search"]["product_id"].shape == (1, 10)
+    assert found["retrieval"]["product_id"].shape == (1, 20)
+    assert found["retrieval"]["query_embedding"].shape == (1, 16)
+    # ScaNN's brute force and plain ops find the same products, so both orders agree.
+    np.testing.assert_allclose(found["retrieval"]["score"], found["retrieval_exact"]["score"], atol=1e-5)
+    np.testing.assert_allclose(found["search"]["score"], found["search_exact"]["score"], atol=1e-4)
+
+
+def test_the_report_holds_every_system(workspace: Workspace) -> None:
+    report = json.loads((workspace / "report.json").read_text())
+    systems = [row["system"] for row in report["blocks"]["search_truth"]["rows"]]
+    assert {"Tandem", "Tandem, retrieval order", "popularity", "BM25", "oracle"} <= set(systems)
+    assert {"search_masks", "recommendation_masks", "heads", "examination", "index"} <= set(report["blocks"])
+    page = (workspace / "report.html").read_text()
+    assert "<html" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_a_second_run_does_nothing_and_a_retraining_makes_a_new_version(workspace: Workspace) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (workspace / "stages").iterdir()}
+    run_pipeline(workspace.config)
+    assert {path: path.stat().st_mtime_ns for path in (workspace / "stages").iterdir()} == before
+    first = latest_release(workspace.config.models_dir, "tiny").version
+    run_pipeline(workspace.config, until="release", force={"release"})
+    assert latest_release(workspace.config.models_dir, "tiny").version == first + 1
+    assert (workspace.config.models_dir / "search" / str(first)).exists()
