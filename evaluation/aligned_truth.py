@@ -17,7 +17,11 @@ class TruthLike(Protocol):
         examination: [positions] float32, P(examined), 1 at the top.
     """
 
-    product_ids: npt.NDArray[np.generic]
+    @property
+    def product_ids(self) -> npt.NDArray[np.str_]:
+        """[products] str."""
+        ...
+
     examination: Gains
 
     def relevance(self, queries: Sequence[str]) -> npt.NDArray[np.uint8]:

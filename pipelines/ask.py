@@ -1,6 +1,6 @@
 """`tandem search`: one question to a running server, with a logged shopper's history, answered in a table.
 
-    tandem search "red summer dress" --user u42
+tandem search "red summer dress" --user u42
 """
 
 from pathlib import Path
@@ -41,9 +41,7 @@ def print_search(config: Path, query: str, user: str | None, image: Path | None,
     Console().print(answer_table(answer, products, f'"{query}"' if query else "recommended"))
 
 
-def shopper(
-    features: FeatureStore, products: pa.Table, user: str
-) -> tuple[tuple[HistoryEvent, ...], dict[str, str]]:
+def shopper(features: FeatureStore, products: pa.Table, user: str) -> tuple[tuple[HistoryEvent, ...], dict[str, str]]:
     """All that a logged user did, oldest first, and the user's profile columns."""
     known = {name: row for row, name in enumerate(features.user_ids.tolist())}
     if user not in known:

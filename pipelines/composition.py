@@ -87,7 +87,7 @@ class Composition(tf.Module):
         catalogue: ids and rows.
         encode_query: the query tower, (query, request, user columns, pixels or None) -> [B, D].
         retrieve: the index, (query embedding [B, D], C) -> rows [B, C] int32 and scores [B, C] float32.
-        rerank: the reranker, (query, embedding, request, user columns, rows, scores) -> scores and probabilities [B, C].
+        rerank: the reranker, (query, embedding, request, user columns, rows, scores) -> outputs [B, C].
         user_columns: profile columns that the configuration declares.
         candidates: C.
         results: K.

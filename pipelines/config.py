@@ -36,7 +36,7 @@ class ReleaseConfig(Config):
 
     snapshot: Literal["test", "latest"] = Field(
         "test",
-        description="test: the first test day's counters and stock, so that the release can be judged on what followed; "
+        description="test: the first test day's counters and stock, so that a report can judge it on what followed; "
         "latest: those after the last event, for deployment, which no report may judge.",
     )
     candidates: int = Field(200, ge=1, description="C: candidates that retrieval returns and the reranker scores.")
@@ -95,7 +95,7 @@ class PipelineConfig(Config):
                 raise ValueError(f"{first} = {a!r} and {second} = {b!r} must be the same")
         if self.release.results > self.release.candidates:
             raise ValueError(
-                f"release.results = {self.release.results} must not exceed release.candidates = {self.release.candidates}"
+                f"release.results = {self.release.results} exceeds release.candidates = {self.release.candidates}"
             )
         return self
 

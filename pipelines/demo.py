@@ -78,15 +78,15 @@ def ask(address: str, shop: ShopData, features: FeatureStore, console: Console) 
     history, profile = shopper(features, shop.products, _busy_user(features))
     picture, pictured = a_picture(shop)
     questions = (
-        ("red striped shirt", dict(query="red striped shirt")),
-        ("红色 连衣裙", dict(query="红色 连衣裙")),
-        (f"a picture of: {pictured}", dict(image=picture)),
-        ("recommended to a stranger", dict(query="")),
-        ("recommended to a shopper with a history", dict(query="", history=history, user=profile)),
+        ("red striped shirt", {"query": "red striped shirt"}),
+        ("红色 连衣裙", {"query": "红色 连衣裙"}),
+        (f"a picture of: {pictured}", {"image": picture}),
+        ("recommended to a stranger", {"query": ""}),
+        ("recommended to a shopper with a history", {"query": "", "history": history, "user": profile}),
     )
     with SearchClient(address, timeout=30) as client:
         for title, question in questions:
-            answer = client.search(**question, timestamp=0, k=_SHOWN)  # type: ignore[arg-type]
+            answer = client.search(**question, timestamp=0, k=_SHOWN)
             console.print(answer_table(answer, shop.products, title))
 
 
@@ -131,4 +131,3 @@ def _address(server: subprocess.Popen[bytes], log: Path) -> str:
             break
         time.sleep(0.2)
     raise TandemError(f"the server did not start; it said:\n{log.read_text(encoding='utf-8')[-4000:]}")
-

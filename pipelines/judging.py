@@ -8,7 +8,7 @@ import numpy.typing as npt
 from catalog.feature_store import FeatureStore
 from catalog.schema import ShopData, product_texts
 from evaluation.arrays import Mask, Rows
-from evaluation.baselines import ItemToItem, Popularity
+from evaluation.baselines import ItemToItem, Popularity, Ranker
 from evaluation.bm25 import BM25
 from evaluation.boards import Role
 from evaluation.requests import Requests, Task, candidates_only
@@ -47,7 +47,7 @@ class Shop:
 def baseline_rankings(shop: Shop, requests: Requests) -> dict[str, Rows]:
     """Popularity and item-to-item, and BM25 where there is a query, [R, DEPTH] each; fitted before the snapshot."""
     popularity = Popularity.fit(shop.features, shop.snapshot, shop.eligible)
-    rankers = [popularity, ItemToItem.fit(shop.features, shop.snapshot, shop.eligible)]
+    rankers: list[Ranker] = [popularity, ItemToItem.fit(shop.features, shop.snapshot, shop.eligible)]
     rankings = {ranker.name: ranker.rank(requests, DEPTH) for ranker in rankers}
     if requests.task == "search":
         bm25 = BM25(product_texts(shop.data.products), shop.eligible)

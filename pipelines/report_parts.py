@@ -221,7 +221,7 @@ def judge_heads(
     embedding = models.embed_queries(inputs)
     scores = np.einsum("rd,rcd->rc", embedding, vectors[np.maximum(shown.rows, 0)]) * shown.present
     answer = models.score(inputs, {"rows": shown.rows, "score": scores, "query_embedding": embedding})
-    examined = shown.examined(examination)
+    examined = shown.examined(examination.astype(np.float64))
     return [
         score_head(head, labels[shown.present], (answer[f"{head}_probability"] * examined)[shown.present])
         for head, labels in shown.labels.items()

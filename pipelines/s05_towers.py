@@ -4,7 +4,7 @@ tandem run --config pipelines/configs/demo.yaml --until towers
 tensorboard --logdir runs/demo/towers/tensorboard
 """
 
-from catalog.features import FeatureStore
+from catalog.feature_store import FeatureStore
 from catalog.schema import ShopData
 from pipelines.workspace import Workspace
 

@@ -2,7 +2,7 @@
 
     tandem run --config pipelines/configs/demo.yaml --until release
 
-Writes saved_models/<model>/<version>/ for seven models with one version number, and the release's manifest. Trains nothing.
+Writes saved_models/<model>/<version>/ for seven models with one version number, and the manifest. Trains nothing.
 """
 
 import subprocess

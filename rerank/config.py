@@ -49,7 +49,9 @@ class RerankConfig(Config):
 
     list_length: int = Field(40, ge=2, description="Products of a training list: those shown, then never-shown ones.")
     max_position: int = Field(40, ge=1, description="Positions beyond share the last one's examination.")
-    unshown_weight: float = Field(0.1, ge=0, le=1, description="Weight of a never-shown candidate's label 0.")
+    unshown_weight: float = Field(
+        0.1, ge=0, le=1, description="Share of examination that a never-shown candidate has in the list's softmax."
+    )
     pointwise_weight: float = Field(1.0, ge=0, description="Weight of the heads' log-loss, summed over the list.")
     listwise_weight: float = Field(0.3, ge=0, description="Weight of the softmax over the list.")
     cart_weight: float = Field(1.0, ge=0, description="What a cart is worth in the score, in clicks.")

@@ -155,7 +155,7 @@ class Learner:
                 logs = run(self._model, features, training=True)
                 log_examination = self._examination(batch.position)
                 score = ranking_score(logs, config.cart_weight, config.purchase_weight)
-                pointwise = pointwise_loss(logs, log_examination, labels, float(__import__("os").environ.get("PU", config.unshown_weight)))
+                pointwise = pointwise_loss(logs, log_examination, labels)
                 listwise = listwise_loss(score, log_examination, gain, labels, config.unshown_weight)
                 loss = tf.reduce_mean(config.pointwise_weight * pointwise + config.listwise_weight * listwise)
                 scaled = self._optimizer.scale_loss(loss)
@@ -177,8 +177,8 @@ class Learner:
     def _ndcg(self, held_out: Slice) -> float:
         _, score = self._predict(held_out)
         lists = held_out.data.lists
-        present = lists.row < len(held_out.candidates.product_embeddings)
-        value = mean_ndcg(score, click_gains(lists, self._examination.curve()), present)
+        # On pages alone: among never-shown candidates nobody could click, so they only say what the old shop showed.
+        value = mean_ndcg(score, click_gains(lists, self._examination.curve()), lists.shown)
         return value if np.isfinite(value) else 0.0
 
     def _predict(self, part: Slice) -> tuple[dict[str, Floats], Floats]:

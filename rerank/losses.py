@@ -28,8 +28,11 @@ def item_weights(labels: ListLabels, unshown_weight: float) -> tf.Tensor:
     return tf.where(labels.present, weights, 0.0)
 
 
-def pointwise_loss(logs: HeadLogs, log_examination: tf.Tensor, labels: ListLabels, unshown_weight: float) -> tf.Tensor:
-    """Weighted log-loss of the three heads, summed over each list, [B].
+def pointwise_loss(logs: HeadLogs, log_examination: tf.Tensor, labels: ListLabels) -> tf.Tensor:
+    """Log-loss of the three heads on the shown products, summed over each list, [B].
+
+    Never-shown products stay out: counted as label 0, at whatever weight, they pull the probabilities of the products
+    most like those at the top of a page down, and the examination of all later positions up.
 
     P(click at position p) = P(examined at p) P(click | examined) (Richardson et al. 2007); so for cart and purchase.
     """
@@ -37,7 +40,7 @@ def pointwise_loss(logs: HeadLogs, log_examination: tf.Tensor, labels: ListLabel
         _log_loss(log + log_examination, label)
         for log, label in zip(logs, (labels.click, labels.cart, labels.purchase), strict=True)
     ]
-    return tf.reduce_sum(item_weights(labels, unshown_weight) * tf.add_n(losses), 1)
+    return tf.reduce_sum(tf.where(labels.shown, tf.add_n(losses), 0.0), 1)
 
 
 def listwise_loss(

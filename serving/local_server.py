@@ -35,6 +35,8 @@ from serving.warmup import read_warmup_logs
 
 _log = logging.getLogger(__name__)
 
+_SIGNAL_CHECK_SECONDS = 0.2
+
 
 class ServerConfig(Config):
     """What the embedded server needs to know. Either `model_config_file` or `model_name` with `model_base_path`."""
@@ -131,12 +133,16 @@ class Server:
     def wait(self) -> None:
         """Serve until SIGTERM or SIGINT, then stop. Call it in the main thread."""
 
+        signalled: list[int] = []
+
         def on_signal(number: int, frame: FrameType | None) -> None:
-            self._stop.set()
+            signalled.append(number)  # no lock: the thread it interrupts may hold any
 
         before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
-            self._stop.wait()
+            # The timeout is needed: a signal that another thread of the process receives wakes no one here.
+            while not signalled and not self._stop.wait(_SIGNAL_CHECK_SECONDS):
+                pass
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)

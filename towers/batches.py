@@ -18,6 +18,7 @@ from towers.text import Tokenizer
 
 Batch = dict[str, npt.NDArray[np.generic]]
 Rows = npt.NDArray[np.int32]
+Part = tuple[Batch, Rows, Rows, npt.NDArray[np.float32]]
 
 _MISSPELT_VARIANTS = 3
 _MOST_SEQUENCES = 512
@@ -196,17 +197,17 @@ class Batches:
         pseudo = self._catalogue_part(catalogue, random)
         negatives = self._negatives(searches, rng)
         pseudo_days, negative_days = self._days(catalogue, rng), self._days(negatives, rng)
-        weights = [search_weights, item_weights, np.ones(len(catalogue))]
+        weights = [search_weights, item_weights, np.ones(len(catalogue), np.float32)]
         return {
             **search,
             **items,
             **pseudo,
             "product": np.concatenate([search_rows, item_rows, catalogue, negatives]).astype(np.int32),
             "day": np.concatenate([search_days, item_days, pseudo_days, negative_days]).astype(np.int32),
-            "weight": np.concatenate(weights).astype(np.float32),
+            "weight": np.concatenate(weights),
         }
 
-    def _search_part(self, drawn: npt.NDArray[np.int64], rng: np.random.Generator) -> tuple[Batch, Rows, Rows, Rows]:
+    def _search_part(self, drawn: npt.NDArray[np.int64], rng: np.random.Generator) -> Part:
         features, config = self._features, self._config
         chosen = self.searches[drawn]
         users = features.example_user[chosen]
@@ -222,12 +223,10 @@ class Batches:
             "search_timestamp": features.example_timestamp[chosen],
             "search_profile": self._profile[users],
         }
-        weights = features.example_weight[chosen] ** config.training.weight_power
+        weights = (features.example_weight[chosen] ** config.training.weight_power).astype(np.float32)
         return batch, features.example_product[chosen], features.example_day[chosen], weights
 
-    def _sequence_part(
-        self, windows: npt.NDArray[np.int64], rng: np.random.Generator
-    ) -> tuple[Batch, Rows, Rows, Rows]:
+    def _sequence_part(self, windows: npt.NDArray[np.int64], rng: np.random.Generator) -> Part:
         """Sequences, and next items drawn from all their positions."""
         features, config, drawn = self._features, self._config, self.sizes.next_items
         length = config.history.length
@@ -246,7 +245,8 @@ class Batches:
         slot = length - 1 - (windows[window, 1] - 1 - positions)
         user = users[window]
         first = positions == features.user_start[user]
-        weights = self._item_weight[positions] ** config.training.weight_power * (self._item_weight[positions] > 0)
+        counted = self._item_weight[positions] > 0
+        weights = np.where(counted, self._item_weight[positions] ** config.training.weight_power, 0).astype(np.float32)
         batch: Batch = {
             "sequence_rows": rows,
             "sequence_kinds": kinds,
@@ -258,7 +258,7 @@ class Batches:
         days = features.day(features.interaction_timestamp[positions])
         return batch, features.interaction_product[positions], days, weights
 
-    def _no_sequences(self) -> tuple[Batch, Rows, Rows, Rows]:
+    def _no_sequences(self) -> Part:
         length, none = self._config.history.length, np.zeros(0, np.int32)
         batch: Batch = {
             "sequence_rows": np.zeros((0, length), np.int32),
@@ -268,7 +268,7 @@ class Batches:
             "item_timestamp": none.astype(np.int64),
             "item_profile": np.zeros((0, self._profile.shape[1]), np.int32),
         }
-        return batch, none, none, none
+        return batch, none, none, none.astype(np.float32)
 
     def _catalogue_part(self, rows: Rows, random: Random) -> Batch:
         config = self._config

@@ -1,6 +1,7 @@
 """The towers as modules that export: plain strings and numbers in, unit vectors out, no Python object left behind."""
 
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -19,13 +20,6 @@ PRODUCT_TEXTS = ("product_id", "title", "description", "category", "brand", "att
 """String inputs of `ProductEncoder`; "" where unknown, but for product_id."""
 
 
-class _Untracked:
-    """Holds what a module uses but must not walk through: Keras layers, whose variables are tracked one by one."""
-
-    def __init__(self, **values: Any) -> None:
-        self.__dict__.update(values)
-
-
 def tracked_variables(*models: keras.Model | keras.layers.Layer | None) -> list[tf.Variable]:
     """Every variable of the models once, to be assigned to an attribute of the module that is exported.
 
@@ -37,6 +31,19 @@ def tracked_variables(*models: keras.Model | keras.layers.Layer | None) -> list[
         for variable in model.variables if model is not None else ():
             variables[id(variable.value)] = variable.value
     return list(variables.values())
+
+
+def picture_function(backbone: keras.Model | None) -> Any:
+    """The picture network as one traced function, [batch, S, S, 3] uint8 to [batch, E]: each signature would otherwise
+    trace its hundreds of layers anew. None without a network.
+    """
+    if backbone is None:
+        return None
+    return tf.function(
+        lambda pixels: backbone(tf.cast(pixels, tf.float32), training=False),
+        input_signature=[tf.TensorSpec(backbone.input_shape, tf.uint8)],
+        autograph=False,
+    )
 
 
 class QueryEncoder(tf.Module):
@@ -56,8 +63,9 @@ class QueryEncoder(tf.Module):
 
     def __init__(self, towers: Towers, backbone: keras.Model | None = None) -> None:
         super().__init__(name="query_encoder")
-        self._config = _Untracked(value=towers.config)
-        self._layers = _Untracked(model=towers.model, backbone=backbone)
+        # A module walks through what it holds, but not into these: the layers' variables are tracked one by one.
+        self._config = SimpleNamespace(value=towers.config)
+        self._layers = SimpleNamespace(model=towers.model, embed_pictures=picture_function(backbone))
         self._variables = tracked_variables(towers.model, backbone)
         self._tokenizer = towers.tokenizer.graph()
         self._tables = _HistoryTables(towers.tables)
@@ -107,9 +115,9 @@ class QueryEncoder(tf.Module):
             "profile": tf.stack(profile, axis=1) if profile else tf.zeros((tf.shape(query)[0], 0), tf.int32),
         }
         if query_image is not None:
-            if self._layers.backbone is None:
+            if self._layers.embed_pictures is None:
                 raise ValueError("received query_image, but this QueryEncoder was made without a picture network")
-            inputs["image"] = self._layers.backbone(tf.cast(query_image, tf.float32), training=False)
+            inputs["image"] = self._layers.embed_pictures(query_image)
             inputs["image_present"] = tf.fill(tf.shape(query), True)
         embedding, weights = encode_queries(self._layers.model, self._tables, inputs)
         return {"embedding": embedding, "modality_weights": tf.ensure_shape(weights, (None, len(QUERY_MODALITIES)))}
@@ -151,8 +159,9 @@ class ProductEncoder(tf.Module):
 
     def __init__(self, towers: Towers, backbone: keras.Model | None, snapshot_timestamp: int) -> None:
         super().__init__(name="product_encoder")
-        self._vocabulary = _Untracked(value=towers.vocabulary)
-        self._layers = _Untracked(model=towers.model, backbone=backbone)
+        # A module walks through what it holds, but not into these: the layers' variables are tracked one by one.
+        self._vocabulary = SimpleNamespace(value=towers.vocabulary)
+        self._layers = SimpleNamespace(model=towers.model, embed_pictures=picture_function(backbone))
         self._variables = tracked_variables(towers.model, backbone)
         self._tokenizer = towers.tokenizer.graph()
         self._snapshot_timestamp = tf.constant(snapshot_timestamp, tf.int64)
@@ -197,12 +206,12 @@ class ProductEncoder(tf.Module):
     def _picture(self, fields: Mapping[str, tf.Tensor]) -> tf.Tensor:
         if "image_embedding" in fields:
             return fields["image_embedding"]
-        if "image" not in fields or self._layers.backbone is None:
+        if "image" not in fields or self._layers.embed_pictures is None:
             raise ValueError(
                 "a ProductEncoder takes image pixels if it was made with a picture network, else image_embedding; "
                 f"received {sorted(fields)}"
             )
-        return self._layers.backbone(tf.cast(fields["image"], tf.float32), training=False)
+        return self._layers.embed_pictures(fields["image"])
 
 
 def _day(timestamps: tf.Tensor, day0: int) -> tf.Tensor:

@@ -72,7 +72,7 @@ def _training_key(shop: ShopData, features: FeatureStore, images_dir: Path, conf
     for text in (*shop.products["product_id"].to_pylist(), *product_texts(shop.products), *features.queries):
         digest.update(str(text).encode("utf-8", "replace") + b"\0")
     for array in (features.interaction_product, features.interaction_timestamp, features.example_product):
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.asarray(array).tobytes())
     digest.update(str(features.slices).encode())
     embeddings = images_dir / "embeddings.npy"
     if embeddings.exists():
@@ -268,8 +268,8 @@ class _Training:
         writer.flush()
         shown = ", ".join(f"{name} {value:.3f}" for name, value in recall.items())
         console.print(
-            f"towers: epoch {progress.epoch}: loss {loss:.3f}, validation recall@{self.validation.k}: {shown}; {seconds:.0f} s, "
-            f"{examples / seconds:,.0f} examples/s"
+            f"towers: epoch {progress.epoch}: loss {loss:.3f}, validation recall@{self.validation.k}: {shown}; "
+            f"{seconds:.0f} s, {examples / seconds:,.0f} examples/s"
         )
 
     def _describe(self) -> None:

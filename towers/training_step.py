@@ -53,7 +53,7 @@ class TrainingStep:
         rows, days = batch["product"], batch["day"]
         counters = tf.gather(self._snapshots, days * self.tables.n_products + rows)
         inputs = self.tables.product(rows, days, counters)
-        if self._pixels is not None:
+        if self._pixels is not None and self.model.backbone is not None:
             pixels = tf.gather(self._pixels, tf.gather(self.tables.image_row, rows))
             inputs["image"] = self.model.backbone(pixels, training=False)  # its batch statistics stay as they are
         candidates, _ = self.model.product(inputs, training=True)

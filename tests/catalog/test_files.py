@@ -20,14 +20,25 @@ from catalog.files import (
 )
 
 
+def write_into_a_full_disk(path: Path) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text("ne")
+        raise OSError("no space left on device")
+
+
 def test_a_failed_write_keeps_the_old_file_and_leaves_no_rest(tmp_path: Path) -> None:
     path = tmp_path / "value.txt"
     path.write_text("old")
-    with pytest.raises(OSError, match="no space"), atomic_path(path) as temporary:
-        temporary.write_text("ne")
-        raise OSError("no space left on device")
+    with pytest.raises(OSError, match="no space"):
+        write_into_a_full_disk(path)
     assert path.read_text() == "old"
     assert [item.name for item in tmp_path.iterdir()] == ["value.txt"]
+
+
+def write_half_and_die(path: Path) -> None:
+    with atomic_directory(path) as temporary:
+        (temporary / "three").write_text("half")
+        raise RuntimeError("killed")
 
 
 def test_a_directory_is_replaced_whole(tmp_path: Path) -> None:
@@ -36,9 +47,8 @@ def test_a_directory_is_replaced_whole(tmp_path: Path) -> None:
         with atomic_directory(path) as temporary:
             (temporary / content).write_text(content)
     assert [item.name for item in path.iterdir()] == ["two"]
-    with pytest.raises(RuntimeError), atomic_directory(path) as temporary:
-        (temporary / "three").write_text("half")
-        raise RuntimeError("killed")
+    with pytest.raises(RuntimeError):
+        write_half_and_die(path)
     assert [item.name for item in path.iterdir()] == ["two"]
     assert [item.name for item in tmp_path.iterdir()] == ["tables"]
 

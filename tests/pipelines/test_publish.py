@@ -32,10 +32,15 @@ def test_the_number_passes_over_models_that_others_left(tmp_path: Path) -> None:
         assert release.version == 8
 
 
-def test_a_failed_export_shows_nothing(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), next_release(tmp_path) as (_, staging):
+def stage_and_die(models_dir: Path) -> None:
+    with next_release(models_dir) as (_, staging):
         stage_models(staging, "half")
         raise RuntimeError("disk full")
+
+
+def test_a_failed_export_shows_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError):
+        stage_and_die(tmp_path)
     assert not any((tmp_path / name).exists() for name in PUBLISH_ORDER)
     with pytest.raises(ArtifactError, match="no release under"):
         latest_release(tmp_path)

@@ -24,16 +24,16 @@ def test_item_weights() -> None:
 
 def test_pointwise_loss_by_hand() -> None:
     logs = HeadLogs(*(tf.math.log(values) for values in (CLICK, CART, PURCHASE)))
-    loss = pointwise_loss(logs, tf.math.log(EXAMINED), LABELS, 0.1)
+    loss = pointwise_loss(logs, tf.math.log(EXAMINED), LABELS)
     clicked = -np.log(0.5) - np.log(0.25) - np.log(1 - 0.125)
     skipped = -np.log(1 - 0.2) - np.log(1 - 0.1) - np.log(1 - 0.05)
-    unshown = -np.log(1 - 0.2) - np.log(1 - 0.1) - np.log(1 - 0.05)
-    np.testing.assert_allclose(loss, [clicked + skipped + 0.1 * unshown], rtol=1e-5)
+    # The third product was not shown and the fourth is padding.
+    np.testing.assert_allclose(loss, [clicked + skipped], rtol=1e-5)
 
 
 def test_certainty_keeps_the_loss_finite() -> None:
     logs = HeadLogs(*(tf.zeros([1, 4]) for _ in range(3)))
-    assert np.isfinite(pointwise_loss(logs, tf.zeros([1, 4]), LABELS, 0.1)).all()
+    assert np.isfinite(pointwise_loss(logs, tf.zeros([1, 4]), LABELS)).all()
 
 
 def test_listwise_loss_by_hand() -> None:
@@ -55,8 +55,8 @@ def test_padding_changes_nothing() -> None:
     short = HeadLogs(*(tf.math.log(values) for values in (CLICK, CART, PURCHASE)))
     long = HeadLogs(*(tf.constant(pad(values)) for values in (CLICK, CART, PURCHASE)))
     np.testing.assert_allclose(
-        pointwise_loss(short, tf.math.log(EXAMINED), LABELS, 0.1),
-        pointwise_loss(long, tf.constant(pad(EXAMINED)), longer, 0.1),
+        pointwise_loss(short, tf.math.log(EXAMINED), LABELS),
+        pointwise_loss(long, tf.constant(pad(EXAMINED)), longer),
         rtol=1e-6,
     )
     np.testing.assert_allclose(

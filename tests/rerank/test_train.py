@@ -45,8 +45,8 @@ def test_the_order_is_much_closer_to_the_truth_than_retrievals(made_up_shop: Mad
 
     assert ndcg(part.scores) < 0.4
     assert ndcg(answer["score"]) > 0.92
-    # Never-shown candidates count as unlikely, so the mean probability lies somewhat under the truth.
-    assert 0.6 < answer["click_probability"].mean() / truth.mean() < 1.2
+    # Most candidates were never shown and are worse than what was: their probabilities are an extrapolation.
+    assert 0.7 < answer["click_probability"].mean() / truth.mean() < 1.4
 
 
 def test_the_examination_curve_is_nearer_the_truth_than_clicks_are(made_up_shop: MadeUpShop, trained_dir: Path) -> None:

@@ -52,9 +52,9 @@ def test_sigterm_lets_requests_in_flight_finish(
         assert not in_flight.done()
         server.send_signal(signal.SIGTERM)
         assert in_flight.result().outputs["sum"].float_val
+    assert server.wait(timeout=30) == 0
     assert server.stdout is not None
     assert server.stdout.readline() == "stopped\n"
-    assert server.wait(timeout=20) == 0
 
 
 def test_health_and_reflection(shared_server: Server) -> None:
