@@ -12,7 +12,9 @@ from rerank.cross_network import CrossNetwork
 
 HEADS = ("click", "cart", "purchase")
 _CLIP = 5.0  # standard deviations; crosses are polynomials and outliers would dominate them
-_EXAMINATION_STEP = 40.0  # the curve's logits move so many times faster than other weights, which see far more gradients
+_EXAMINATION_STEP = (
+    15.0  # the curve's logits move so many times faster than other weights, which see far more gradients
+)
 
 
 class HeadLogs(NamedTuple):
