@@ -122,7 +122,8 @@ class Learner:
         self._optimizer.build([*self._model.trainable_variables, *self._examination.trainable_variables])
         self._use(training)
         self._model.adapt(*self._normalisation(training.data))
-        self._examination.start_from(click_curve(training.data.lists, config.max_position))
+        # Clicks fall with position because attention does and because better products stand higher: start halfway.
+        self._examination.start_from(np.sqrt(click_curve(training.data.lists, config.max_position)))
 
     def _normalisation(self, data: TrainingData) -> tuple[Floats, Floats]:
         """Mean and standard deviation of every number over a sample of present products."""
@@ -223,7 +224,7 @@ class Learner:
 
 
 def click_curve(lists: RankingLists, positions: int) -> Floats:
-    """Click rate at each position over that at position 1, [positions]: where the examination curve starts from."""
+    """Click rate at each position over that at position 1, [positions]."""
     place = np.minimum(lists.position, positions)[lists.shown & (lists.position > 0)]
     clicked = lists.click[lists.shown & (lists.position > 0)]
     shown = np.bincount(place, minlength=positions + 1)[1:].astype(np.float64)

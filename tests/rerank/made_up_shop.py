@@ -105,9 +105,9 @@ def build_made_up_shop(folder: Path, requests: int = 2000, products: int = 300, 
         candidates[name].save(folder / "candidates" / name)
     tokenizer = train_tokenizer(folder / "tokenizer.model", [*table["title"].to_pylist(), *texts])
     config = RerankConfig(
-        history_length=6, list_length=30, max_position=PAGE, epochs=10, patience=10, batch_requests=32, deep_units=(32,),
-        projection_dim=8, cross_layers=2, learning_rate=3e-3, profile_columns=("city",), profile_buckets=8,
-        value_buckets=64,
+        history_length=6, list_length=30, max_position=PAGE, epochs=10, patience=10, batch_requests=32,
+        deep_units=(32,), projection_dim=8, cross_layers=2, learning_rate=3e-3,
+        profile_columns=("city",), profile_buckets=8, value_buckets=64,
     )  # fmt: skip
     return MadeUpShop(shop, features, candidates, folder / "candidates", tokenizer, embeddings, appeal, config)
 
