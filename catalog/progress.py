@@ -12,6 +12,12 @@ Item = TypeVar("Item")
 
 console = Console(stderr=True, highlight=False)
 
+
+def output_console() -> Console:
+    """A console for results on stdout; wide enough for a table where the output is no terminal."""
+    return Console() if sys.stdout.isatty() else Console(width=140)
+
+
 _LOG_INTERVAL_SECONDS = 10.0
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from rich.console import Console
 from rich.table import Table
 
 from catalog.errors import DataError
 from catalog.feature_store import FeatureStore
 from catalog.files import read_parquet
+from catalog.progress import output_console
 from catalog.schema import KINDS
 from pipelines.config import load_config
 from pipelines.workspace import open_workspace
@@ -38,7 +38,7 @@ def print_search(config: Path, query: str, user: str | None, image: Path | None,
     history, profile = ((), {}) if user is None else shopper(FeatureStore.load(workspace / "features"), products, user)
     with SearchClient(address) as client:
         answer = client.search(query, history, profile, picture_bytes(image), k=k)
-    Console().print(answer_table(answer, products, f'"{query}"' if query else "recommended"))
+    output_console().print(answer_table(answer, products, f'"{query}"' if query else "recommended"))
 
 
 def shopper(features: FeatureStore, products: pa.Table, user: str) -> tuple[tuple[HistoryEvent, ...], dict[str, str]]:

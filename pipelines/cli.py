@@ -40,10 +40,9 @@ def ingest(
     ] = None,
 ) -> None:
     """Check a shop's files: validated tables, rejected rows with their reasons, and a summary."""
-    from rich.console import Console
-
     from catalog.ingest import IngestConfig, summary_table
     from catalog.ingest import ingest as run_ingest
+    from catalog.progress import output_console
 
     settings = IngestConfig()
     if config is not None:
@@ -51,7 +50,7 @@ def ingest(
 
         settings = load_config(config).ingest
     run_ingest(source, out, settings)
-    Console().print(summary_table(out))
+    output_console().print(summary_table(out))
 
 
 @app.command()
@@ -156,8 +155,12 @@ def render_config(
 
 def main() -> None:
     """Run the command line; an error that is the input's fault is a message and exit code 1, not a traceback."""
+    import logging
+
     from catalog.errors import TandemError
 
+    logging.getLogger("bm25s").setLevel(logging.WARNING)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         app()
     except TandemError as error:

@@ -82,6 +82,7 @@ class PipelineConfig(Config):
     def _agree(self) -> "PipelineConfig":
         pairs = [
             ("ingest.image_size", self.ingest.image_size, "images.size", self.images.size),
+            ("index.k", self.index.k, "release.candidates", self.release.candidates),
             ("towers.history.length", self.towers.history.length, "rerank.history_length", self.rerank.history_length),
             (
                 "towers.profile_columns",

@@ -23,6 +23,7 @@ from rich.table import Table
 from catalog.errors import TandemError
 from catalog.feature_store import FeatureStore
 from catalog.files import read_json
+from catalog.progress import output_console
 from catalog.schema import ShopData
 from evaluation.glossary import label
 from pipelines.ask import answer_table, shopper
@@ -39,7 +40,7 @@ _SHOWN = 5
 
 def run_demo() -> None:
     """Make the demo shop's release if it is not there, serve it, ask it, and say where the report is."""
-    console = Console()
+    console = output_console()
     started = time.monotonic()
     config = load_config(config_path("demo"))
     workspace = run_pipeline(config)
@@ -78,7 +79,7 @@ def ask(address: str, shop: ShopData, features: FeatureStore, console: Console) 
     history, profile = shopper(features, shop.products, _busy_user(features))
     picture, pictured = a_picture(shop)
     questions = (
-        ("red striped shirt", {"query": "red striped shirt"}),
+        ("red striped t-shirt", {"query": "red striped t-shirt"}),
         ("红色 连衣裙", {"query": "红色 连衣裙"}),
         (f"a picture of: {pictured}", {"image": picture}),
         ("recommended to a stranger", {"query": ""}),

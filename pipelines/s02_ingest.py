@@ -3,13 +3,12 @@
 tandem run --config pipelines/configs/demo.yaml --until ingest
 """
 
-from rich.console import Console
-
 from catalog.ingest import ingest, summary_table
+from catalog.progress import output_console
 from pipelines.workspace import Workspace
 
 
 def run(workspace: Workspace) -> None:
     """raw/ -> tables/."""
     ingest(workspace.raw, workspace / "tables", workspace.config.ingest)
-    Console().print(summary_table(workspace / "tables"))
+    output_console().print(summary_table(workspace / "tables"))

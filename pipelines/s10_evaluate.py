@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
 
 from catalog.errors import ConfigError
 from catalog.feature_store import FeatureStore
 from catalog.files import read_json, read_npy
+from catalog.progress import output_console
 from catalog.schema import ShopData, product_texts
 from catalog.truth import Truth
 from evaluation.aligned_truth import AlignedTruth
@@ -58,7 +58,7 @@ def run(workspace: Workspace) -> None:
     with ReleasedModels(release, features, shop.product_ids, config.towers.history.length) as models:
         report = _judge(workspace, shop, truth, models, release, manifest)
     write_report(report, workspace.root)
-    console = Console()
+    console = output_console()
     for table in headline_tables(report):
         console.print(table)
 

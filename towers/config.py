@@ -40,20 +40,20 @@ class TrainingConfig(Config):
 
     epochs: int = Field(10, ge=1, description="passes over the larger of the example kinds, at most")
     steps_per_epoch: int = Field(0, ge=0, description="steps an epoch; 0: as many as one pass takes")
-    search_examples: int = Field(320, ge=0, description="search examples a batch")
-    next_items: int = Field(256, ge=0, description="next-item targets a batch, from all positions of the sequences")
+    search_examples: int = Field(256, ge=0, description="search examples a batch")
+    next_items: int = Field(192, ge=0, description="next-item targets a batch, from all positions of the sequences")
     sequences: int = Field(
         0, ge=0, description="user sequences a batch, of history.length events; 0: as many as next_items needs"
     )
-    catalogue_queries: int = Field(192, ge=0, description="pseudo-queries made from products' own texts, a batch")
-    mixed_negatives: int = Field(256, ge=0, description="uniformly drawn products a batch, further negatives")
+    catalogue_queries: int = Field(512, ge=0, description="pseudo-queries made from products' own texts, a batch")
+    mixed_negatives: int = Field(128, ge=0, description="uniformly drawn products a batch, further negatives")
     hard_negatives: int = Field(0, ge=0, description="negatives a batch from what the last epoch's index answered")
     picture_query_share: float = Field(
         0.25, ge=0, le=1, description="share of the pseudo-queries that are pictures, half of them with text"
     )
     picture_noise: float = Field(0.3, ge=0, description="noise on query pictures, in standard deviations")
     logq: bool = Field(True, description="correct the in-batch softmax for how often a product is drawn")
-    temperature: float = Field(0.07, gt=0, le=1, description="of the softmax over cosines; where it starts if learned")
+    temperature: float = Field(0.05, gt=0, le=1, description="of the softmax over cosines; where it starts if learned")
     learn_temperature: bool = Field(True, description="whether the temperature is trained")
     weight_power: float = Field(0.5, ge=0, le=1, description="examples count interaction_weight to this power")
     modality_dropout: float = Field(0.15, ge=0, lt=1, description="share of the present modalities hidden in training")

@@ -22,7 +22,7 @@ class ImageConfig(Config):
     )
     embedding_dim: int = Field(256, ge=8, le=1280, description="size of a picture's embedding")
     pretrain_epochs: float = Field(
-        3.0, ge=0, description="passes over the pictures when training on labels; 0: the network stays as it is"
+        4.0, ge=0, description="passes over the pictures when training on labels; 0: the network stays as it is"
     )
     max_pretrain_images: int = Field(150_000, ge=0, description="limit of pictures trained on, over all passes")
     pretrain_batch: int = Field(64, ge=2, description="pictures in a training step; half of it in small shops")

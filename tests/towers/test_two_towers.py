@@ -134,7 +134,7 @@ def test_profile_rows_and_their_sum() -> None:
 
 def test_the_temperature_starts_where_it_is_told_and_stays_in_bounds(towers: tuple[TwoTowers, GraphTables]) -> None:
     model, _ = towers
-    assert float(model.temperature) == pytest.approx(0.07, rel=1e-5)
+    assert float(model.temperature) == pytest.approx(0.05, rel=1e-5)
     before = model._log_temperature.numpy()
     model._log_temperature.assign(-99.0)
     assert float(model.temperature) == pytest.approx(0.01)

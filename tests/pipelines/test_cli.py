@@ -1,0 +1,79 @@
+"""The command line answers at once, and an error of the input is a message, not a traceback."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from catalog.errors import ConfigError
+from pipelines.config import load_config
+from pipelines.run import STAGES, config_path
+
+HEAVY = ("tensorflow", "keras", "pandas", "pyarrow", "duckdb", "pydantic")
+
+
+def tandem(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pipelines.cli", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.argv = ['tandem', '--help']\n"
+        "from pipelines.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert end.code == 0\n"
+        f"print(sorted(name for name in {HEAVY} if name in sys.modules))\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "[]"
+    for command in ("init", "ingest", "run", "retrain", "tune-index", "evaluate", "serve", "search", "demo"):
+        assert command in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run", "--config", "absent.yaml"), "absent.yaml: not a readable YAML file"),
+        (("run", "--config", "odd.yaml"), "did you mean 'towers'"),
+        (("run", "--config", "files.yaml"), "no path came; give `--source PATH`"),
+        (("run", "--config", "files.yaml", "--source", "nowhere"), "nowhere does not exist"),
+        (("run", "--config", "files.yaml", "--until", "towrs"), "unknown stage 'towrs'"),
+        (("init", "."), "not an empty folder"),
+    ],
+)
+def test_errors_are_messages(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    (tmp_path / "odd.yaml").write_text("name: shop\ntower: {dim: 8}\n")
+    (tmp_path / "files.yaml").write_text("name: shop\nsource: {kind: files}\n")
+    result = tandem(*arguments, cwd=tmp_path)
+    assert result.returncode == 1
+    assert message in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("name", ["demo", "fashion", "fashion-small"])
+def test_the_configs_that_ship_are_valid(name: str) -> None:
+    assert load_config(config_path(name)).name == name
+
+
+def test_the_template_is_valid_once_its_folder_is_filled_in(tmp_path: Path) -> None:
+    text = config_path("template").read_text(encoding="utf-8").replace("{{FOLDER}}", str(tmp_path))
+    config = tmp_path / "shop.yaml"
+    config.write_text(text, encoding="utf-8")
+    assert load_config(config).source.path == tmp_path / "raw"
+
+
+def test_settings_that_must_agree_are_named(tmp_path: Path) -> None:
+    config = tmp_path / "shop.yaml"
+    config.write_text("name: shop\nrelease: {candidates: 50, results: 20}\n")
+
+    with pytest.raises(ConfigError, match=r"index\.k = 200 and release\.candidates = 50 must be the same"):
+        load_config(config)
+
+
+def test_stages_read_only_what_came_before() -> None:
+    seen: set[str] = set()
+    for stage in STAGES:
+        assert set(stage.after) <= seen
+        seen.add(stage.name)
