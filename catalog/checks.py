@@ -172,6 +172,14 @@ def _check_time(column: Column, cells: pa.Array, checked: Checked) -> None:
     _finish(column, cells, moments, checked)
 
 
+def _check_id(column: Column, cells: pa.Array, checked: Checked) -> None:
+    """An id is a line of the models' vocabulary, so a line end or another control character would shift all others."""
+    texts = parsing.to_text(cells)
+    broken = _mask(pc.match_substring_regex(pc.fill_null(texts, ""), "[[:cntrl:]]"))
+    checked.faults.append(Fault(column.name, broken, "an id holds a line end or another control character"))
+    _check_text(column, cells, checked)
+
+
 def _check_object(column: Column, cells: pa.Array, checked: Checked) -> None:
     texts, wrong = parsing.to_objects(cells)
     reason = 'expected a JSON object such as {"colour": "red"}'
@@ -209,7 +217,7 @@ def _finish(column: Column, cells: pa.Array, values: pa.Array, checked: Checked)
 
 
 _CHECKS: dict[str, Callable[[Column, pa.Array, Checked], None]] = {
-    "id": _check_text,
+    "id": _check_id,
     "text": _check_text,
     "picture": _check_picture,
     "kind": _check_kind,

@@ -74,6 +74,7 @@ def ingest(source_dir: Path, out_dir: Path, config: IngestConfig) -> ShopData:
     """
     if not source_dir.is_dir():
         raise DataError(f"{source_dir} is not a folder; expected one with products.* and events.* in it")
+    _refuse_to_overwrite(source_dir.resolve(), out_dir.resolve())
     refused = out_dir.with_name(f"{out_dir.name}.rejects.parquet")
     with _clear_errors(out_dir), _only_one(out_dir), atomic_directory(out_dir) as folder:
         run = Run(source_dir, folder, refused, config.max_reject_share, config.workers)
@@ -86,6 +87,16 @@ def ingest(source_dir: Path, out_dir: Path, config: IngestConfig) -> ShopData:
         write_summary(run)
     refused.unlink(missing_ok=True)
     return ShopData.load(out_dir)
+
+
+def _refuse_to_overwrite(source: Path, out: Path) -> None:
+    """out_dir is replaced as a whole, so it may hold nothing but what an earlier ingest wrote."""
+    if source.is_relative_to(out):
+        raise DataError(f"{out} holds the shop's own files; expected another folder for the tables, which is replaced")
+    if out.exists() and not (out.is_dir() and ((out / "summary.json").exists() or not any(out.iterdir()))):
+        raise DataError(
+            f"{out} holds files that ingest did not write; expected a new folder, an empty one, or old tables"
+        )
 
 
 @contextmanager

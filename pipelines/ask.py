@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from rich.markup import escape
 from rich.table import Table
 
 from catalog.errors import DataError
@@ -33,16 +34,23 @@ def print_search(config: Path, query: str, user: str | None, image: Path | None,
     Raises:
         DataError: for a user the log does not know, or a picture that cannot be read.
     """
-    workspace = open_workspace(load_config(config))
+    settings = load_config(config)
+    workspace = open_workspace(settings)
     products = read_parquet(workspace / "tables" / "products.parquet", _COLUMNS)
-    history, profile = ((), {}) if user is None else shopper(FeatureStore.load(workspace / "features"), products, user)
+    history, profile = (
+        ((), {})
+        if user is None
+        else shopper(FeatureStore.load(workspace / "features"), products, user, settings.towers.profile_columns)
+    )
     with SearchClient(address) as client:
         answer = client.search(query, history, profile, picture_bytes(image), k=k)
     output_console().print(answer_table(answer, products, f'"{query}"' if query else "recommended"))
 
 
-def shopper(features: FeatureStore, products: pa.Table, user: str) -> tuple[tuple[HistoryEvent, ...], dict[str, str]]:
-    """All that a logged user did, oldest first, and the user's profile columns."""
+def shopper(
+    features: FeatureStore, products: pa.Table, user: str, columns: tuple[str, ...]
+) -> tuple[tuple[HistoryEvent, ...], dict[str, str]]:
+    """All that a logged user did, oldest first, and those of the user's profile columns that the towers read."""
     known = {name: row for row, name in enumerate(features.user_ids.tolist())}
     if user not in known:
         some = ", ".join(list(known)[:3])
@@ -53,7 +61,7 @@ def shopper(features: FeatureStore, products: pa.Table, user: str) -> tuple[tupl
     kinds = [KINDS[kind] for kind in features.interaction_kind[events].tolist()]
     times = features.interaction_timestamp[events].tolist()
     history = tuple(HistoryEvent(*event) for event in zip(ids, kinds, times, strict=True))
-    return history, {name: str(values[row]) for name, values in features.user_columns.items()}
+    return history, {name: str(features.user_columns[name][row]) for name in columns}
 
 
 def picture_bytes(image: Path | None) -> bytes | None:
@@ -68,7 +76,7 @@ def picture_bytes(image: Path | None) -> bytes | None:
 
 def answer_table(answer: Answer, products: pa.Table, title: str) -> Table:
     """An answer's products, best first."""
-    table = Table(title=title, title_justify="left", caption=_caption(answer), caption_justify="left")
+    table = Table(title=escape(title), title_justify="left", caption=_caption(answer), caption_justify="left")
     for name in ("#", "product", "title", "category", "price", "score", "P(click)", "P(purchase)"):
         table.add_column(name, justify="left" if name in ("product", "title", "category") else "right")
     places = pc.index_in(pa.array([hit.product_id for hit in answer]), products.column("product_id")).to_pylist()
@@ -77,9 +85,9 @@ def answer_table(answer: Answer, products: pa.Table, title: str) -> Table:
         price = known.get("price")
         table.add_row(
             str(number),
-            hit.product_id,
-            known.get("title", ""),
-            known.get("category", "").rsplit(">", 1)[-1].strip(),
+            escape(hit.product_id),
+            escape(known.get("title", "")),
+            escape(known.get("category", "").rsplit(">", 1)[-1].strip()),
             "" if price is None or price != price else f"{price:,.2f} {known['currency']}".strip(),
             f"{hit.score:.3f}",
             _percent(hit.click_probability),

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from catalog.errors import DataError
 from catalog.schema import KINDS
 
 Tensors = dict[str, tf.Tensor]
@@ -31,6 +32,11 @@ class Catalogue(tf.Module):
 
     def __init__(self, product_ids: npt.NDArray[np.str_], vocabulary: Path, snapshot_time: int) -> None:
         super().__init__(name="catalogue")
+        broken = [product for product in product_ids if any(letter in product for letter in "\n\r")]
+        if broken:
+            raise DataError(
+                f"{len(broken)} product ids hold a line end, the first is {broken[0]!r}; ingest refuses them"
+            )
         vocabulary.write_text("".join(f"{product}\n" for product in product_ids), encoding="utf-8")
         self.size = len(product_ids)
         self.snapshot_time = snapshot_time

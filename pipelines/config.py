@@ -94,6 +94,9 @@ class PipelineConfig(Config):
         for first, a, second, b in pairs:
             if a != b:
                 raise ValueError(f"{first} = {a!r} and {second} = {b!r} must be the same")
+        undeclared = sorted(set(self.towers.profile_columns) - set(self.ingest.user_columns))
+        if undeclared:
+            raise ValueError(f"towers.profile_columns names {undeclared}, which ingest.user_columns does not declare")
         if self.release.results > self.release.candidates:
             raise ValueError(
                 f"release.results = {self.release.results} exceeds release.candidates = {self.release.candidates}"

@@ -28,9 +28,11 @@ from catalog.schema import ShopData
 from evaluation.glossary import label
 from pipelines.ask import answer_table, shopper
 from pipelines.config import load_config
-from pipelines.publish import Release, latest_release
+from pipelines.publish import Release
 from pipelines.run import config_path, run_pipeline
+from pipelines.s09_release import workspace_release
 from pipelines.serve import SERVING_CONFIG
+from pipelines.workspace import Workspace
 from serving.client import SearchClient
 from serving.model_config import render_config
 
@@ -44,9 +46,9 @@ def run_demo() -> None:
     started = time.monotonic()
     config = load_config(config_path("demo"))
     workspace = run_pipeline(config)
-    release = latest_release(config.models_dir, config.name)
+    release = workspace_release(workspace)
     with served(release) as address:
-        ask(address, ShopData.load(workspace / "tables"), FeatureStore.load(workspace / "features"), console)
+        ask(address, workspace, console)
     for table in report_tables(workspace / "report.json"):
         console.print(table)
     console.print(f"report: {workspace / 'report.html'}   figures: {workspace / 'report.json'}")
@@ -74,9 +76,11 @@ def served(release: Release) -> Iterator[str]:
                 server.wait()
 
 
-def ask(address: str, shop: ShopData, features: FeatureStore, console: Console) -> None:
+def ask(address: str, workspace: Workspace, console: Console) -> None:
     """Ask in English and in Chinese, by text, by picture and with an empty query, and print the answers."""
-    history, profile = shopper(features, shop.products, _busy_user(features))
+    shop, features = ShopData.load(workspace / "tables"), FeatureStore.load(workspace / "features")
+    columns = workspace.config.towers.profile_columns
+    history, profile = shopper(features, shop.products, _busy_user(features), columns)
     picture, pictured = a_picture(shop)
     questions = (
         ("red striped t-shirt", {"query": "red striped t-shirt"}),

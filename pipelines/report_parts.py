@@ -214,8 +214,13 @@ def judge_heads(
         vectors: [N, D] product vectors, for the retrieval scores of the shown products.
         examination: [P] learned P(examined) by position.
         length: C of the release; longer pages are cut.
+
+    Returns:
+        Click, cart and purchase; nothing where the requests come from no logged pages.
     """
     pages = requests.select(requests.request >= 0)
+    if not len(pages):
+        return []
     shown = shown_lists(shop.features, pages, length)
     inputs = models.inputs(pages)
     embedding = models.embed_queries(inputs)
@@ -228,12 +233,12 @@ def judge_heads(
     ]
 
 
-def measured_claims(search: TaskReport, recommendation: TaskReport) -> list[Claim]:
+def measured_claims(reports: list[TaskReport]) -> list[Claim]:
     """What the headline boards show, with the intervals."""
     claims = []
-    for report, wanted in ((search, ("ndcg@10", "recall@100")), (recommendation, ("recall@100",))):
+    for report in reports:
         board = report.headline()[0]
-        for metric in wanted:
+        for metric in ("ndcg@10", "recall@100") if report.task == "search" else ("recall@100",):
             found = board.comparison(metric, OURS)
             if found is not None:
                 text = f"{report.task.capitalize()} {metric} against the best baseline, {found.against}"

@@ -34,8 +34,16 @@ STAGES: tuple[Stage, ...] = (
         lambda c: c.towers,
         lambda w: [w / "towers/metrics.json"],
     ),
-    Stage("index", s06_index.run, ("towers",), lambda c: [c.index, c.release], lambda w: [w / "index/tuning.json"]),
-    Stage("candidates", s07_candidates.run, ("towers",), lambda c: c.release, lambda w: [w / "candidates/validation"]),
+    Stage(
+        "index",
+        s06_index.run,
+        ("towers",),
+        lambda c: [c.index, c.release.snapshot],
+        lambda w: [w / "index/tuning.json"],
+    ),
+    Stage(
+        "candidates", s07_candidates.run, ("towers",), s07_candidates.settings, lambda w: [w / "candidates/validation"]
+    ),
     Stage("rerank", s08_rerank.run, ("candidates",), lambda c: c.rerank, lambda w: [w / "rerank/metrics.json"]),
     Stage(
         "release",
@@ -55,6 +63,9 @@ def run_pipeline(config: PipelineConfig, until: str | None = None, force: set[st
         The workspace, with every stage up to `until` done.
     """
     workspace = open_workspace(config)
+    if until is None and config.release.snapshot != "test":
+        until = "release"
+        console.print("release.snapshot is 'latest': its counters have seen the test days, so no report judges it")
     with workspace.locked():
         write_json(workspace / "config.json", config.model_dump(mode="json"))
         ran = run_stages(workspace, STAGES, until, force or set())

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from catalog.feature_store import FeatureStore
 from catalog.progress import console, track
 from catalog.schema import ShopData
+from pipelines.config import PipelineConfig
 from pipelines.snapshot import launched_rows
 from pipelines.workspace import Workspace
 
@@ -43,6 +44,12 @@ def run(workspace: Workspace) -> None:
         rows = np.where(absent, np.int32(-1), launched[rows])
         Candidates(requests, rows, scores, queries, embeddings).save(workspace / "candidates" / name)
         console.print(f"candidates, {name}: {len(requests):,} requests x {rows.shape[1]} of {len(launched):,} products")
+
+
+def settings(config: PipelineConfig) -> list[int]:
+    """The part of the configuration that candidates depend on."""
+    rerank = config.rerank
+    return [config.release.candidates, rerank.max_requests, rerank.max_validation_requests, rerank.seed]
 
 
 def nearest(

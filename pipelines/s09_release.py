@@ -41,12 +41,17 @@ def run(workspace: Workspace) -> None:
     console.print(f"released {workspace.config.name} as version {release.version} under {release.models_dir}")
 
 
+def workspace_release(workspace: Workspace) -> Release:
+    """The last release of this workspace; ArtifactError when it has none."""
+    return Release(workspace.config.models_dir, read_json(workspace / "release.json")["version"])
+
+
 def outputs(workspace: Workspace) -> list[Path]:
     """The release's files, so that a deleted release is made again."""
     record = workspace / "release.json"
     if not record.exists():
         return [record]
-    release = Release(workspace.config.models_dir, read_json(record)["version"])
+    release = workspace_release(workspace)
     return [record, release.folder / "manifest.json", release.model("search") / "saved_model.pb"]
 
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from catalog.errors import ConfigError
+from catalog.errors import ConfigError, DataError
 from catalog.feature_store import FeatureStore
 from catalog.files import read_json, read_npy
-from catalog.progress import output_console
+from catalog.progress import console, output_console
 from catalog.schema import ShopData, product_texts
 from catalog.truth import Truth
 from evaluation.aligned_truth import AlignedTruth
@@ -24,14 +24,17 @@ from evaluation.answers import Answer, make_answer
 from evaluation.attribute_queries import make_attribute_queries
 from evaluation.bm25 import BM25
 from evaluation.boards import Board, Curve, make_board
+from evaluation.heads import HeadScores
 from evaluation.provenance import provenance
 from evaluation.report import Answers, Claim, Heads, PlainTable, Report, Section, headline_tables, write_report
-from evaluation.requests import Task, made_up_requests, sample_requests
+from evaluation.requests import Requests, Task, made_up_requests, sample_requests
 from evaluation.scores import Scores
+from pipelines.config import EvaluateConfig
 from pipelines.judging import OURS, ROLES, Shop, baseline_rankings, masked_rankings, our_rankings, product_vectors
 from pipelines.product_fields import raw_fields
-from pipelines.publish import Release, latest_release
+from pipelines.publish import Release
 from pipelines.report_parts import TaskReport, eligible_mask, judge_heads, measured_claims
+from pipelines.s09_release import workspace_release
 from pipelines.scoring import ReleasedModels
 from pipelines.snapshot import eligible_rows, snapshot_day, snapshot_time
 from pipelines.workspace import Workspace
@@ -42,25 +45,24 @@ _SHOWN = 4
 def run(workspace: Workspace) -> None:
     """saved_models/, features/, truth/ -> report.json, report.html."""
     config = workspace.config
-    if config.release.snapshot != "test":
+    release = workspace_release(workspace)
+    manifest = release.manifest()
+    if manifest["config"]["release"]["snapshot"] != "test":
         raise ConfigError(
             "release.snapshot is 'latest': those counters have seen the test days, so a report would flatter. "
             "Judge a release with snapshot: test, then release with `tandem run --until release`."
         )
-    release = latest_release(config.models_dir, config.name)
-    manifest = release.manifest()
     data = ShopData.load(workspace / "tables")
     features = FeatureStore.load(workspace / "features")
     day = snapshot_day(features, "test")
     eligible = eligible_mask(eligible_rows(data, features, day), data.products.num_rows)
     shop = Shop(data, features, eligible, snapshot_time(features, day))
-    truth = Truth.load(workspace / "truth") if (workspace / "truth").exists() else None
+    truth = Truth.load(workspace / "truth") if config.simulate is not None else None
     with ReleasedModels(release, features, shop.product_ids, config.towers.history.length) as models:
         report = _judge(workspace, shop, truth, models, release, manifest)
     write_report(report, workspace.root)
-    console = output_console()
     for table in headline_tables(report):
-        console.print(table)
+        output_console().print(table)
 
 
 def _judge(
@@ -75,30 +77,28 @@ def _judge(
     settings = config.evaluate
     fields = raw_fields(shop.data, shop.features, snapshot_day(shop.features, "test"), workspace / "images")
     vectors = product_vectors(models, fields)
-    tasks: list[Task] = ["search", "recommendation"]
     aligned = AlignedTruth(truth, shop.product_ids) if truth is not None else None
-    reports = {}
-    for task in tasks:
-        requests = sample_requests(shop.features, task, settings.requests, settings.seed)
+    reports = []
+    for requests in _test_requests(shop, settings):
+        task = requests.task
         rankings = our_rankings(models, shop, requests) | baseline_rankings(shop, requests)
         masked = masked_rankings(models, shop, requests, vectors) if settings.modality_masks else {}
         facts = truth.query_facts(requests.queries.tolist()) if truth is not None and task == "search" else None
-        reports[task] = TaskReport(shop, aligned, facts, requests, rankings, masked, settings.seed)
-    search, recommendation = reports["search"], reports["recommendation"]
+        reports.append(TaskReport(shop, aligned, facts, requests, rankings, masked, settings.seed))
     examination = read_npy(workspace / "rerank" / "examination.npy")
-    heads = judge_heads(models, shop, search.requests, vectors["nothing"], examination, config.release.candidates)
+    asked = reports[0].requests
+    heads = judge_heads(models, shop, asked, vectors["nothing"], examination, config.release.candidates)
     attributes = _attribute_queries(shop, models, settings.attribute_keys, settings.attribute_queries, settings.seed)
-    claims = measured_claims(search, recommendation)
+    claims = measured_claims(reports)
     sections = [
-        *(_task_section(report) for report in (search, recommendation)),
-        _modalities(search, recommendation),
+        *map(_task_section, reports),
+        _modalities(reports),
         Section(
             "The reranker",
             "The same candidates, reranked and in the order that retrieval returned them in.",
             (
-                search.reranking(),
-                recommendation.reranking(),
-                Heads("heads", "Heads on what the test pages showed", "Probabilities at position 1.", tuple(heads)),
+                *(report.reranking() for report in reports),
+                *_heads(heads),
                 _examination(examination, truth),
             ),
         ),
@@ -106,14 +106,14 @@ def _judge(
     ]
     if attributes is not None:
         sections.append(Section("Queries that nobody tuned to", "", (attributes,)))
-    sections.append(_answers(workspace, shop, models, search, recommendation))
+    sections.append(_answers(shop, models, reports))
     return Report(
         title=config.name,
         lead="Two towers retrieve, a cross network reranks; judged as the SavedModels that are served.",
-        facts=_facts(shop, search, recommendation, truth),
+        facts=_facts(shop, reports, truth),
         claims=(*claims, *_attribute_claim(attributes)),
         sections=tuple(section for section in sections if section.blocks),
-        headline=tuple(report.headline()[0].key for report in (search, recommendation)),
+        headline=tuple(report.headline()[0].key for report in reports),
         provenance=provenance(
             config_fingerprint=hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:16],
             data_fingerprint=manifest["data_fingerprint"],
@@ -129,7 +129,30 @@ def _task_section(report: TaskReport) -> Section:
     return Section(report.task.capitalize(), lead, tuple(block for block in blocks if block is not None))
 
 
-def _modalities(*reports: TaskReport) -> Section:
+def _test_requests(shop: Shop, settings: EvaluateConfig) -> list[Requests]:
+    """The test slice's searches and recommendations; a task that nobody asked for is left out.
+
+    Raises:
+        DataError: when the slice holds neither.
+    """
+    tasks: list[Task] = ["search", "recommendation"]
+    found = []
+    for task in tasks:
+        try:
+            found.append(sample_requests(shop.features, task, settings.requests, settings.seed))
+        except DataError as error:
+            console.print(f"evaluate: {error}; the report leaves {task} out")
+    if not found:
+        raise DataError("the test slice holds neither a search nor a recommendation to judge by; make it longer")
+    return found
+
+
+def _heads(heads: list[HeadScores]) -> list[Heads]:
+    note = "Probabilities at position 1, times the learned P(examined) of the place."
+    return [Heads("heads", "Heads on what the test pages showed", note, tuple(heads))] if heads else []
+
+
+def _modalities(reports: list[TaskReport]) -> Section:
     boards: list[Board] = [board for report in reports if (board := report.masks()) is not None]
     return Section("What each modality is worth", "One modality hidden at a time.", tuple(boards))
 
@@ -186,22 +209,22 @@ def _attribute_claim(board: Board | None) -> list[Claim]:
     return [Claim("Share of the first ten with every attribute named", f"{share:.3f}", "at least 0.85", share >= 0.85)]
 
 
-def _answers(
-    workspace: Workspace, shop: Shop, models: ReleasedModels, search: TaskReport, recommendation: TaskReport
-) -> Section:
-    best, worst = search.extremes(_SHOWN)
-    recommended = [
-        recommendation.answer(number, "empty query") for number in range(min(2, len(recommendation.requests)))
-    ]
-    pictures = _picture_answers(shop, models, _SHOWN)
-    groups = (
-        ("best", "Best searches", best),
-        ("worst", "Worst searches", worst),
-        ("pictures", "Pictures as queries", pictures),
-        ("recommended", "Recommendations", recommended),
-    )
-    blocks = tuple(Answers(f"answers_{key}", title, "", tuple(answers)) for key, title, answers in groups if answers)
-    return Section("Answers to look at", "Real answers of the released models.", blocks)
+def _answers(shop: Shop, models: ReleasedModels, reports: list[TaskReport]) -> Section:
+    blocks = []
+    for report in reports:
+        if report.task == "search":
+            best, worst = report.extremes(_SHOWN)
+            blocks += [_block("best", "Best searches", best), _block("worst", "Worst searches", worst)]
+        else:
+            first = range(min(2, len(report.requests)))
+            blocks.append(_block("recommended", "Recommendations", [report.answer(n, "empty query") for n in first]))
+    blocks.append(_block("pictures", "Pictures as queries", _picture_answers(shop, models, _SHOWN)))
+    shown = tuple(block for block in blocks if block.answers)
+    return Section("Answers to look at", "Real answers of the released models.", shown)
+
+
+def _block(key: str, title: str, answers: list[Answer]) -> Answers:
+    return Answers(f"answers_{key}", title, "", tuple(answers))
 
 
 def _picture_answers(shop: Shop, models: ReleasedModels, count: int) -> list[Answer]:
@@ -226,17 +249,14 @@ def _picture_answers(shop: Shop, models: ReleasedModels, count: int) -> list[Ans
     ]  # fmt: skip
 
 
-def _facts(
-    shop: Shop, search: TaskReport, recommendation: TaskReport, truth: Truth | None
-) -> dict[str, str | int | float]:
+def _facts(shop: Shop, reports: list[TaskReport], truth: Truth | None) -> dict[str, str | int | float]:
     facts: dict[str, str | int | float] = {
         "products": shop.data.products.num_rows,
         "in the index": int(shop.eligible.sum()),
         "users": len(shop.features.user_ids),
         "interactions": len(shop.features.interaction_user),
         "impressions": len(shop.features.impression_product),
-        "searches judged": len(search.requests),
-        "recommendations judged": len(recommendation.requests),
+        **{f"{report.task} requests judged": len(report.requests) for report in reports},
     }
     return facts | ({"simulator version": truth.version} if truth is not None else {})
 

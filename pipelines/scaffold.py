@@ -1,5 +1,6 @@
 """`tandem init`: a folder to start from, with a commented config and an example of each table."""
 
+import re
 from pathlib import Path
 
 from catalog.errors import DataError
@@ -8,6 +9,11 @@ from catalog.ingest import write_examples
 from catalog.progress import console
 
 _TEMPLATE = Path(__file__).parent / "configs" / "template.yaml"
+
+
+def run_name(folder: Path) -> str:
+    """The folder's name as a run may be called: lower case letters, digits, - and _."""
+    return re.sub(r"[^a-z0-9_-]+", "-", folder.resolve().name.lower()).strip("-_") or "shop"
 
 
 def scaffold(folder: Path) -> None:
@@ -20,7 +26,9 @@ def scaffold(folder: Path) -> None:
         raise DataError(f"{folder} is not an empty folder; give a new one, so that nothing of yours is overwritten")
     folder.mkdir(parents=True, exist_ok=True)
     write_examples(folder / "raw")
-    text = _TEMPLATE.read_text(encoding="utf-8").replace("{{FOLDER}}", str(folder))
+    text = (
+        _TEMPLATE.read_text(encoding="utf-8").replace("{{FOLDER}}", str(folder)).replace("{{NAME}}", run_name(folder))
+    )
     with atomic_path(folder / "shop.yaml") as temporary:
         temporary.write_text(text, encoding="utf-8")
     console.print(

@@ -104,15 +104,26 @@ def run_stages(workspace: Workspace, stages: tuple[Stage, ...], until: str | Non
     for stage in stages:
         prints[stage.name] = _fingerprint(workspace.config, stage, prints)
         record = workspace / "stages" / f"{stage.name}.json"
-        stale = stage.name in force or any(name in ran for name in stage.after)
-        if not stale and _is_done(record, prints[stage.name], stage.outputs(workspace)):
+        if stage.name not in force and _is_done(record, prints[stage.name], stage.outputs(workspace)):
             console.print(f"[dim]{stage.name}: done before, nothing changed[/dim]")
         else:
+            # First, so that a run that is killed here does not leave what reads this stage standing as done.
+            for dependant in _dependants(stage.name, stages):
+                (workspace / "stages" / f"{dependant}.json").unlink(missing_ok=True)
             _run(workspace, stage, record, prints[stage.name])
             ran.append(stage.name)
         if stage.name == until:
             break
     return ran
+
+
+def _dependants(name: str, stages: tuple[Stage, ...]) -> list[str]:
+    """The stages that read `name`, directly or through others, in order."""
+    reached = {name}
+    for stage in stages:
+        if reached & set(stage.after):
+            reached.add(stage.name)
+    return [stage.name for stage in stages if stage.name in reached - {name}]
 
 
 def _run(workspace: Workspace, stage: Stage, record: Path, fingerprint: str) -> None:
@@ -154,4 +165,6 @@ def _file_states(path: Path | None) -> list[tuple[str, int, int]]:
         files = [path]
     else:
         files = sorted(Path(folder) / name for folder, _, names in os.walk(path) for name in names)
-    return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    # A link that leads nowhere, such as an editor's lock, is no file of the shop.
+    states = [(str(file), file.stat()) for file in files if file.exists()]
+    return [(name, state.st_size, state.st_mtime_ns) for name, state in states]

@@ -105,12 +105,12 @@ def test_a_picture_is_a_query(client: SearchClient, shop: ShopData) -> None:
 def test_a_history_changes_the_answer(client: SearchClient, workspace: Workspace, shop: ShopData) -> None:
     features = FeatureStore.load(workspace / "features")
     user = str(features.user_ids[int(np.argmax(np.diff(features.user_start)))])
-    history, profile = shopper(features, shop.products, user)
+    history, profile = shopper(features, shop.products, user, ("language",))
     known = client.search("", history, profile, timestamp=0, k=10)
     stranger = client.search("", timestamp=0, k=10)
     assert [hit.score for hit in known] != [hit.score for hit in stranger]
     with pytest.raises(DataError, match="nobody"):
-        shopper(features, shop.products, "nobody")
+        shopper(features, shop.products, "nobody", ())
 
 
 def test_all_models_share_one_version_and_answer_as_promised(workspace: Workspace) -> None:

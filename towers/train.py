@@ -43,7 +43,7 @@ class TrainingError(TandemError):
 
 
 def train(shop: ShopData, features: FeatureStore, images_dir: Path, config: TowersConfig, out_dir: Path) -> None:
-    """Train both towers on the towers' slice, choosing the epoch by recall@k on the validation slice.
+    """Train both towers on the towers' slice, choosing the epoch by the recall on the validation slice.
 
     Writes config.json, vocabulary.json, tokenizer.model, towers.weights.h5, metrics.json, tensorboard/, and with
     `finetune_images` pictures/. A killed training goes on after its last whole epoch.
@@ -256,11 +256,11 @@ class _Training:
             "temperature": float(self.model.temperature),
             "examples_per_second": examples / seconds,
             "seconds": seconds,
-            **{f"recall@{self.validation.k}/{name}": value for name, value in recall.items()},
+            **recall,
         }
         progress.epochs.append({"epoch": progress.epoch, **values})
-        if recall["mean"] > progress.best:
-            progress.best, progress.best_epoch = recall["mean"], progress.epoch
+        if recall["recall/mean"] > progress.best:
+            progress.best, progress.best_epoch = recall["recall/mean"], progress.epoch
         progress.stopped = progress.epoch - progress.best_epoch >= self.config.training.patience
         with writer.as_default():
             for name, value in values.items():
@@ -268,7 +268,7 @@ class _Training:
         writer.flush()
         shown = ", ".join(f"{name} {value:.3f}" for name, value in recall.items())
         console.print(
-            f"towers: epoch {progress.epoch}: loss {loss:.3f}, validation recall@{self.validation.k}: {shown}; "
+            f"towers: epoch {progress.epoch}: loss {loss:.3f}, validation {shown}; "
             f"{seconds:.0f} s, {examples / seconds:,.0f} examples/s"
         )
 
@@ -290,7 +290,7 @@ class _Training:
                 "best_epoch": progress.best_epoch,
                 "steps": progress.step,
                 "stopped_early": progress.stopped,
-                "recall": {name: value for name, value in best.items() if name.startswith("recall@")},
+                "recall": {name: value for name, value in best.items() if name.startswith("recall")},
                 "epochs": progress.epochs,
             },
         )

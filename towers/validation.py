@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from catalog.feature_store import FeatureStore
 
-_K = 100
+_DEPTHS = (10, 100)  # recall@100 alone hardly moves once a small catalogue is learned; what is on top still does
 _LARGEST_SHARE = 20  # k is at most a twentieth of the catalogue: all of a tiny shop is in its first hundred
 _CHUNK = 512
 
@@ -69,7 +69,7 @@ class Validation:
         seed: of the sample.
 
     Attributes:
-        k: answers that count: 100, and no more than a twentieth of the catalogue.
+        depths: answers that count: 10 and 100, and no more than a twentieth of the catalogue.
     """
 
     def __init__(self, features: FeatureStore, length: int, most: int, seed: int) -> None:
@@ -84,7 +84,8 @@ class Validation:
             "recommendation": example_questions(features, self.recommendation, length),
         }
 
-        self.k = max(1, min(_K, features.n_products // _LARGEST_SHARE))
+        largest = max(1, features.n_products // _LARGEST_SHARE)
+        self.depths = tuple(sorted({min(depth, largest) for depth in _DEPTHS}))
 
     @property
     def day(self) -> int:
@@ -92,48 +93,48 @@ class Validation:
         return self._features.slices.validation[0]
 
     def recall(self, encode: Encode, products: npt.NDArray[np.float32]) -> dict[str, float]:
-        """Recall@k by exact search over the products launched by the day of the question.
+        """Recall by exact search over the products launched by the day of the question.
 
         Args:
             encode: questions to [R, dim].
             products: [N, dim].
 
         Returns:
-            "search" and "recommendation", where there are any, and "mean", the mean of those; 0 without any.
+            "recall@k/search" and "recall@k/recommendation" for each depth k, where there are any of them, and
+            "recall/mean", the mean of those; 0 without any.
         """
-        results = {}
+        results: dict[str, float] = {}
         for name, examples in (("search", self.search), ("recommendation", self.recommendation)):
-            if len(examples):
-                queries = encode(self._questions[name])
-                hits = found_in_top(
-                    queries,
-                    products,
-                    self._features.example_product[examples],
-                    self._features.launched,
-                    self._features.example_day[examples],
-                    self.k,
-                )
-                results[name] = float(hits.mean())
-        return results | {"mean": float(np.mean(list(results.values()))) if results else 0.0}
+            if not len(examples):
+                continue
+            ranks = target_ranks(
+                encode(self._questions[name]),
+                products,
+                self._features.example_product[examples],
+                self._features.launched,
+                self._features.example_day[examples],
+            )
+            results |= {f"recall@{depth}/{name}": float((ranks < depth).mean()) for depth in self.depths}
+        return results | {"recall/mean": float(np.mean(list(results.values()))) if results else 0.0}
 
 
-def found_in_top(
+def target_ranks(
     queries: npt.NDArray[np.float32],
     products: npt.NDArray[np.float32],
     targets: npt.NDArray[np.int32],
     launched: npt.NDArray[np.int32],
     days: npt.NDArray[np.int32],
-    k: int,
-) -> npt.NDArray[np.bool_]:
-    """[R] whether fewer than k products launched by that day score above each query's target."""
-    found = np.zeros(len(queries), bool)
+) -> npt.NDArray[np.int64]:
+    """[R] how many products launched by that day score above each query's target; N where it is not launched."""
+    ranks = np.zeros(len(queries), np.int64)
     for start in range(0, len(queries), _CHUNK):
         part = slice(start, start + _CHUNK)
         scores = queries[part] @ products.T
         scores[launched[None, :] > days[part, None]] = -np.inf
         target = np.take_along_axis(scores, targets[part, None].astype(np.int64), axis=1)
-        found[part] = ((scores > target).sum(axis=1) < k) & np.isfinite(target[:, 0])
-    return found
+        above = (scores > target).sum(axis=1)
+        ranks[part] = np.where(np.isfinite(target[:, 0]), above, len(products))
+    return ranks
 
 
 def _sample(values: npt.NDArray[np.int64], most: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:

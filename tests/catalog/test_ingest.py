@@ -432,3 +432,27 @@ def test_the_summary_reads_well(tmp_path):
         "'buy[red]'",
     ):
         assert words in text, (words, text)
+
+
+@pytest.mark.parametrize("out", [".", ".."])
+def test_the_shop_s_own_files_are_never_replaced(raw, out):
+    before = sorted(path.name for path in raw.iterdir())
+    with pytest.raises(DataError, match="holds the shop's own files"):
+        ingest(raw, raw / out, IngestConfig())
+    assert sorted(path.name for path in raw.iterdir()) == before
+
+
+def test_a_folder_of_something_else_is_never_replaced(raw, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.txt").write_text("years of work")
+    with pytest.raises(DataError, match="files that ingest did not write"):
+        ingest(raw, other, IngestConfig())
+    assert (other / "thesis.txt").read_text() == "years of work"
+
+
+def test_an_id_is_one_line(raw):
+    (raw / "products.csv").write_text('product_id,title\n"p1\np9",two lines\np1,x\np2,y\np3,z\n')
+    assert run(raw).products["product_id"].to_pylist() == ["p1", "p2", "p3"]
+    (told,) = rejects(raw)
+    assert "line end" in told["reason"]

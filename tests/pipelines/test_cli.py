@@ -58,7 +58,12 @@ def test_the_configs_that_ship_are_valid(name: str) -> None:
 
 
 def test_the_template_is_valid_once_its_folder_is_filled_in(tmp_path: Path) -> None:
-    text = config_path("template").read_text(encoding="utf-8").replace("{{FOLDER}}", str(tmp_path))
+    text = (
+        config_path("template")
+        .read_text(encoding="utf-8")
+        .replace("{{FOLDER}}", str(tmp_path))
+        .replace("{{NAME}}", "my-shop")
+    )
     config = tmp_path / "shop.yaml"
     config.write_text(text, encoding="utf-8")
     assert load_config(config).source.path == tmp_path / "raw"

@@ -105,3 +105,20 @@ def test_two_runs_on_one_workspace(tmp_path: Path) -> None:
         pass
     with workspace.locked():
         assert (workspace / ".lock").exists()
+
+
+def test_what_reads_a_forced_stage_runs_in_a_later_call(tmp_path: Path) -> None:
+    recorder = Recorder()
+    workspace = workspace_at(tmp_path)
+    run_stages(workspace, recorder.stages, None, set())
+    assert run_stages(workspace, recorder.stages, "first", {"first"}) == ["first"]
+    assert run_stages(workspace, recorder.stages, None, set()) == ["second"]
+
+
+def test_a_link_that_leads_nowhere_is_no_file_of_the_shop(tmp_path: Path) -> None:
+    recorder = Recorder()
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    (shop / ".#products.csv").symlink_to(tmp_path / "gone")
+    workspace = workspace_at(tmp_path, source=SourceConfig(kind="files", path=shop))
+    assert run_stages(workspace, recorder.stages, None, set()) == ["first", "second"]

@@ -2,10 +2,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from towers.validation import Questions, Validation, example_questions, found_in_top
+from towers.validation import Questions, Validation, example_questions, target_ranks
 
 
-def test_found_in_top_by_hand() -> None:
+def test_ranks_by_hand() -> None:
     queries = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], np.float32)
     products = np.array([[0.9, 0.1], [0.8, 0.7], [0.7, 0.2], [0.6, 0.9]], np.float32)
     targets = np.array([1, 2, 2, 3], np.int32)
@@ -13,14 +13,14 @@ def test_found_in_top_by_hand() -> None:
     # query 0, day 9: only product 0 scores above product 1; query 1, day 9: products 0 and 1 score above product 2;
     # query 2, day 5: product 1 is not launched, so only product 0 does; query 3: nothing scores above product 3
     days = np.array([9, 9, 5, 5], np.int32)
-    assert found_in_top(queries, products, targets, launched, days, 2).tolist() == [True, False, True, True]
+    assert target_ranks(queries, products, targets, launched, days).tolist() == [1, 2, 1, 0]
 
 
 def test_a_product_that_is_not_launched_is_not_found() -> None:
     one = np.ones((1, 1), np.float32)
     launched, target = np.array([3], np.int32), np.array([0], np.int32)
-    assert not found_in_top(one, one, target, launched, np.array([2], np.int32), 1)[0]
-    assert found_in_top(one, one, target, launched, np.array([3], np.int32), 1)[0]
+    assert target_ranks(one, one, target, launched, np.array([2], np.int32)).tolist() == [1]
+    assert target_ranks(one, one, target, launched, np.array([3], np.int32)).tolist() == [0]
 
 
 def test_validation_reads_its_slice_alone(toy) -> None:
@@ -42,7 +42,8 @@ def test_an_oracle_finds_everything_and_a_shop_without_searches_validates_on_the
     answers = iter([features.example_product[validation.recommendation]])
     products = np.eye(features.n_products, dtype=np.float32)
     recall = validation.recall(lambda questions: products[next(answers)], products)
-    assert recall == {"recommendation": 1.0, "mean": 1.0}
+    assert validation.depths == (2,)  # a twentieth of 48 products
+    assert recall == {"recall@2/recommendation": 1.0, "recall/mean": 1.0}
 
 
 def test_questions_carry_what_was_known(toy) -> None:
