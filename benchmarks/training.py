@@ -3,7 +3,7 @@
     .venv/bin/python -m benchmarks.training           the demo shop, made by `make demo`
     .venv/bin/python -m benchmarks.training --config CONFIG --steps 100
 
-Trains two short epochs into a temporary folder and times the second: the first one traces the graph. Prints a table and,
+Trains two short epochs into a temporary folder and times the second; the first traces the graph. Prints a table and,
 as its last line, JSON. It does not say how good the towers become; `benchmarks/quality.py` does.
 """
 
