@@ -21,7 +21,7 @@ from towers.export import ProductEncoder, QueryEncoder
 from towers.image import load_backbone
 from towers.index import ExactIndex, ScannIndex
 from towers.index_config import IndexParameters
-from towers.trained import load
+from towers.trained import load, pictures_dir
 
 _OPTIONS = tf.saved_model.SaveOptions(namespace_whitelist=["Scann", "TFText"])
 _WARM_BATCHES = (1, 8, 32)
@@ -48,7 +48,8 @@ class Exporter:
         self._day, self._rows = day, rows
         self._towers = load(workspace / "towers", shop, features, workspace / "images")
         self._embeddings = self._towers.refresh(day)
-        self._backbone = load_backbone(workspace / "images") if len(shop.images) else None
+        self._pictures = pictures_dir(workspace / "towers", workspace / "images", self._config.towers)
+        self._backbone = load_backbone(self._pictures) if len(shop.images) else None
         self._columns = self._config.towers.profile_columns
         self._ids: list[str] = shop.products.column("product_id").to_pylist()
 
@@ -128,7 +129,7 @@ class Exporter:
 
     def _save_product_tower(self, staging: Path) -> None:
         encoder = ProductEncoder(self._towers, self._backbone, snapshot_time(self._features, self._day))
-        fields = raw_fields(self._shop, self._features, self._day, self._workspace / "images")
+        fields = raw_fields(self._shop, self._features, self._day, self._pictures)
         first = {name: values[:8] for name, values in fields.items()}
         specs = {"with_image_embedding": _specs_of(first)}
         warm = [("with_image_embedding", first)]

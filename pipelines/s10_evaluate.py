@@ -73,9 +73,12 @@ def _judge(
     release: Release,
     manifest: dict[str, Any],
 ) -> Report:
+    from towers.trained import pictures_dir
+
     config = workspace.config
     settings = config.evaluate
-    fields = raw_fields(shop.data, shop.features, snapshot_day(shop.features, "test"), workspace / "images")
+    pictures = pictures_dir(workspace / "towers", workspace / "images", config.towers)
+    fields = raw_fields(shop.data, shop.features, snapshot_day(shop.features, "test"), pictures)
     vectors = product_vectors(models, fields)
     aligned = AlignedTruth(truth, shop.product_ids) if truth is not None else None
     reports = []
