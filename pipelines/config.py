@@ -47,7 +47,6 @@ class EvaluateConfig(Config):
     """How the release is judged."""
 
     requests: int = Field(2000, ge=1, description="At most so many test requests a task, drawn with `seed`.")
-    k: tuple[int, ...] = Field((1, 5, 10, 20, 50, 100), description="The cut-offs of recall, precision and the like.")
     attribute_queries: int = Field(
         300, ge=0, description="Queries made from the catalogue's columns; 0 leaves them out."
     )

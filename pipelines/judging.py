@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from catalog.feature_store import FeatureStore
-from catalog.schema import ShopData, product_texts
+from catalog.schema import TEXT_FIELDS, ShopData, product_texts
 from evaluation.arrays import Mask, Rows
 from evaluation.baselines import ItemToItem, Popularity, Ranker
 from evaluation.bm25 import BM25
@@ -105,7 +105,7 @@ def product_vectors(models: ReleasedModels, fields: Arrays) -> dict[str, npt.NDA
     """
     changes: dict[str, Arrays] = {
         "nothing": {},
-        "text": {name: np.full_like(fields[name], "") for name in _TEXT},
+        "text": {name: np.full_like(fields[name], "") for name in TEXT_FIELDS},
         "picture": {"image_present": np.zeros_like(fields["image_present"])},
         "behaviour": {
             "counters": np.zeros_like(fields["counters"]),
@@ -117,6 +117,3 @@ def product_vectors(models: ReleasedModels, fields: Arrays) -> dict[str, npt.NDA
         name: models.embed_products(fields | change, f"product vectors, {name} masked")
         for name, change in changes.items()
     }
-
-
-_TEXT = ("title", "description", "category", "brand", "attributes", "review_text")

@@ -8,10 +8,9 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from catalog.feature_store import FeatureStore
-from catalog.schema import ShopData
+from catalog.schema import TEXT_FIELDS, ShopData
+from pipelines.snapshot import snapshot_time
 from towers.tables import read_embeddings
-
-_TEXT = ("product_id", "title", "description", "category", "brand", "attributes", "review_text")
 
 
 def raw_fields(shop: ShopData, features: FeatureStore, day: int, images_dir: Path) -> dict[str, npt.NDArray[Any]]:
@@ -23,14 +22,14 @@ def raw_fields(shop: ShopData, features: FeatureStore, day: int, images_dir: Pat
     """
     products = shop.products
     fields: dict[str, npt.NDArray[Any]] = {
-        name: np.array(products.column(name).to_pylist(), dtype=object) for name in _TEXT
+        name: np.array(products.column(name).to_pylist(), dtype=object) for name in ("product_id", *TEXT_FIELDS)
     }
     for name in ("price", "rating_average"):
         fields[name] = products.column(name).to_numpy().astype(np.float32)
     fields["rating_count"] = products.column("rating_count").to_numpy().astype(np.int64)
     seconds = pc.divide(pc.cast(products.column("created_at"), "int64"), 1_000_000)
     fields["created_at"] = seconds.to_numpy().astype(np.int64)
-    fields["timestamp"] = np.full(products.num_rows, features.day0 + day * 86_400, np.int64)
+    fields["timestamp"] = np.full(products.num_rows, snapshot_time(features, day), np.int64)
     fields["counters"] = np.asarray(features.snapshots[day], dtype=np.float32)
     image_row = products.column("image_row").to_numpy()
     embeddings = read_embeddings(images_dir, shop)
