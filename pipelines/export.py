@@ -21,6 +21,7 @@ from towers.export import ProductEncoder, QueryEncoder
 from towers.image import load_backbone
 from towers.index import ExactIndex, ScannIndex
 from towers.index_config import IndexParameters
+from towers.tables import read_embeddings
 from towers.trained import load, pictures_dir
 
 _OPTIONS = tf.saved_model.SaveOptions(namespace_whitelist=["Scann", "TFText"])
@@ -69,6 +70,7 @@ class Exporter:
             self._shop,
             self._features,
             self._workspace / "towers" / "tokenizer.model",
+            read_embeddings(self._pictures, self._shop),
             self._embeddings,
             self._day,
         )

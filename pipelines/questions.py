@@ -19,9 +19,12 @@ def request_questions(features: FeatureStore, requests: npt.NDArray[np.int32], l
     )
 
 
-def slice_requests(features: FeatureStore, slice_code: int, limit: int, seed: int) -> npt.NDArray[np.int32]:
-    """At most `limit` requests of one time slice, a seeded sample in time order."""
+def slice_requests(features: FeatureStore, slice_code: int, limit: int, seed: int | None) -> npt.NDArray[np.int32]:
+    """At most `limit` requests of one time slice, rising: the latest ones, or with a seed a sample of all."""
     requests = np.flatnonzero(features.request_slice == slice_code)
-    if len(requests) > limit:
+    if len(requests) > limit and seed is None:
+        latest = np.argsort(features.request_timestamp[requests], kind="stable")[-limit:]
+        requests = np.sort(requests[latest])
+    elif len(requests) > limit:
         requests = np.sort(np.random.default_rng(seed).choice(requests, limit, replace=False))
     return requests.astype(np.int32)

@@ -16,7 +16,7 @@ from pipelines.config import PipelineConfig
 from pipelines.snapshot import launched_rows
 from pipelines.workspace import Workspace
 
-_SLICES = {"rerank": 1, "validation": 2}
+_RERANK, _VALIDATION = 1, 2
 _CHUNK = 256
 
 
@@ -30,9 +30,11 @@ def run(workspace: Workspace) -> None:
     features = FeatureStore.load(workspace / "features")
     towers = load(workspace / "towers", shop, features, workspace / "images")
     settings = workspace.config.rerank
-    limits = {"rerank": settings.max_requests, "validation": settings.max_validation_requests}
-    for name, code in _SLICES.items():
-        requests = slice_requests(features, code, limits[name], settings.seed)
+    parts = {
+        "rerank": slice_requests(features, _RERANK, settings.max_requests, None),
+        "validation": slice_requests(features, _VALIDATION, settings.max_validation_requests, settings.seed),
+    }
+    for (name, requests), code in zip(parts.items(), (_RERANK, _VALIDATION), strict=True):
         day = features.slices.ranges[code][0]
         embeddings = towers.product_embeddings(day)
         launched = launched_rows(features, day)

@@ -9,13 +9,18 @@ from pipelines.workspace import Workspace
 
 
 def run(workspace: Workspace) -> None:
-    """tables/, features/, candidates/ -> rerank/."""
+    """tables/, features/, images/, candidates/ -> rerank/."""
     from rerank.train import train
+    from towers.tables import read_embeddings
+    from towers.trained import pictures_dir
 
+    shop = ShopData.load(workspace / "tables")
+    pictures = pictures_dir(workspace / "towers", workspace / "images", workspace.config.towers)
     train(
-        ShopData.load(workspace / "tables"),
+        shop,
         FeatureStore.load(workspace / "features"),
         workspace / "towers" / "tokenizer.model",
+        read_embeddings(pictures, shop),
         workspace / "candidates",
         workspace.config.rerank,
         workspace / "rerank",

@@ -34,12 +34,14 @@ class TrainedReranker:
     """A trained reranker without its tables.
 
     examination: [max_position] learned P(examined) by position, 1 at the first; only training and evaluation use it.
+    picture_basis: [E, P], see `rerank.pictures.fit_basis`.
     """
 
     config: RerankConfig
     spec: FeatureSpec
     model: RankingModel
     examination: npt.NDArray[np.float32]
+    picture_basis: npt.NDArray[np.float32]
 
 
 def save(folder: Path, trained: TrainedReranker) -> None:
@@ -47,6 +49,7 @@ def save(folder: Path, trained: TrainedReranker) -> None:
     write_json(folder / "config.json", trained.config.model_dump(mode="json"))
     write_json(folder / "features.json", asdict(trained.spec))
     write_npy(folder / "examination.npy", trained.examination)
+    write_npy(folder / "picture_basis.npy", trained.picture_basis)
     write_arrays(folder / "weights.npz", values_of(trained.model.variables), {})
 
 
@@ -62,7 +65,9 @@ def load(folder: Path) -> TrainedReranker:
     model = build_model(config, spec)
     arrays, _ = read_arrays(folder / "weights.npz")
     assign_values(model.variables, arrays, folder / "weights.npz")
-    return TrainedReranker(config, spec, model, read_npy(folder / "examination.npy"))
+    return TrainedReranker(
+        config, spec, model, read_npy(folder / "examination.npy"), read_npy(folder / "picture_basis.npy")
+    )
 
 
 def build_model(config: RerankConfig, spec: FeatureSpec) -> RankingModel:

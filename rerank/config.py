@@ -38,6 +38,8 @@ class RerankConfig(Config):
     value_buckets: int = Field(4096, ge=2, description="Hash buckets of category, brand and attribute values.")
     value_dim: int = Field(8, ge=1, description="Size of the summed embedding of a product's values.")
 
+    picture_dim: int = Field(32, ge=0, le=512, description="Directions in which pictures are compared.")
+
     cross_layers: int = Field(2, ge=1, le=8, description="Stacked cross layers of DCN-V2.")
     projection_dim: int = Field(32, ge=1, description="Rank of the cross layers' matrices.")
     deep_units: tuple[int, ...] = Field((96, 48), description="Widths of the deep network beside the cross network.")

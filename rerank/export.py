@@ -14,6 +14,7 @@ from catalog.schema import ShopData
 from rerank.artifacts import check_names, load, run
 from rerank.features import FeatureExtractor, Tensors, retrieval_ranks
 from rerank.lists import request_inputs
+from rerank.pictures import picture_table
 from rerank.product_tables import behaviour_table, build_tables
 from rerank.ranking_model import HEADS, ranking_score
 
@@ -27,7 +28,7 @@ class Reranker(tf.Module):
 
     Args:
         trained_dir: what `rerank.train.train` wrote.
-        shop, features, tokenizer: as in training; counters are read from the snapshot of `day`.
+        shop, features, tokenizer, pictures: as in training; counters are read from the snapshot of `day`.
         product_embeddings: [N, D] unit vectors, or a variable [N + 1, D] to share, whose last row is zero.
         day: day number of the snapshot; the last one by default.
 
@@ -48,6 +49,7 @@ class Reranker(tf.Module):
         shop: ShopData,
         features: FeatureStore,
         tokenizer: Path,
+        pictures: npt.NDArray[np.floating],
         product_embeddings: npt.NDArray[np.float32] | tf.Variable,
         day: int | None = None,
     ) -> None:
@@ -61,6 +63,7 @@ class Reranker(tf.Module):
             behaviour_table(tables, features, [snapshot]),
             tuple(features.snapshot_features),
             product_embeddings,
+            picture_table(shop.products, pictures, trained.picture_basis),
             tokenizer,
             self.config,
         )

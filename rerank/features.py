@@ -10,7 +10,7 @@ import tensorflow as tf
 from catalog.schema import KIND_WEIGHTS, KINDS
 from rerank.behaviour import behaviour_names
 from rerank.config import RerankConfig
-from rerank.history_features import cosines, hours_since_last, log_hours, seen_before
+from rerank.history_features import cosines, cosines_of_kind, hours_since_last, log_hours, seen_before
 from rerank.lexical import population_count
 from rerank.product_tables import ProductTables
 from rerank.query_features import QueryReader, QueryReading
@@ -34,6 +34,18 @@ class Features(NamedTuple):
     present: tf.Tensor
 
 
+class _History(NamedTuple):
+    """[B, H] each. row: int32, N for absent. valid: bool. recent, lasting: float32 shares that sum to 1, or to 0.
+
+    `lasting` weighs events by their kind alone; in `recent` the weight is halved every few events besides.
+    """
+
+    row: tf.Tensor
+    valid: tf.Tensor
+    recent: tf.Tensor
+    lasting: tf.Tensor
+
+
 class FeatureExtractor(tf.Module):
     """Compute features from requests and candidate rows.
 
@@ -42,6 +54,7 @@ class FeatureExtractor(tf.Module):
         behaviour: [days * (N + 1), Fb] by day slot and row, see `behaviour_table`.
         counters: names of the snapshot's columns.
         embeddings: [N, D] unit product embeddings, or a variable [N + 1, D] whose last row is zero, to share it.
+        pictures: [N + 1, P], see `picture_table`.
         tokenizer: SentencePiece model file.
 
     Call:
@@ -57,6 +70,7 @@ class FeatureExtractor(tf.Module):
         behaviour: npt.NDArray[np.float32],
         counters: tuple[str, ...],
         embeddings: npt.NDArray[np.float32] | tf.Variable,
+        pictures: npt.NDArray[np.float32],
         tokenizer: Path,
         config: RerankConfig,
     ) -> None:
@@ -68,6 +82,7 @@ class FeatureExtractor(tf.Module):
         self.size = len(tables.values) - 1
         self.read_query = QueryReader(tables, tokenizer, config.lexical)
         self.embeddings = embeddings if isinstance(embeddings, tf.Variable) else _table(_with_absent(embeddings))
+        self._pictures = _table(pictures)
         self._words = _table(np.concatenate([segment.words for segment in tables.segments], axis=1))
         self._word_bits = _table(tables.word_bits)
         self._values = _table(tables.values)
@@ -80,7 +95,7 @@ class FeatureExtractor(tf.Module):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """ "group:name" of each number, in order; groups are retrieval, text, behaviour and person."""
+        """ "group:name" of each number, in order; groups are retrieval, text, picture, behaviour and person."""
         lexical = [f"{part}_{kind}" for kind in ("share", "idf_share") for part in (*self._parts, "value")]
         lexical += ["all_words", "matched_idf", "title_precision", "misspelt_match", "token_share", "token_idf_share"]
         lexical += ["query_words", "unknown_words", "has_query", "script_distance", "named_matches", "named_conflicts"]
@@ -92,6 +107,16 @@ class FeatureExtractor(tf.Module):
             "retrieval": ["score", "score_gap", "log_rank", "cosine"]
             + [f"product_{place}" for place in range(self.embeddings.shape[1])],
             "text": lexical,
+            "picture": [
+                "cosine_max",
+                "cosine_mean",
+                "cosine_last",
+                "cosine_lasting",
+                "kind_max",
+                "kind_mean",
+                "kind_share",
+            ]
+            + [f"taste_{place}" for place in range(self._pictures.shape[1])],
             "behaviour": list(self._behaviour_names),
             "person": person,
         }
@@ -111,12 +136,14 @@ class FeatureExtractor(tf.Module):
         row = tf.where(present, row, self.size)
         embedding = tf.gather(self.embeddings, row)
         value = tf.gather(self._values, row)
+        history = self._history(inputs)
         slot = inputs["day_slot"][:, None] * (self.size + 1) + row
         blocks = [
             self._retrieval(inputs, embedding, present),
             self._text(self.read_query(inputs["query"]), row, value),
+            self._picture(row, history, value),
             tf.gather(self._behaviour, slot),
-            self._person(inputs, row, embedding, value),
+            self._person(inputs, row, embedding, value, history),
         ]
         numeric = tf.where(present[..., None], tf.concat(blocks, -1), 0.0)
         return Features(numeric, tf.gather(self._value_bucket, value), self._profile(inputs), present)
@@ -193,12 +220,37 @@ class FeatureExtractor(tf.Module):
         distance = tf.abs(reading.unspaced[:, None] - tf.gather(self._unspaced, row)) * has_query[:, None]
         return (_spread(reading.words, row), _spread(reading.unknown, row), _spread(has_query, row), distance)
 
-    def _person(self, inputs: Tensors, row: tf.Tensor, embedding: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
-        past, kind = inputs["history_row"], inputs["history_kind"]
-        valid = (past >= 0) & (past < self.size) & (kind > 0)
-        past = tf.where(valid, past, self.size)
+    def _picture(self, row: tf.Tensor, history: "_History", value: tf.Tensor) -> tf.Tensor:
+        """How alike a candidate and the history look, among others of their kind; zero without picture or history."""
+        picture, past = tf.gather(self._pictures, row), tf.gather(self._pictures, history.row)
+        seen = history.valid & tf.reduce_any(past != 0.0, -1)
+        leaf = self._keys.index("category_leaf")
+        kind = tf.gather(self._values, history.row)[..., leaf]
+        same_kind = (value[..., leaf, None] == kind[:, None]) & (kind > 0)[:, None]
+        cosine = tf.matmul(picture, past, transpose_b=True)
+        taste = tf.einsum("bhp,bh->bp", past, history.lasting)
+        columns = [
+            *cosines(cosine, seen, history.recent),
+            tf.linalg.matvec(picture, taste),
+            *cosines_of_kind(cosine, same_kind & seen[:, None], history.recent),
+        ]
+        return tf.concat([tf.stack(columns, -1), picture * taste[:, None]], -1)
+
+    def _history(self, inputs: Tensors) -> "_History":
+        row, kind = inputs["history_row"], inputs["history_kind"]
+        valid = (row >= 0) & (row < self.size) & (kind > 0)
+        row = tf.where(valid, row, self.size)
+        strength = tf.gather(tf.constant([0.0, *(KIND_WEIGHTS[name] for name in KINDS)]), tf.maximum(kind, 0))
+        strength = tf.where(valid, strength, 0.0)
+        age = np.arange(row.shape[1] - 1, -1, -1, dtype=np.float32)
+        fading = strength * tf.constant(0.5 ** (age / self._config.history_half_life))
+        return _History(row, valid, _shares(fading), _shares(strength))
+
+    def _person(
+        self, inputs: Tensors, row: tf.Tensor, embedding: tf.Tensor, value: tf.Tensor, history: "_History"
+    ) -> tf.Tensor:
+        past, kind, valid, weight = history.row, inputs["history_kind"], history.valid, history.recent
         elapsed = log_hours(inputs["timestamp"][:, None] - inputs["history_timestamp"])
-        weight = self._history_weight(kind, valid)
         cosine = tf.matmul(embedding, tf.gather(self.embeddings, past), transpose_b=True)
         same_row = (row[:, :, None] == past[:, None, :]) & valid[:, None]
         columns = [
@@ -212,14 +264,6 @@ class FeatureExtractor(tf.Module):
         same_value = (value[:, :, None, :] == past_value[:, None]) & (value > 0)[:, :, None, :]
         shares = tf.einsum("bcha,bh->bca", tf.cast(same_value, tf.float32), weight)
         return tf.concat([tf.stack(columns, -1), shares], -1)
-
-    def _history_weight(self, kind: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
-        """[B, H] weights that sum to 1, or 0 without history: the kind's strength, halved every few events."""
-        strength = tf.gather(tf.constant([0.0, *(KIND_WEIGHTS[name] for name in KINDS)]), tf.maximum(kind, 0))
-        length = kind.shape[1]
-        age = np.arange(length - 1, -1, -1, dtype=np.float32)
-        weight = tf.where(valid, strength * tf.constant(0.5 ** (age / self._config.history_half_life)), 0.0)
-        return tf.math.divide_no_nan(weight, tf.reduce_sum(weight, 1, keepdims=True))
 
     def _prices(self, row: tf.Tensor, past: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Log price over the history's mean log price, its size, and whether both are known."""
@@ -261,6 +305,11 @@ def _named_columns(reading: QueryReading, named: tf.Tensor, value: tf.Tensor) ->
         ],
         -1,
     )
+
+
+def _shares(weight: tf.Tensor) -> tf.Tensor:
+    """[B, H] weights over their sum; zeros stay zeros."""
+    return tf.math.divide_no_nan(weight, tf.reduce_sum(weight, 1, keepdims=True))
 
 
 def _spread(per_request: tf.Tensor, row: tf.Tensor) -> tf.Tensor:

@@ -23,6 +23,19 @@ def cosines(cosine: tf.Tensor, valid: tf.Tensor, weight: tf.Tensor) -> Sequence[
     return largest, tf.linalg.matvec(cosine, weight), tf.where(some, latest, 0.0)
 
 
+def cosines_of_kind(cosine: tf.Tensor, same_kind: tf.Tensor, weight: tf.Tensor) -> Sequence[tf.Tensor]:
+    """Largest and weighted mean cosine with the history items of a candidate's kind, and their weight; [B, C] each.
+
+    Args:
+        same_kind: [B, C, H] bool.
+    """
+    some = tf.reduce_any(same_kind, -1)
+    largest = tf.where(some, tf.reduce_max(tf.where(same_kind, cosine, -1.0), -1), 0.0)
+    weights = tf.where(same_kind, weight[:, None], 0.0)
+    share = tf.reduce_sum(weights, -1)
+    return largest, tf.math.divide_no_nan(tf.reduce_sum(weights * cosine, -1), share), share
+
+
 def seen_before(same_row: tf.Tensor, kind: tf.Tensor, hours: tf.Tensor) -> Sequence[tf.Tensor]:
     """Whether the candidate was seen, bought, put in the cart, and log hours since it last was seen; [B, C] each."""
     seen = tf.reduce_any(same_row, -1)

@@ -98,9 +98,9 @@ class Learner:
             "heads": head_metrics(lists, logs, curve),
         }
 
-    def trained(self) -> TrainedReranker:
-        """The weights as they are now."""
-        return TrainedReranker(self._config, self._spec, self._model, self._examination.curve())
+    def trained(self, picture_basis: Floats) -> TrainedReranker:
+        """The weights as they are now, with the directions that pictures were compared in."""
+        return TrainedReranker(self._config, self._spec, self._model, self._examination.curve(), picture_basis)
 
     @property
     def _weights(self) -> list[Any]:

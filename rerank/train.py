@@ -4,6 +4,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import numpy.typing as npt
 
 from catalog.errors import DataError
 from catalog.feature_store import FeatureStore
@@ -15,6 +16,7 @@ from rerank.config import RerankConfig
 from rerank.features import FeatureExtractor
 from rerank.learner import Learner, Slice
 from rerank.lists import Candidates, build_lists
+from rerank.pictures import fit_basis, picture_table
 from rerank.product_tables import behaviour_table, build_tables, choose_keys
 from rerank.training_data import TrainingData
 
@@ -22,11 +24,21 @@ _FINAL_REQUESTS = 1000  # validation requests whose whole candidate lists are or
 
 
 def train(
-    shop: ShopData, features: FeatureStore, tokenizer: Path, candidates_dir: Path, config: RerankConfig, out_dir: Path
+    shop: ShopData,
+    features: FeatureStore,
+    tokenizer: Path,
+    pictures: npt.NDArray[np.floating],
+    candidates_dir: Path,
+    config: RerankConfig,
+    out_dir: Path,
 ) -> None:
     """Train on `candidates_dir/rerank`, stop early on `candidates_dir/validation`, write weights and metrics.
 
     Goes on from the last finished epoch of an earlier call with the same data and settings.
+
+    Args:
+        tokenizer: SentencePiece model file.
+        pictures: [M, E] the picture network's embeddings by image row.
 
     Raises:
         DataError: when a slice holds no shown page.
@@ -42,8 +54,15 @@ def train(
     tables = build_tables(shop, features, tokenizer, keys, config.lexical)
     days = sorted({int(day) for part in (rerank, held_out) for day in features.request_day[part.request]})
     counters = tuple(features.snapshot_features)
+    basis = fit_basis(shop.products, pictures, config.picture_dim)
     extractor = FeatureExtractor(
-        tables, behaviour_table(tables, features, days), counters, rerank.product_embeddings, tokenizer, config
+        tables,
+        behaviour_table(tables, features, days),
+        counters,
+        rerank.product_embeddings,
+        picture_table(shop.products, pictures, basis),
+        tokenizer,
+        config,
     )
     slots = {day: slot for slot, day in enumerate(days)}
 
@@ -57,7 +76,7 @@ def train(
     final = held_out.take(np.arange(min(_FINAL_REQUESTS, len(held_out.request))))
     # Every candidate, and every shown product besides.
     whole = lists_of(final, final.rows.shape[1] + config.list_length)
-    trained = learner.trained()
+    trained = learner.trained(basis)
     save(out_dir, trained)
     metrics = learner.metrics(whole)
     examination = trained.examination.tolist()

@@ -37,6 +37,7 @@ class MadeUpShop:
     candidates_dir: Path
     tokenizer: Path
     embeddings: npt.NDArray[np.float32]
+    pictures: npt.NDArray[np.float16]
     appeal: npt.NDArray[np.float64]  # [requests, N], P(click | examined)
     config: RerankConfig
 
@@ -109,7 +110,9 @@ def build_made_up_shop(folder: Path, requests: int = 2000, products: int = 300, 
         deep_units=(32,), projection_dim=8, cross_layers=2, learning_rate=3e-3,
         profile_columns=("city",), profile_buckets=8, value_buckets=64,
     )  # fmt: skip
-    return MadeUpShop(shop, features, candidates, folder / "candidates", tokenizer, embeddings, appeal, config)
+    pictures = random.normal(size=(products, 4)).astype(np.float16)
+    folder_of = folder / "candidates"
+    return MadeUpShop(shop, features, candidates, folder_of, tokenizer, embeddings, pictures, appeal, config)
 
 
 def _products(kinds: npt.NDArray[np.int64], quality: npt.NDArray[np.float64], random: np.random.Generator) -> pa.Table:
@@ -124,6 +127,7 @@ def _products(kinds: npt.NDArray[np.int64], quality: npt.NDArray[np.float64], ra
             "price": list(np.round(random.lognormal(3, 0.5, len(names)), 2)),
             "rating_average": list(np.clip(3.5 + 0.5 * quality, 0, 5)),
             "rating_count": [20] * len(names),
+            "image_row": list(range(len(names))),
         },
     )
 

@@ -25,15 +25,19 @@ CANDIDATES, HISTORY = 12, 6
 def trained_dir(made_up_shop: MadeUpShop, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rerank")
     config = made_up_shop.config.model_copy(update={"epochs": 1, "max_requests": 300, "max_validation_requests": 50})
-    train(made_up_shop.shop, made_up_shop.features, made_up_shop.tokenizer, made_up_shop.candidates_dir, config, folder)
+    shop = made_up_shop
+    train(shop.shop, shop.features, shop.tokenizer, shop.pictures, shop.candidates_dir, config, folder)
     return folder
+
+
+def make_reranker(shop: MadeUpShop, trained_dir: Path, embeddings: tf.Variable | None = None) -> Reranker:
+    shared = shop.embeddings if embeddings is None else embeddings
+    return Reranker(trained_dir, shop.shop, shop.features, shop.tokenizer, shop.pictures, shared)
 
 
 @pytest.fixture(scope="module")
 def reranker(made_up_shop: MadeUpShop, trained_dir: Path) -> Reranker:
-    return Reranker(
-        trained_dir, made_up_shop.shop, made_up_shop.features, made_up_shop.tokenizer, made_up_shop.embeddings
-    )
+    return make_reranker(made_up_shop, trained_dir)
 
 
 @pytest.fixture(scope="module")
@@ -153,11 +157,11 @@ def test_a_catalogue_with_other_features_is_refused(made_up_shop: MadeUpShop, tr
     renamed = tuple(name.replace("click", "view") for name in made_up_shop.features.snapshot_features)
     features = replace(made_up_shop.features, snapshot_features=renamed)
     with pytest.raises(ArtifactError, match="run the rerank stage again"):
-        Reranker(trained_dir, made_up_shop.shop, features, made_up_shop.tokenizer, made_up_shop.embeddings)
+        make_reranker(replace(made_up_shop, features=features), trained_dir)
 
 
 def test_embeddings_can_be_shared(made_up_shop: MadeUpShop, trained_dir: Path, reranker: Reranker) -> None:
     shared = tf.Variable(np.concatenate([made_up_shop.embeddings, np.zeros((1, DIM), np.float32)]), trainable=False)
-    other = Reranker(trained_dir, made_up_shop.shop, made_up_shop.features, made_up_shop.tokenizer, shared)
+    other = make_reranker(made_up_shop, trained_dir, shared)
     assert other.extractor.embeddings is shared
     np.testing.assert_array_equal(other.extractor.embeddings, reranker.extractor.embeddings)

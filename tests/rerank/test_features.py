@@ -19,6 +19,7 @@ TITLES = ["Acme Men Navy Blue Shirts", "Acme Men Blue Shirts", "Acme Women Red H
 COLOURS = ["Navy Blue", "Blue", "Red", None, "红色"]
 GENDERS = ["Men", "Men", "Women", ["Unisex", "Men"], "Women"]
 CATEGORIES = ["Apparel > Shirts", "Apparel > Shirts", "Shoes > Heels", "Watches", "Apparel > Dresses"]
+PICTURES = [[1, 0], [0, 1], [0.6, 0.8], [0, 0], [-1, 0], [0, 0]]  # the fourth product has none; the last row is absent
 PRICES = [10.0, 20.0, 40.0, float("nan"), 5.0]
 HISTORY = 4
 ABSENT = len(TITLES)
@@ -49,7 +50,8 @@ def extractor(tmp_path_factory: pytest.TempPathFactory) -> FeatureExtractor:
     tables = build_tables(shop, features, tokenizer, keys, config.lexical)  # type: ignore[arg-type]
     behaviour = behaviour_table(tables, features, [0, 1])  # type: ignore[arg-type]
     embeddings = np.eye(ABSENT, 6, dtype=np.float32)
-    return FeatureExtractor(tables, behaviour, ("click_all",), embeddings, tokenizer, config)
+    pictures = np.array(PICTURES, np.float32)
+    return FeatureExtractor(tables, behaviour, ("click_all",), embeddings, pictures, tokenizer, config)
 
 
 def request(query: str | bytes = "", **changes: Any) -> dict[str, tf.Tensor]:
@@ -153,9 +155,30 @@ def test_history_features(extractor: FeatureExtractor) -> None:
     assert column(extractor, "person:price_comparable", inputs) == [1, 1, 1, 0, 1, 0]
 
 
-def test_without_history_person_features_are_zero(extractor: FeatureExtractor) -> None:
+def test_picture_features(extractor: FeatureExtractor) -> None:
+    inputs = request(**history([0, 2], ["purchase", "click"], [3, 1]))
+    assert column(extractor, "picture:cosine_max", inputs) == [1, 0.8, 1, 0, -0.6, 0]
+    # Recent weights as above; lasting ones are 5/6 and 1/6.
+    assert column(extractor, "picture:cosine_mean", inputs)[1] == round(0.8 / 3.5, 4)
+    assert column(extractor, "picture:cosine_last", inputs) == [0.6, 0.8, 1, 0, -0.6, 0]
+    assert column(extractor, "picture:cosine_lasting", inputs)[:2] == [round(5.6 / 6, 4), round(0.8 / 6, 4)]
+    assert column(extractor, "picture:taste_0", inputs)[4] == round(-5.6 / 6, 4)
+    # Both shirts are of the first item's kind, the heels of the second's, and nothing else is.
+    assert column(extractor, "picture:kind_max", inputs) == [1, 0, 1, 0, 0, 0]
+    assert column(extractor, "picture:kind_mean", inputs) == [1, 0, 1, 0, 0, 0]
+    assert column(extractor, "picture:kind_share", inputs)[:3] == [round(w / 3.5, 4) for w in (2.5, 2.5, 1)]
+
+
+def test_a_history_without_pictures_says_nothing_of_looks(extractor: FeatureExtractor) -> None:
+    inputs = request(**history([3], ["click"], [1]))
+    names = [name for name in extractor.names if name.startswith("picture:")]
+    assert len(names) == 9
+    assert not any(any(column(extractor, name, inputs)) for name in names)
+
+
+def test_without_history_person_and_picture_features_are_zero(extractor: FeatureExtractor) -> None:
     numeric = extractor(request("red")).numeric.numpy()
-    person = [place for place, name in enumerate(extractor.names) if name.startswith("person:")]
+    person = [place for place, name in enumerate(extractor.names) if name.startswith(("person:", "picture:"))]
     assert not numeric[..., person].any()
 
 
@@ -207,7 +230,8 @@ def test_catalogue_without_any_text(tmp_path: Path) -> None:
     keys = choose_keys(shop, config.lexical)
     tables = build_tables(shop, features, tokenizer, keys, config.lexical)  # type: ignore[arg-type]
     behaviour = behaviour_table(tables, features, [0])  # type: ignore[arg-type]
-    empty = FeatureExtractor(tables, behaviour, (), np.eye(2, 6, dtype=np.float32), tokenizer, config)
+    none = np.zeros((3, 0), np.float32)
+    empty = FeatureExtractor(tables, behaviour, (), np.eye(2, 6, dtype=np.float32), none, tokenizer, config)
     inputs = request("red")
     inputs["candidate_row"] = tf.constant([[0, 1, 2, 2, 2, 2]])
     assert np.isfinite(empty(inputs).numeric.numpy()).all()

@@ -19,7 +19,7 @@ from rerank.train import select_requests, train
 
 def run(shop: MadeUpShop, out_dir: Path, **changes: object) -> None:
     config = shop.config.model_copy(update=changes)
-    train(shop.shop, shop.features, shop.tokenizer, shop.candidates_dir, config, out_dir)
+    train(shop.shop, shop.features, shop.tokenizer, shop.pictures, shop.candidates_dir, config, out_dir)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,12 @@ def trained_dir(made_up_shop: MadeUpShop, tmp_path_factory: pytest.TempPathFacto
 def test_the_order_is_much_closer_to_the_truth_than_retrievals(made_up_shop: MadeUpShop, trained_dir: Path) -> None:
     part = made_up_shop.candidates["validation"]
     reranker = Reranker(
-        trained_dir, made_up_shop.shop, made_up_shop.features, made_up_shop.tokenizer, made_up_shop.embeddings
+        trained_dir,
+        made_up_shop.shop,
+        made_up_shop.features,
+        made_up_shop.tokenizer,
+        made_up_shop.pictures,
+        made_up_shop.embeddings,
     )
     answer = score_candidates(
         reranker, made_up_shop.features, part.request, part.query_embedding, part.rows, part.scores
@@ -104,8 +109,9 @@ def test_a_loss_that_is_no_number_stops_the_run(made_up_shop: MadeUpShop, tmp_pa
 
 
 def test_missing_candidates(made_up_shop: MadeUpShop, tmp_path: Path) -> None:
+    shop = made_up_shop
     with pytest.raises(ArtifactError, match="run the candidates stage"):
-        train(made_up_shop.shop, made_up_shop.features, made_up_shop.tokenizer, tmp_path, made_up_shop.config, tmp_path)
+        train(shop.shop, shop.features, shop.tokenizer, shop.pictures, tmp_path, shop.config, tmp_path)
 
 
 def test_requests_are_the_latest_or_a_sample(made_up_shop: MadeUpShop) -> None:
