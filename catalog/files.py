@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,22 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         _flush(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def clear_leftovers(left_behind: Iterable[Path]) -> None:
+    """Remove what killed writers left, and put back a folder that one of them had just moved aside.
+
+    Args:
+        left_behind: temporary files and folders of `atomic_path` and `atomic_directory` to which nobody writes now.
+    """
+    for left in sorted(left_behind):
+        for kept in left.iterdir() if left.name.endswith(".old.tmp") and left.is_dir() else ():
+            if not (left.parent / kept.name).exists():
+                kept.replace(left.parent / kept.name)
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def flush_tree(path: Path) -> None:

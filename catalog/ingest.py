@@ -24,7 +24,7 @@ from pydantic import Field, field_validator
 
 from catalog.config import Config
 from catalog.errors import DataError, TandemError
-from catalog.files import atomic_directory
+from catalog.files import atomic_directory, clear_leftovers
 from catalog.intake import Run
 from catalog.schema import ShopData
 from catalog.starter import write_examples
@@ -108,7 +108,7 @@ def _only_one(out_dir: Path) -> Iterator[None]:
     try:
         with FileLock(lock, timeout=0):
             owner.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {datetime.now():%F %T}")
-            _clear_leftovers(out_dir)
+            clear_leftovers(out_dir.parent.glob(f".{out_dir.name}.*.tmp"))
             try:
                 yield
             finally:
@@ -118,14 +118,6 @@ def _only_one(out_dir: Path) -> Iterator[None]:
         raise TandemError(
             f"another ingest is writing {out_dir} ({who}); wait for it, end it, or give another output folder"
         ) from error
-
-
-def _clear_leftovers(out_dir: Path) -> None:
-    """Remove the temporary folders of killed runs; one killed between its two renames left the old output in one."""
-    for left in out_dir.parent.glob(f".{out_dir.name}.*.tmp"):
-        if left.name.endswith(".old.tmp") and (left / out_dir.name).exists() and not out_dir.exists():
-            (left / out_dir.name).replace(out_dir)
-        shutil.rmtree(left, ignore_errors=True)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ tandem run --config pipelines/configs/demo.yaml
 
 from pathlib import Path
 
-from catalog.files import write_json
+from catalog.files import clear_leftovers, write_json
 from catalog.progress import console
 from pipelines import (
     s01_source,
@@ -26,7 +26,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("source", s01_source.run, (), lambda c: [c.source, c.simulate], lambda w: [w.raw]),
     Stage("ingest", s02_ingest.run, ("source",), lambda c: c.ingest, lambda w: [w / "tables/products.parquet"]),
     Stage("features", s03_features.run, ("ingest",), lambda c: [c.features, c.splits], lambda w: [w / "features"]),
-    Stage("images", s04_images.run, ("ingest",), lambda c: c.images, lambda w: [w / "images/embeddings.npy"]),
+    Stage("images", s04_images.run, ("ingest",), s04_images.settings, lambda w: [w / "images/embeddings.npy"]),
     Stage(
         "towers",
         s05_towers.run,
@@ -68,6 +68,7 @@ def run_pipeline(config: PipelineConfig, until: str | None = None, force: set[st
         console.print("release.snapshot is 'latest': its counters have seen the test days, so no report judges it")
     with workspace.locked():
         write_json(workspace / "config.json", config.model_dump(mode="json"))
+        clear_leftovers(workspace.root.rglob(".*.tmp"))
         ran = run_stages(workspace, STAGES, until, force or set())
     console.print(f"{workspace.root}: {len(ran)} stage(s) ran" + (f": {', '.join(ran)}" if ran else ""))
     return workspace

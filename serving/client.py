@@ -234,11 +234,14 @@ class SearchClient:
         self, names: tuple[str, ...], request: Request, deadline: float, retrieval: Retrieval | None = None
     ) -> tuple[_Model, dict[str, Array]]:
         """Ask the first of `names` that the server holds; once more if it turns out to have changed its shapes."""
-        model = self._models.get(names) or self._learn(names, deadline)
+        pinned = None if retrieval is None else retrieval.version
+        model = self._models.get(names)
+        if model is None or pinned not in (None, model.version):
+            model = self._learn(names, deadline, pinned)
         try:
             version, outputs = self._predict(model, request, deadline, retrieval)
         except grpc.RpcError as error:
-            changed = self._learn(names, deadline) if error.code() in _RELEARN else model
+            changed = self._learn(names, deadline, pinned) if error.code() in _RELEARN else model
             if changed == model:
                 raise self._explain(error, model.name) from error
         else:
@@ -275,11 +278,15 @@ class SearchClient:
         outputs = {name: to_array(proto) for name, proto in response.outputs.items()}
         return response.model_spec.version.value, outputs
 
-    def _learn(self, names: tuple[str, ...], deadline: float) -> _Model:
-        asked = names if time.monotonic() >= self._absent_until.get(names, 0.0) else ()
+    def _learn(self, names: tuple[str, ...], deadline: float, version: int | None = None) -> _Model:
+        """The shapes of the first of `names` that the server holds, in the newest version or the one given."""
+        sought = names if version is None else (*names, f"version {version}")
+        asked = names if time.monotonic() >= self._absent_until.get(sought, 0.0) else ()
         for name in asked:
             request = GetModelMetadataRequest(metadata_field=["signature_def"])
             request.model_spec.name = name
+            if version is not None:
+                request.model_spec.version.value = version
             try:
                 response = self._stub.GetModelMetadata(request, timeout=_remaining(deadline))
             except grpc.RpcError as error:
@@ -293,8 +300,8 @@ class SearchClient:
             return self._models[names]
         self._models.pop(names, None)
         if asked:
-            self._absent_until[names] = time.monotonic() + _ABSENT_SECONDS
-        raise ModelNotFoundError(f"{self.address} serves no model {' or '.join(names)}; look at its model config")
+            self._absent_until[sought] = time.monotonic() + _ABSENT_SECONDS
+        raise ModelNotFoundError(f"{self.address} serves no model {' or '.join(sought)}; look at its model config")
 
     def _explain(self, error: grpc.RpcError, model: str) -> ServingError:
         code, details = error.code(), error.details()

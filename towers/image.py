@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from catalog.errors import ArtifactError, ConfigError
-from catalog.files import atomic_path, read_json, read_npy, write_json, write_npy
+from catalog.files import atomic_path, fingerprint, read_json, read_npy, write_json, write_npy
 from catalog.progress import console
 from catalog.schema import ShopData
 from towers.image_cache import embed_pictures, picture_keys, weights_fingerprint
@@ -238,7 +238,8 @@ def _save(
 
 
 def _settings(config: ImageConfig) -> dict[str, Any]:
-    return config.model_dump(include=set(_TRAINING_SETTINGS))
+    settings = config.model_dump(include=set(_TRAINING_SETTINGS))
+    return settings | ({"weights_file": fingerprint(weights)} if (weights := Path(config.weights)).is_file() else {})
 
 
 def _hashes(products: pa.Table, pictures: int) -> npt.NDArray[np.str_]:

@@ -10,6 +10,7 @@ from catalog.errors import ArtifactError
 from catalog.files import (
     atomic_directory,
     atomic_path,
+    clear_leftovers,
     fingerprint,
     read_json,
     read_npy,
@@ -51,6 +52,20 @@ def test_a_directory_is_replaced_whole(tmp_path: Path) -> None:
         write_half_and_die(path)
     assert [item.name for item in path.iterdir()] == ["two"]
     assert [item.name for item in tmp_path.iterdir()] == ["tables"]
+
+
+def test_what_a_killed_writer_left_is_cleared_or_put_back(tmp_path: Path) -> None:
+    (tmp_path / "features" / ".x.npy.abc.tmp").mkdir(parents=True)
+    (tmp_path / ".a.json.abc.tmp").write_text("ha")
+    (tmp_path / ".tables.abc.tmp").mkdir()
+    aside = tmp_path / ".tables.abc.old.tmp" / "tables"  # killed between the two renames of a replacement
+    aside.mkdir(parents=True)
+    (aside / "kept").write_text("old")
+    (tmp_path / ".features.abc.old.tmp" / "features").mkdir(parents=True)  # killed after both
+    clear_leftovers(tmp_path.rglob(".*.tmp"))
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["features", "tables"]
+    assert (tmp_path / "tables" / "kept").read_text() == "old"
+    assert not list((tmp_path / "features").iterdir())
 
 
 def test_round_trips(tmp_path: Path) -> None:

@@ -150,6 +150,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_search(root / "search" / "2", length=6)
     save_retrieval(root / "retrieval" / "1")
     save_rerank(root / "rerank" / "1")
+    save_rerank(root / "rerank" / "2", length=6)
     save_tf1(root / "tf1" / "1")
     return root
 

@@ -111,6 +111,25 @@ def test_retrievals_order_stands_where_the_rerankers_version_is_another(
         assert not client.search("dress").reranked
 
 
+def test_the_rerankers_version_is_asked_in_its_own_shapes(exported: Path, tmp_path: Path) -> None:
+    shutil.copytree(exported / "retrieval" / "1", tmp_path / "retrieval" / "1")
+    shutil.copytree(exported / "rerank", tmp_path / "rerank")  # version 2 reads longer histories than version 1
+    every = "model_version_policy { all {} }"
+    models = "".join(
+        f'config {{ name: "{name}" base_path: "{tmp_path / name}" model_platform: "tensorflow" {every} }}\n'
+        for name in ("retrieval", "rerank")
+    )
+    (tmp_path / "models.config").write_text(f"model_config_list {{ {models} }}", encoding="utf-8")
+    server = serve(ServerConfig(model_config_file=tmp_path / "models.config", port=0))
+    try:
+        with SearchClient(server.address) as client:
+            answer = client.search("dress", HISTORY)
+            assert (answer.version, answer.reranked) == (1, True)
+            assert [hit.product_id for hit in answer] == ["seen", "dress"]
+    finally:
+        server.stop()
+
+
 def test_a_server_without_any_of_them_is_named(shared_server: Server, serve_models: Serve) -> None:
     with SearchClient(serve_models("scale").address) as client:
         with pytest.raises(ModelNotFoundError, match="serves none of search, search_exact, retrieval, retrieval_exact"):

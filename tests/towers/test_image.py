@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -127,6 +128,13 @@ def test_an_earlier_network_as_a_file(prepared: Path, tmp_path: Path) -> None:
     own = CONFIG.model_copy(update={"weights": str(prepared / "backbone.keras")})
     prepare_images(shop(80), own, tmp_path)
     assert weights_fingerprint(load_backbone(tmp_path)) == weights_fingerprint(load_backbone(prepared))
+    other = build_backbone(CONFIG.model_copy(update={"seed": 9}))
+    other.save(prepared.parent / "other.keras")
+    file = tmp_path / "mine.keras"
+    for network in (prepared / "backbone.keras", prepared.parent / "other.keras"):
+        shutil.copy(network, file)  # another content under the same name
+        prepare_images(shop(80), CONFIG.model_copy(update={"weights": str(file)}), tmp_path)
+    assert weights_fingerprint(load_backbone(tmp_path)) == weights_fingerprint(other)
     with pytest.raises(ConfigError, match=r"maps \(None, 32, 32, 3\) to \(None, 16\); expected .* to \(None, 24\)"):
         build_backbone(own.model_copy(update={"embedding_dim": 24}))
 
