@@ -3,6 +3,7 @@
 tandem run --config pipelines/configs/demo.yaml --until features
 """
 
+from catalog.feature_store import FeatureStore
 from catalog.features import build
 from catalog.progress import console
 from pipelines.workspace import Workspace
@@ -12,3 +13,15 @@ def run(workspace: Workspace) -> None:
     """tables/ -> features/."""
     store = build(workspace / "tables", workspace / "features", workspace.config.features, workspace.config.splits)
     console.print(repr(store))
+    warn_of_missing_pages(store)
+
+
+def warn_of_missing_pages(store: FeatureStore) -> None:
+    """Say at once what would otherwise stop the run after the towers' training."""
+    start, stop = store.slices.rerank
+    pages = int(((store.request_day >= start) & (store.request_day < stop)).sum())
+    if not pages:
+        console.print(
+            f"[yellow]no page with impressions was logged in days {start} to {stop - 1}, from which the reranker "
+            "learns: `tandem run` will stop at the rerank stage. Log impressions with their positions[/yellow]"
+        )

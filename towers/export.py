@@ -165,7 +165,8 @@ class ProductEncoder(tf.Module):
         self._variables = tracked_variables(towers.model, backbone)
         self._tokenizer = towers.tokenizer.graph()
         self._snapshot_timestamp = tf.constant(snapshot_timestamp, tf.int64)
-        prices = towers.vocabulary.category_prices
+        # A table needs an entry, and a catalogue without any price has none.
+        prices = towers.vocabulary.category_prices or {"": towers.vocabulary.catalogue_price}
         self._category_prices = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(
                 tf.constant(list(prices), tf.string), tf.constant(list(prices.values()), tf.float32)
