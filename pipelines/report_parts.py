@@ -244,6 +244,13 @@ def measured_claims(reports: list[TaskReport]) -> list[Claim]:
                 text = f"{report.task.capitalize()} {metric} against the best baseline, {found.against}"
                 measured = f"{found.difference} (ratio {found.ratio})"
                 claims.append(Claim(text, measured, "interval above zero", found.difference.above_zero))
+        reranked = report.reranking()
+        for metric in ("ndcg@10", "appeal_ndcg@10"):
+            found = reranked.comparison(metric, OURS)
+            if found is not None:
+                text = f"{report.task.capitalize()} {metric}, reranked against the retrieval order"
+                measured = f"{found.difference} (ratio {found.ratio})"
+                claims.append(Claim(text, measured, "interval above zero", found.difference.above_zero))
     return claims
 
 

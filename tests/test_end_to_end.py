@@ -141,6 +141,10 @@ def test_the_report_holds_every_system(workspace: Workspace) -> None:
     systems = [row["system"] for row in report["blocks"]["search_truth"]["rows"]]
     assert {"Tandem", "Tandem, retrieval order", "popularity", "BM25", "oracle"} <= set(systems)
     assert {"search_masks", "recommendation_masks", "heads", "examination", "index"} <= set(report["blocks"])
+    claims = [claim["text"] for claim in report["claims"]]
+    assert {f"Search {metric}, reranked against the retrieval order" for metric in ("ndcg@10", "appeal_ndcg@10")} <= {
+        *claims
+    }
     page = (workspace / "report.html").read_text()
     assert "<html" in page
     assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//|url\(["']?https?:|@import""", page), "nothing is fetched"
