@@ -1,5 +1,6 @@
 """Files that appear whole or not at all: written beside, flushed to disk, then renamed."""
 
+import errno
 import hashlib
 import json
 import os
@@ -72,6 +73,12 @@ def clear_leftovers(left_behind: Iterable[Path]) -> None:
             shutil.rmtree(left, ignore_errors=True)
         else:
             left.unlink(missing_ok=True)
+
+
+def disk_is_full(error: Exception) -> bool:
+    """Whether a failure means that no space is left; libraries wrap the system's error in their own."""
+    code = error.errno if isinstance(error, OSError) else None
+    return code in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error)
 
 
 def flush_tree(path: Path) -> None:

@@ -7,7 +7,6 @@ columns) and the pictures in images/. A bad row goes to rejects.parquet; too man
 appears whole or not at all.
 """
 
-import errno
 import os
 import shutil
 import socket
@@ -24,7 +23,7 @@ from pydantic import Field, field_validator
 
 from catalog.config import Config
 from catalog.errors import DataError, TandemError
-from catalog.files import atomic_directory, clear_leftovers
+from catalog.files import atomic_directory, clear_leftovers, disk_is_full
 from catalog.intake import Run
 from catalog.schema import ShopData
 from catalog.starter import write_examples
@@ -126,7 +125,7 @@ def _clear_errors(out_dir: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, duckdb.Error) as error:
-        if _disk_is_full(error):
+        if disk_is_full(error):
             free = shutil.disk_usage(_existing(out_dir)).free
             raise TandemError(
                 f"the disk that holds {out_dir} is full ({free / 1e6:,.0f} MB free now): {error}. Nothing was changed; "
@@ -135,11 +134,6 @@ def _clear_errors(out_dir: Path) -> Iterator[None]:
         if isinstance(error, PermissionError):
             raise TandemError(f"{error.filename or out_dir} may not be read or written: {error.strerror}") from error
         raise
-
-
-def _disk_is_full(error: Exception) -> bool:
-    code = error.errno if isinstance(error, OSError) else None
-    return code in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error)
 
 
 def _existing(path: Path) -> Path:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from catalog.errors import TandemError
-from catalog.files import read_json, write_json
+from catalog.files import disk_is_full, read_json, write_json
 from catalog.progress import console
 from pipelines.config import PipelineConfig
 
@@ -130,7 +131,16 @@ def _run(workspace: Workspace, stage: Stage, record: Path, fingerprint: str) -> 
     console.print(f"[bold]{stage.name}[/bold]")
     record.unlink(missing_ok=True)
     started = time.monotonic()
-    stage.run(workspace)
+    try:
+        stage.run(workspace)
+    except Exception as error:
+        if not disk_is_full(error):
+            raise
+        free = shutil.disk_usage(workspace.root).free
+        raise TandemError(
+            f"{stage.name}: the disk that holds {workspace.root} or {workspace.config.models_dir} is full "
+            f"({free / 1e6:,.0f} MB free in the first): {error}. What was finished is kept; make room and run again"
+        ) from error
     missing = [str(path) for path in stage.outputs(workspace) if not path.exists()]
     if missing:
         raise TandemError(f"stage {stage.name} ended without writing {', '.join(missing)}")

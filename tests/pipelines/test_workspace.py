@@ -1,5 +1,6 @@
 """Stages run in order, once, and again only when what they read has changed."""
 
+import errno
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ class Recorder:
 
     calls: list[str] = field(default_factory=list)
     fail: bool = False
+    error: Exception | None = None
 
     def first(self, workspace: Workspace) -> None:
         self.calls.append("first")
@@ -24,6 +26,8 @@ class Recorder:
 
     def second(self, workspace: Workspace) -> None:
         self.calls.append("second")
+        if self.error is not None:
+            raise self.error
         if self.fail:
             raise RuntimeError("killed half-way")
         (workspace / "second.txt").write_text("2")
@@ -54,6 +58,19 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         run_stages(workspace, recorder.stages, None, set())
     recorder.fail = False
+    assert run_stages(workspace, recorder.stages, None, set()) == ["second"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("RESOURCE_EXHAUSTED: x; No space left on device")],
+)
+def test_a_full_disk_is_said_and_what_was_finished_stays(tmp_path: Path, error: Exception) -> None:
+    recorder = Recorder(error=error)
+    workspace = workspace_at(tmp_path)
+    with pytest.raises(TandemError, match=r"second: the disk that holds .*run or saved_models is full .* run again"):
+        run_stages(workspace, recorder.stages, None, set())
+    recorder.error = None
     assert run_stages(workspace, recorder.stages, None, set()) == ["second"]
 
 
