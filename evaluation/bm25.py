@@ -1,5 +1,6 @@
 """BM25, the lexical baseline: stemmed, over every text field that the towers read."""
 
+import logging
 from collections.abc import Sequence
 
 import bm25s
@@ -9,6 +10,8 @@ from evaluation.arrays import ABSENT, Ints, Mask, Rows, Strings, compact
 from evaluation.baselines import Ranker, fill
 from evaluation.requests import Requests
 from evaluation.words import Analyzer
+
+logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets itself to DEBUG when it is imported
 
 
 class BM25:

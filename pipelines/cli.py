@@ -159,7 +159,6 @@ def main() -> None:
 
     from catalog.errors import TandemError
 
-    logging.getLogger("bm25s").setLevel(logging.WARNING)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         app()
