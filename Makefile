@@ -20,7 +20,7 @@ demo: $(STAMP)  ## the demo shop, end to end: data, training, export, serving, a
 	$(BIN)/tandem demo
 
 test: $(STAMP)  ## every test
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: $(STAMP)  ## lint, format, types, import contracts
 	$(BIN)/ruff check .

@@ -4,9 +4,10 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalog.errors import ArtifactError
+
+_TEMPORARY = r"[a-z0-9_]{8}(\..*)?"  # what tempfile puts after a prefix, and the endings given below
 
 
 @contextmanager
@@ -59,16 +62,18 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def clear_leftovers(left_behind: Iterable[Path]) -> None:
-    """Remove what killed writers left, and put back a folder that one of them had just moved aside.
+def clear_leftovers(path: Path) -> None:
+    """Remove what killed `atomic_path` and `atomic_directory` calls for `path` left beside it.
 
-    Args:
-        left_behind: temporary files and folders of `atomic_path` and `atomic_directory` to which nobody writes now.
+    A folder that one of them had just moved aside is put back. Call it while nobody writes `path`.
     """
-    for left in sorted(left_behind):
-        for kept in left.iterdir() if left.name.endswith(".old.tmp") and left.is_dir() else ():
-            if not (left.parent / kept.name).exists():
-                kept.replace(left.parent / kept.name)
+    name = re.compile(re.escape(f".{path.name}.") + _TEMPORARY)
+    if not path.parent.is_dir():
+        return
+    left_behind = [item for item in path.parent.iterdir() if name.fullmatch(item.name)]
+    for left in sorted(left_behind, key=lambda item: item.stat().st_mtime_ns, reverse=True):
+        if left.name.endswith(".old.tmp") and (left / path.name).exists() and not path.exists():
+            (left / path.name).replace(path)
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)
         else:

@@ -107,7 +107,7 @@ def _only_one(out_dir: Path) -> Iterator[None]:
     try:
         with FileLock(lock, timeout=0):
             owner.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {datetime.now():%F %T}")
-            clear_leftovers(out_dir.parent.glob(f".{out_dir.name}.*.tmp"))
+            clear_leftovers(out_dir)
             try:
                 yield
             finally:

@@ -3,6 +3,7 @@
 tandem run --config pipelines/configs/demo.yaml
 """
 
+import shutil
 from pathlib import Path
 
 from catalog.files import clear_leftovers, write_json
@@ -68,10 +69,23 @@ def run_pipeline(config: PipelineConfig, until: str | None = None, force: set[st
         console.print("release.snapshot is 'latest': its counters have seen the test days, so no report judges it")
     with workspace.locked():
         write_json(workspace / "config.json", config.model_dump(mode="json"))
-        clear_leftovers(workspace.root.rglob(".*.tmp"))
+        _clear_leftovers(workspace)
         ran = run_stages(workspace, STAGES, until, force or set())
     console.print(f"{workspace.root}: {len(ran)} stage(s) ran" + (f": {', '.join(ran)}" if ran else ""))
     return workspace
+
+
+def _clear_leftovers(workspace: Workspace) -> None:
+    """Remove what a killed run left in the folders that only stages write; ingest clears its own."""
+    folders = ("features", "images", "towers", "index", "candidates", "rerank", "stages")
+    for name in (*folders, "candidates/rerank", "candidates/validation"):
+        clear_leftovers(workspace / name)
+    # What is hidden in there now is the unfinished part of a file.
+    for hidden in [item for name in folders for item in (workspace / name).rglob(".*")]:
+        if hidden.is_dir():
+            shutil.rmtree(hidden, ignore_errors=True)
+        else:
+            hidden.unlink(missing_ok=True)
 
 
 def retrain(config: PipelineConfig) -> Workspace:

@@ -18,10 +18,9 @@ def run(workspace: Workspace) -> None:
 
 def warn_of_missing_pages(store: FeatureStore) -> None:
     """Say at once what would otherwise stop the run after the towers' training."""
-    start, stop = store.slices.rerank
-    pages = int(((store.request_day >= start) & (store.request_day < stop)).sum())
-    if not pages:
-        console.print(
-            f"[yellow]no page with impressions was logged in days {start} to {stop - 1}, from which the reranker "
-            "learns: `tandem run` will stop at the rerank stage. Log impressions with their positions[/yellow]"
-        )
+    for (start, stop), use in ((store.slices.rerank, "learns"), (store.slices.validation, "is validated")):
+        if not ((store.request_day >= start) & (store.request_day < stop)).any():
+            console.print(
+                f"[yellow]no page with impressions was logged in days {start} to {stop - 1}, from which the reranker "
+                f"{use}: `tandem run` will stop at the rerank stage. Log impressions with their positions[/yellow]"
+            )

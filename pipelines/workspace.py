@@ -133,6 +133,8 @@ def _run(workspace: Workspace, stage: Stage, record: Path, fingerprint: str) -> 
     started = time.monotonic()
     try:
         stage.run(workspace)
+    except TandemError:
+        raise
     except Exception as error:
         if not disk_is_full(error):
             raise

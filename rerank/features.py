@@ -1,5 +1,6 @@
 """Features of (query, user, candidate): one graph function for training and for export, over tables by product row."""
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -126,6 +127,13 @@ class FeatureExtractor(tf.Module):
     def _parts(self) -> tuple[str, ...]:
         return (*(name for name, _ in self._segments), "any")
 
+    def fingerprint(self) -> str:
+        """SHA-256 in hex of the tables that features are looked up in, the product embeddings aside."""
+        digest = sha256()
+        for table in (self._pictures, self._behaviour, self._values, self._words, self._log_price):
+            digest.update(np.ascontiguousarray(table.numpy()).tobytes())
+        return digest.hexdigest()
+
     def set_embeddings(self, embeddings: npt.NDArray[np.float32]) -> None:
         """Replace the product embeddings, [N, D], by those of another day."""
         self.embeddings.assign(_with_absent(embeddings))
@@ -221,12 +229,16 @@ class FeatureExtractor(tf.Module):
         return (_spread(reading.words, row), _spread(reading.unknown, row), _spread(has_query, row), distance)
 
     def _picture(self, row: tf.Tensor, history: "_History", value: tf.Tensor) -> tf.Tensor:
-        """How alike a candidate and the history look, among others of their kind; zero without picture or history."""
+        """How alike a candidate and the history look, each among its own category; zero without picture or history.
+
+        `kind_*` are over the history's items of the candidate's leaf category alone.
+        """
         picture, past = tf.gather(self._pictures, row), tf.gather(self._pictures, history.row)
         seen = history.valid & tf.reduce_any(past != 0.0, -1)
         leaf = self._keys.index("category_leaf")
         kind = tf.gather(self._values, history.row)[..., leaf]
         same_kind = (value[..., leaf, None] == kind[:, None]) & (kind > 0)[:, None]
+        same_kind &= tf.reduce_any(picture != 0.0, -1)[..., None]
         cosine = tf.matmul(picture, past, transpose_b=True)
         taste = tf.einsum("bhp,bh->bp", past, history.lasting)
         columns = [

@@ -205,10 +205,12 @@ class Learner:
     def _identity(self, training: Slice, held_out: Slice) -> str:
         digest = sha256(self._config.model_dump_json().encode())
         digest.update(repr(asdict(self._spec)).encode())
+        digest.update(self._extractor.fingerprint().encode())
         for part in (training, held_out):
             digest.update(np.ascontiguousarray(part.candidates.request).tobytes())
             digest.update(part.data.lists.row.tobytes())
-            digest.update(part.data.lists.score.tobytes())
+            for column in (lists := part.data.lists).score, lists.position, lists.click, lists.cart, lists.purchase:
+                digest.update(column.tobytes())
         return digest.hexdigest()
 
     def _resume(self, checkpoint: Path, identity: str) -> tuple[list[dict[str, float]], Arrays]:

@@ -15,12 +15,12 @@ def fit_basis(products: pa.Table, pictures: npt.NDArray[np.floating], dim: int) 
     Args:
         products: with columns image_row and category.
         pictures: [M, E] the picture network's embeddings by image row.
-        dim: P, at most E.
+        dim: P; cut to E.
 
     Returns:
         [E, P] orthonormal columns, of falling variance; [E, 0] for a shop with fewer than two pictures.
     """
-    size = pictures.shape[1] if pictures.ndim == 2 else 1
+    size = pictures.shape[1]
     centred, present = _among_their_kind(products, pictures)
     if present.sum() < 2:
         return np.zeros((size, 0), np.float32)
@@ -46,7 +46,7 @@ def _among_their_kind(products: pa.Table, pictures: npt.NDArray[np.floating]) ->
     """[N, E] embeddings less their category's mean, zeros without a picture; and [N] bool, who has one."""
     row = products["image_row"].to_numpy()
     present = row >= 0
-    size = pictures.shape[1] if pictures.ndim == 2 else 1
+    size = pictures.shape[1]
     centred = np.zeros((products.num_rows, size), np.float32)
     if not present.any():
         return centred, present

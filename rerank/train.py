@@ -84,6 +84,7 @@ def train(
         out_dir / "metrics.json",
         {"epochs": history, "validation": metrics, "examination": examination, "lists": training.data.size},
     )
+    (out_dir / "checkpoint.npz").unlink()  # it was for a killed training; a finished one is not gone on with
     console.print(
         f"rerank: NDCG@10 on validation clicks, corrected for position: "
         f"{metrics['candidates']['corrected_ndcg@10_before']:.4f} before, "

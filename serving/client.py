@@ -235,9 +235,7 @@ class SearchClient:
     ) -> tuple[_Model, dict[str, Array]]:
         """Ask the first of `names` that the server holds; once more if it turns out to have changed its shapes."""
         pinned = None if retrieval is None else retrieval.version
-        model = self._models.get(names)
-        if model is None or pinned not in (None, model.version):
-            model = self._learn(names, deadline, pinned)
+        model = self._models.get(_sought(names, pinned)) or self._learn(names, deadline, pinned)
         try:
             version, outputs = self._predict(model, request, deadline, retrieval)
         except grpc.RpcError as error:
@@ -280,7 +278,7 @@ class SearchClient:
 
     def _learn(self, names: tuple[str, ...], deadline: float, version: int | None = None) -> _Model:
         """The shapes of the first of `names` that the server holds, in the newest version or the one given."""
-        sought = names if version is None else (*names, f"version {version}")
+        sought = _sought(names, version)
         asked = names if time.monotonic() >= self._absent_until.get(sought, 0.0) else ()
         for name in asked:
             request = GetModelMetadataRequest(metadata_field=["signature_def"])
@@ -296,12 +294,13 @@ class SearchClient:
             signatures = SignatureDefMap()
             response.metadata["signature_def"].Unpack(signatures)
             contract = read_contract(signatures.signature_def)
-            self._models[names] = _Model(name, response.model_spec.version.value, contract)
-            return self._models[names]
-        self._models.pop(names, None)
+            self._models[sought] = _Model(name, response.model_spec.version.value, contract)
+            return self._models[sought]
+        self._models.pop(sought, None)
         if asked:
             self._absent_until[sought] = time.monotonic() + _ABSENT_SECONDS
-        raise ModelNotFoundError(f"{self.address} serves no model {' or '.join(sought)}; look at its model config")
+        wanted = " or ".join(names) + ("" if version is None else f" in version {version}")
+        raise ModelNotFoundError(f"{self.address} serves no model {wanted}; look at its model config")
 
     def _explain(self, error: grpc.RpcError, model: str) -> ServingError:
         code, details = error.code(), error.details()
@@ -324,6 +323,11 @@ class SearchClient:
         if not seconds > 0:
             raise BadRequestError(f"timeout: received {seconds!r}; expected seconds, more than 0")
         return time.monotonic() + seconds
+
+
+def _sought(names: tuple[str, ...], version: int | None) -> tuple[str, ...]:
+    """What is remembered of some models apart from their newest version: a version of theirs."""
+    return names if version is None else (*names, str(version))
 
 
 def _remaining(deadline: float) -> float:

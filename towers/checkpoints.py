@@ -1,6 +1,7 @@
 """What a killed training goes on from: weights and optimizer after each whole epoch."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,10 +94,20 @@ class Checkpoints:
 
 def save_weights(model: keras.Model, path: Path) -> None:
     """Write a model's weights, whole or not at all; `path` ends in .weights.h5."""
+    _save(model.save_weights, path, ".weights.h5")
+
+
+def save_network(model: keras.Model, path: Path) -> None:
+    """Write a whole model, whole or not at all; `path` ends in .keras."""
+    _save(model.save, path, ".keras")
+
+
+def _save(save: Callable[[Path], None], path: Path, ending: str) -> None:
+    """Keras wants to see its own ending, so the temporary file has a companion that has it."""
     with atomic_path(path) as temporary:
-        written = temporary.with_name(temporary.name + ".weights.h5")
+        written = temporary.with_name(temporary.name + ending)
         try:
-            model.save_weights(written)
+            save(written)
             written.replace(temporary)
         finally:
             written.unlink(missing_ok=True)

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from catalog.errors import DataError
-from catalog.files import atomic_path, write_npy
+from catalog.files import write_npy
 from catalog.schema import ShopData
+from towers.checkpoints import save_network
 
 _CHUNK = 256
 
@@ -43,8 +44,5 @@ class PictureTraining:
 
     def write(self, backbone: keras.Model, folder: Path) -> None:
         """Write the trained network and its embeddings, as `prepare_images` does."""
-        with atomic_path(folder / "backbone.keras") as temporary:
-            written = temporary.with_name(temporary.name + ".keras")
-            backbone.save(written)
-            written.replace(temporary)
+        save_network(backbone, folder / "backbone.keras")
         write_npy(folder / "embeddings.npy", self.embed(backbone))

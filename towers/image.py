@@ -9,9 +9,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from catalog.errors import ArtifactError, ConfigError
-from catalog.files import atomic_path, fingerprint, read_json, read_npy, write_json, write_npy
+from catalog.files import fingerprint, read_json, read_npy, write_json, write_npy
 from catalog.progress import console
 from catalog.schema import ShopData
+from towers.checkpoints import save_network
 from towers.image_cache import embed_pictures, picture_keys, weights_fingerprint
 from towers.image_config import ImageConfig
 from towers.image_labels import picture_labels
@@ -226,10 +227,7 @@ def _save(
     backbone: keras.Model, hashes: npt.NDArray[np.str_], metrics: dict[str, Any], config: ImageConfig, out_dir: Path
 ) -> None:
     (out_dir / "state.json").unlink(missing_ok=True)  # while it is missing, nothing here counts as finished
-    with atomic_path(out_dir / "backbone.keras") as temporary:
-        whole = temporary.with_suffix(".keras")
-        backbone.save(whole)
-        whole.replace(temporary)
+    save_network(backbone, out_dir / "backbone.keras")
     write_npy(out_dir / "trained_on.npy", picture_keys(hashes))
     write_json(out_dir / "metrics.json", metrics)
     write_json(

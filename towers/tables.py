@@ -151,6 +151,11 @@ def read_embeddings(images_dir: Path, shop: ShopData) -> npt.NDArray[np.float16]
             f"{images_dir}/embeddings.npy: {len(embeddings):,} embeddings for {len(shop.images):,} pictures; "
             "run the image stage again"
         )
+    if not np.isfinite(embeddings).all():
+        raise ArtifactError(
+            f"{images_dir}/embeddings.npy holds values that are no finite numbers: the picture network overflows "
+            "16 bits or is broken; set images.weights to another network, and run the image stage again"
+        )
     return embeddings
 
 

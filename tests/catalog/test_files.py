@@ -55,17 +55,21 @@ def test_a_directory_is_replaced_whole(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_writer_left_is_cleared_or_put_back(tmp_path: Path) -> None:
-    (tmp_path / "features" / ".x.npy.abc.tmp").mkdir(parents=True)
-    (tmp_path / ".a.json.abc.tmp").write_text("ha")
-    (tmp_path / ".tables.abc.tmp").mkdir()
-    aside = tmp_path / ".tables.abc.old.tmp" / "tables"  # killed between the two renames of a replacement
+    (tmp_path / "features").mkdir()
+    (tmp_path / ".a.json.abc_1234.json.tmp").write_text("ha")
+    (tmp_path / ".tables.abcdefgh.tmp").mkdir()
+    aside = tmp_path / ".tables.hgfedcba.old.tmp" / "tables"  # killed between the two renames of a replacement
     aside.mkdir(parents=True)
     (aside / "kept").write_text("old")
-    (tmp_path / ".features.abc.old.tmp" / "features").mkdir(parents=True)  # killed after both
-    clear_leftovers(tmp_path.rglob(".*.tmp"))
-    assert sorted(item.name for item in tmp_path.iterdir()) == ["features", "tables"]
+    (tmp_path / ".features.abcdefgh.old.tmp" / "features").mkdir(parents=True)  # killed after both
+    theirs = [".tables.v2.abcdefgh.tmp", ".tables.note", "tables.csv", ".b.json.abcdefgh.json.tmp"]
+    for name in theirs:
+        (tmp_path / name).write_text("another writer's")
+    for name in ("tables", "features", "a.json"):
+        clear_leftovers(tmp_path / name)
+    assert sorted(item.name for item in tmp_path.iterdir()) == sorted(["features", "tables", *theirs])
     assert (tmp_path / "tables" / "kept").read_text() == "old"
-    assert not list((tmp_path / "features").iterdir())
+    clear_leftovers(tmp_path / "nowhere" / "file")
 
 
 def test_round_trips(tmp_path: Path) -> None:

@@ -9,9 +9,21 @@ from catalog.progress import console
 from pipelines.s03_features import warn_of_missing_pages
 
 
-@pytest.mark.parametrize(("days", "warned"), [([], True), ([0, 9], True), ([0, 10], False), ([13, 14], False)])
-def test_missing_pages_of_the_rerank_slice_are_named(days: list[int], warned: bool) -> None:
-    store = SimpleNamespace(slices=SimpleNamespace(rerank=(10, 14)), request_day=np.array(days, np.int32))
+@pytest.mark.parametrize(
+    ("days", "learns", "validated"),
+    [
+        ([], True, True),
+        ([0, 9, 17], True, True),
+        ([10, 14], False, False),
+        ([13, 17], False, True),
+        ([16], True, False),
+    ],
+)
+def test_missing_pages_of_the_rerankers_slices_are_named(days: list[int], learns: bool, validated: bool) -> None:
+    slices = SimpleNamespace(rerank=(10, 14), validation=(14, 17))
+    store = SimpleNamespace(slices=slices, request_day=np.array(days, np.int32))
     with console.capture() as capture:
         warn_of_missing_pages(store)  # type: ignore[arg-type]
-    assert ("no page with impressions was logged in days 10 to 13" in capture.get().replace("\n", " ")) == warned
+    said = " ".join(capture.get().split())
+    assert ("logged in days 10 to 13, from which the reranker learns" in said) == learns
+    assert ("logged in days 14 to 16, from which the reranker is validated" in said) == validated

@@ -1,6 +1,7 @@
 """Training on a shop whose clicks follow a known rule."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,21 @@ def test_a_killed_run_goes_on_and_ends_where_an_unbroken_one_does(
         [epoch["loss"] for epoch in killed["epochs"]], [epoch["loss"] for epoch in whole["epochs"]], rtol=1e-4
     )
     np.testing.assert_allclose(killed["examination"], whole["examination"], rtol=1e-3)
+
+
+def test_other_pictures_are_not_gone_on_with(
+    made_up_shop: MadeUpShop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"epochs": 1, "max_requests": 200, "max_validation_requests": 50}
+    monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)  # as if killed just before the checkpoint goes
+    run(made_up_shop, tmp_path, **changes)
+    assert (tmp_path / "checkpoint.npz").exists()
+    monkeypatch.undo()
+    first = json.loads((tmp_path / "metrics.json").read_text())["epochs"]
+    others = replace(made_up_shop, pictures=made_up_shop.pictures[::-1])
+    run(others, tmp_path, **changes)
+    assert json.loads((tmp_path / "metrics.json").read_text())["epochs"] != first
+    assert not (tmp_path / "checkpoint.npz").exists()
 
 
 def test_a_loss_that_is_no_number_stops_the_run(made_up_shop: MadeUpShop, tmp_path: Path) -> None:
