@@ -376,7 +376,7 @@ def test_killed_half_way_the_old_tables_stay_and_the_next_run_clears_up(raw):
 
 def test_killed_between_the_two_renames_the_old_tables_come_back(raw):
     run(raw)
-    moved = raw.parent / ".tables.abc.old.tmp"
+    moved = raw.parent / ".tables.abcd_123.old.tmp"  # as tempfile names it
     moved.mkdir()
     (raw.parent / "tables").rename(moved / "tables")
     (raw / "events.csv").unlink()
