@@ -94,20 +94,25 @@ def evaluate(config: Config, source: Source = None) -> None:
     run_pipeline(load_config(config, source), until="evaluate", force={"evaluate"})
 
 
-@app.command()
-def serve(
-    models: Models = Path("saved_models"),
-    port: Annotated[int, typer.Option(help="gRPC port; 0 takes a free one.")] = 8500,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every network.")] = "127.0.0.1",
-    model_config_file: Annotated[
-        Path | None,
-        typer.Option("--model_config_file", "--model-config-file", help="A rendered config; embedded.config if empty."),
-    ] = None,
-) -> None:
-    """Serve released models over TF Serving's gRPC API until SIGTERM; new versions are picked up while running."""
-    from pipelines.serve import run_server
+# The flags are tensorflow_model_server's, in its own forms: `serving/flags.py` reads them, `--help` among them.
+@app.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    options_metavar="[--flag=value ...]",
+)
+def serve(context: typer.Context) -> None:
+    """Serve released models over TF Serving's API until SIGTERM, with tensorflow_model_server's flags (`--help`)."""
+    from serving.flags import parse_flags, usage
 
-    run_server(models, host, port, model_config_file)
+    flags = parse_flags(context.args)
+    if flags.question == "help":
+        typer.echo(usage())
+        return
+    from pipelines.serve import print_version, run_server
+
+    if flags.question == "version":
+        print_version()
+        return
+    run_server(flags)
 
 
 @app.command()

@@ -53,6 +53,15 @@ def invalid_argument(message: str) -> Rejection:
     return Rejection(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
+def as_rejection(error: Exception) -> Rejection:
+    """The status of whatever went wrong with a version."""
+    if isinstance(error, Rejection):
+        return error
+    if isinstance(error, ServingError):
+        return Rejection(grpc.StatusCode.UNKNOWN, str(error))
+    return invalid_argument(str(error) or type(error).__name__)
+
+
 def status_of(number: int) -> grpc.StatusCode:
     """The gRPC status with TensorFlow's error code `number`; the two lists share their numbers."""
     return _STATUS_BY_NUMBER.get(number, grpc.StatusCode.UNKNOWN)

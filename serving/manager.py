@@ -8,6 +8,7 @@ import gc
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import grpc
 
-from serving.errors import Rejection, ServingError, invalid_argument
+from serving.errors import Rejection, as_rejection, invalid_argument
 from serving.messages import ModelConfig, ModelServerConfig, ModelSpec
 from serving.model_config import check_model_list
 from serving.servable import Servable
@@ -68,12 +69,16 @@ class ModelManager:
         poll_seconds: how often the base paths are looked at; 0 for only when a config is loaded.
         labels_before_versions: accept a label on a version that is not available yet
             (--allow_version_labels_for_unavailable_models).
+        load_threads: models that load side by side; 0 and 1 for one after the other.
     """
 
-    def __init__(self, load: Loader, poll_seconds: float = 1.0, labels_before_versions: bool = False) -> None:
+    def __init__(
+        self, load: Loader, poll_seconds: float = 1.0, labels_before_versions: bool = False, load_threads: int = 0
+    ) -> None:
         self._load = load
         self._poll_seconds = poll_seconds
         self._labels_before_versions = labels_before_versions
+        self._load_threads = max(load_threads, 1)
         self._models = _Models()
         self._config = ModelServerConfig()
         self._work = threading.RLock()  # one change of the set of versions at a time
@@ -182,7 +187,7 @@ class ModelManager:
 
     def _update(self) -> dict[str, Rejection]:
         """Bring the loaded versions to what the config wants now; the models whose base path gave no answer."""
-        problems = {}
+        problems, settled = {}, {}
         models = {model.name: model for model in self._config.model_config_list.config}
         for name in [*models, *(name for name in self._models.versions if name not in models)]:
             try:
@@ -192,7 +197,13 @@ class ModelManager:
                 continue
             if name in models and not wanted:
                 problems[name] = no_versions(models[name])
-            self._settle(name, wanted)
+            settled[name] = wanted
+        if self._load_threads > 1 and len(settled) > 1:
+            with ThreadPoolExecutor(self._load_threads, thread_name_prefix="load") as threads:
+                list(threads.map(self._settle, settled, settled.values()))
+        else:
+            for name, wanted in settled.items():
+                self._settle(name, wanted)
         self._close_drained()
         return problems
 
@@ -231,7 +242,7 @@ class ModelManager:
         except Exception as error:  # noqa: BLE001 - whatever a bad model raises, the good ones go on
             _log.warning("%s version %d does not load: %s", version.model, version.number, error)
             with self._models.lock:
-                version.state, version.error = State.END, _as_rejection(error)
+                version.state, version.error = State.END, as_rejection(error)
             gc.collect()
             return
         with self._models.lock:
@@ -282,11 +293,3 @@ class ModelManager:
         if missing:
             text = f"{len(missing)} model(s) did not become available: {{{''.join(missing)}}}"
             raise Rejection(grpc.StatusCode.UNKNOWN, text)
-
-
-def _as_rejection(error: Exception) -> Rejection:
-    if isinstance(error, Rejection):
-        return error
-    if isinstance(error, ServingError):
-        return Rejection(grpc.StatusCode.UNKNOWN, str(error))
-    return Rejection(grpc.StatusCode.INVALID_ARGUMENT, str(error) or type(error).__name__)

@@ -41,6 +41,8 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
         (("run", "--config", "files.yaml", "--source", "nowhere"), "nowhere does not exist"),
         (("run", "--config", "files.yaml", "--until", "towrs"), "unknown stage 'towrs'"),
         (("init", "."), "not an empty folder"),
+        (("serve", "--modle_name", "m"), "unknown flag --modle_name; did you mean --model_name?"),
+        (("serve", "--model_config_file=absent.config"), "absent.config: the model config cannot be read"),
     ],
 )
 def test_errors_are_messages(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
@@ -50,6 +52,18 @@ def test_errors_are_messages(tmp_path: Path, arguments: tuple[str, ...], message
     assert result.returncode == 1
     assert message in " ".join(result.stderr.split())
     assert "Traceback" not in result.stderr
+
+
+def test_serve_tells_its_flags_without_tensorflow(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.argv = ['tandem', 'serve', '--help']\n"
+        "from pipelines.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "assert 'tensorflow' not in sys.modules\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "--rest_api_port" in result.stdout
 
 
 @pytest.mark.parametrize("name", ["demo", "fashion", "fashion-small"])

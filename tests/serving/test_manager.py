@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from serving.errors import Rejection
-from serving.local_server import warm_up
+from serving.loading import warm_up
 from serving.manager import ModelManager, State
 from serving.messages import ModelServerConfig, ModelSpec
 from serving.model_config import parse_model_config
@@ -38,7 +38,7 @@ def config_of(base: Path, extra: str = "", name: str = "scale") -> ModelServerCo
 def start() -> Iterator[Start]:
     managers = []
 
-    def run(config: ModelServerConfig, **settings: bool) -> ModelManager:
+    def run(config: ModelServerConfig, **settings: int) -> ModelManager:
         manager = ModelManager(load, poll_seconds=0.1, **settings)
         managers.append(manager)
         manager.start(config)
@@ -270,3 +270,21 @@ def test_a_model_without_a_version_that_loads_stops_the_start(
         Rejection, match=r"1 model\(s\) did not become available: \{\{\{name: scale version: 1\} due to"
     ):
         ModelManager(load).start(config_of(tmp_path / "broken"))
+
+
+def test_models_load_side_by_side(start: Start, add_version: AddVersion, tmp_path: Path) -> None:
+    """Both loads wait for each other, which only works if neither waits for the other to end."""
+    for name in ("a", "b"):
+        add_version(tmp_path / name, "scale", 1, 1)
+    both = threading.Barrier(2)
+
+    def load_together(name: str, path: Path) -> Servable:
+        both.wait(timeout=60)
+        return load(name, path)
+
+    config = config_of(tmp_path / "a", name="a")
+    config.MergeFrom(config_of(tmp_path / "b", name="b"))
+    manager = ModelManager(load_together, poll_seconds=0, load_threads=2)
+    manager.start(config)
+    assert [manager.states(name)[0].state for name in ("a", "b")] == [State.AVAILABLE] * 2
+    manager.close()

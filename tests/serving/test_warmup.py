@@ -5,7 +5,7 @@ import pytest
 
 from catalog.errors import ArtifactError
 from serving.errors import Rejection
-from serving.local_server import warm_up
+from serving.loading import warm_up
 from serving.servable import Servable
 from serving.warmup import WARMUP_FILE, read_warmup, write_warmup
 

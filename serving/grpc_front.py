@@ -1,0 +1,103 @@
+"""The gRPC side of the embedded server: services, health, reflection, and what it listens on."""
+
+import os
+from concurrent import futures
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from catalog.errors import ConfigError
+from serving.errors import ServingError
+from serving.manager import ModelManager
+from serving.messages import (
+    MODEL_SERVICE,
+    PREDICTION_SERVICE,
+    add_ModelServiceServicer_to_server,
+    add_PredictionServiceServicer_to_server,
+    register_service_descriptors,
+)
+from serving.model_service import ModelService
+from serving.prediction_service import PredictionService
+from serving.server_config import ServerConfig
+
+_HEALTHY = ("", PREDICTION_SERVICE, MODEL_SERVICE, "PredictionService", "ModelService")
+"""What the health check answers for: by full name, and by the short one that TF Serving registers."""
+
+
+class GrpcFront:
+    """PredictionService and ModelService on a TCP port, a Unix socket or both.
+
+    Args:
+        config: where to listen, and how.
+        manager: the models to answer from.
+
+    Attributes:
+        port: the port it listens on; None where it listens on a socket alone.
+
+    Raises:
+        ConfigError: if a setting is no gRPC server's.
+        ServingError: if it cannot listen.
+    """
+
+    def __init__(self, config: ServerConfig, manager: ModelManager) -> None:
+        self._health = health.HealthServicer()
+        register_service_descriptors()
+        threads = config.grpc_threads or 4 * (os.cpu_count() or 1)
+        self._server = grpc.server(
+            futures.ThreadPoolExecutor(threads, thread_name_prefix="request"),
+            options=[
+                ("grpc.max_receive_message_length", config.max_message_bytes),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", 0),  # or a second server on the port would silently share its requests
+                *channel_arguments(config.grpc_channel_arguments),
+            ],
+        )
+        add_PredictionServiceServicer_to_server(PredictionService(manager), self._server)
+        add_ModelServiceServicer_to_server(ModelService(manager), self._server)
+        names = [PREDICTION_SERVICE, MODEL_SERVICE, reflection.SERVICE_NAME]
+        if config.enable_grpc_healthcheck_service:
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+            names.append(health.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+        self.port = None if config.port is None else self._bind(f"{config.host}:{config.port}")
+        if config.grpc_socket_path is not None:
+            self._bind(f"unix:{config.grpc_socket_path}")
+
+    def start(self) -> None:
+        """Answer requests, and say so to who checks the health."""
+        self._server.start()
+        for service in _HEALTHY:
+            self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+
+    def stop(self, drain_seconds: float) -> None:
+        """Refuse new requests and let those in flight finish, for `drain_seconds` at most."""
+        self._health.enter_graceful_shutdown()
+        self._server.stop(drain_seconds).wait()
+
+    def _bind(self, address: str) -> int:
+        try:
+            port: int = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise ServingError(
+                f"cannot listen on {address}; is another server running there? Stop it or choose another port"
+            ) from error
+        return port
+
+
+def channel_arguments(text: str) -> list[tuple[str, int | str]]:
+    """Read --grpc_channel_arguments: name=value separated by commas; a whole number is passed as one.
+
+    Raises:
+        ConfigError: for a part that is not name=value.
+    """
+    arguments: list[tuple[str, int | str]] = []
+    for part in filter(None, text.split(",")):
+        name, equals, value = part.strip().partition("=")
+        if not (name and equals):
+            raise ConfigError(f"grpc_channel_arguments: received {part!r}, expected name=value, separated by commas")
+        try:
+            arguments.append((name, int(value)))
+        except ValueError:
+            arguments.append((name, value))
+    return arguments

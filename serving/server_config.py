@@ -1,0 +1,71 @@
+"""What the embedded server is told. Named as tensorflow_model_server's flags are; imports no TensorFlow."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from catalog.config import Config
+
+LogFormat = Literal["text", "json"]
+
+
+class ServerConfig(Config):
+    """What the embedded server needs to know. Either `model_config_file` or `model_name` with `model_base_path`."""
+
+    model_config_file: Path | None = Field(None, description="A ModelServerConfig in text form, absolute paths in it.")
+    model_config_file_poll_wait_seconds: float = Field(
+        0.0, ge=0, description="How often the model config file is read again; 0 for never."
+    )
+    model_name: str = Field("", description="The name of a single model, instead of a config file.")
+    model_base_path: Path | None = Field(None, description="The folder that holds the single model's versions.")
+    host: str = Field("127.0.0.1", description="Address that gRPC listens on; 0.0.0.0 for every network.")
+    port: int | None = Field(8500, ge=0, le=65535, description="gRPC port; 0 takes a free one.")
+    grpc_socket_path: Path | None = Field(None, description="A Unix socket to listen on for gRPC, beside the port.")
+    grpc_channel_arguments: str = Field("", description="gRPC server settings: name=value, separated by commas.")
+    grpc_threads: int = Field(0, ge=0, description="gRPC requests worked on at a time; 0 for four a core.")
+    enable_grpc_healthcheck_service: bool = Field(True, description="Answer the standard gRPC health check.")
+    ssl_config_file: Path | None = Field(None, description="An SSLConfig in text form: gRPC speaks TLS.")
+    rest_api_port: int | None = Field(None, ge=0, le=65535, description="REST port.")
+    rest_api_host: str = Field("127.0.0.1", description="Address that REST listens on; it has no TLS.")
+    rest_api_num_threads: int = Field(0, ge=0, description="REST requests worked on at a time; 0 for four a core.")
+    rest_api_timeout_in_ms: int = Field(30_000, ge=0, description="How long a REST request may run; 0 for no limit.")
+    rest_api_enable_cors_support: bool = Field(False, description="Let web pages of other origins call REST.")
+    monitoring_config_file: Path | None = Field(
+        None, description="A MonitoringConfig in text form: Prometheus metrics on the REST port."
+    )
+    auth_token_file: Path | None = Field(
+        None, description="A file with the token that REST and HandleReloadConfigRequest then ask for."
+    )
+    file_system_poll_wait_seconds: float = Field(1.0, ge=0, description="How often folders are polled; 0 for never.")
+    allow_version_labels_for_unavailable_models: bool = Field(
+        False, description="Accept labels on versions that are not loaded yet, as labels in a config at start are."
+    )
+    enable_batching: bool = Field(False, description="Merge requests into batches.")
+    batching_parameters_file: Path | None = Field(None, description="BatchingParameters in text form.")
+    enable_model_warmup: bool = Field(
+        True, description="Run the requests that a version ships before it takes traffic."
+    )
+    num_request_iterations_for_warmup: int = Field(1, ge=0, description="How often each warm-up request is run.")
+    num_load_threads: int = Field(0, ge=0, description="Models loaded side by side; 0 for one after the other.")
+    max_num_load_retries: int = Field(0, ge=0, description="How often loading a version is tried again.")
+    load_retry_interval_micros: int = Field(60_000_000, description="The wait before that, in microseconds.")
+    tensorflow_intra_op_parallelism: int = Field(0, ge=0, description="Threads that share one op; 0 for one a core.")
+    tensorflow_inter_op_parallelism: int = Field(0, ge=0, description="Threads that run ops; 0 for one a core.")
+    max_message_bytes: int = Field(64 << 20, ge=1 << 10, description="Largest request that is read.")
+    drain_seconds: float = Field(10.0, ge=0, description="How long requests in flight may take after SIGTERM.")
+    log_format: LogFormat = Field("text", description="text, or json for one object a line.")
+    log_requests: bool = Field(False, description="Log a line a request: what was called and how it went, no inputs.")
+
+    @model_validator(mode="after")
+    def _settings_fit(self) -> "ServerConfig":
+        single = bool(self.model_name) and self.model_base_path is not None
+        if (self.model_config_file is not None) == single:
+            raise ValueError("expected either model_config_file, or model_name with model_base_path")
+        if self.batching_parameters_file is not None and not self.enable_batching:
+            raise ValueError("batching_parameters_file is set without enable_batching")
+        if self.port is None and self.grpc_socket_path is None:
+            raise ValueError("gRPC has nothing to listen on; set port or grpc_socket_path")
+        if self.rest_api_port and self.rest_api_port == self.port:
+            raise ValueError(f"port and rest_api_port are both {self.port}; they must differ")
+        return self

@@ -1,0 +1,49 @@
+"""What gRPC listens on, and what it tells about its health."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from catalog.errors import ConfigError
+from serving.grpc_front import channel_arguments
+from serving.local_server import ServerConfig, serve
+from serving.messages import PredictionServiceStub, PredictRequest
+
+
+def test_channel_arguments_are_numbers_or_text() -> None:
+    text = "grpc.max_connection_age_ms=2000, grpc.primary_user_agent=shop,"
+    assert channel_arguments(text) == [("grpc.max_connection_age_ms", 2000), ("grpc.primary_user_agent", "shop")]
+    assert channel_arguments("") == []
+    with pytest.raises(ConfigError, match="received 'alone', expected name=value"):
+        channel_arguments("a=1,alone")
+
+
+def test_a_unix_socket_alone_answers_and_the_health_check_can_be_left_out(
+    exported: Path, tmp_path: Path, predict_request: Callable[..., PredictRequest]
+) -> None:
+    config = ServerConfig(
+        model_name="scale",
+        model_base_path=exported / "scale",
+        port=None,
+        grpc_socket_path=tmp_path / "s.sock",
+        grpc_channel_arguments="grpc.max_connection_idle_ms=60000",
+        enable_grpc_healthcheck_service=False,
+        num_request_iterations_for_warmup=2,
+    )
+    server = serve(config)
+    try:
+        assert server.address == f"unix:{tmp_path / 's.sock'}"
+        with grpc.insecure_channel(server.address) as channel:
+            request = predict_request("scale", x=np.ones(2, np.float32), text=["a", "b"])
+            response = PredictionServiceStub(channel).Predict(request, timeout=10)
+            assert list(response.outputs["y"].float_val) == [3.0, 3.0]
+            with pytest.raises(grpc.RpcError) as error:
+                health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
+            assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    finally:
+        server.stop()
+    assert not (tmp_path / "s.sock").exists()

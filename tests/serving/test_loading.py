@@ -1,0 +1,63 @@
+"""Another try at loading, and how a stopping server ends it."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from catalog.errors import ArtifactError
+from serving.errors import Rejection
+from serving.loading import Loader
+from serving.server_config import ServerConfig
+
+
+def config_of(path: Path, **settings: object) -> ServerConfig:
+    return ServerConfig(model_name="scale", model_base_path=path, **settings)
+
+
+def test_a_version_that_appears_late_is_loaded_by_a_later_try(
+    exported: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    late = tmp_path / "1"
+    load = Loader(config_of(tmp_path, max_num_load_retries=1, load_retry_interval_micros=3_600_000_000))
+    loaded = []
+    thread = threading.Thread(target=lambda: loaded.append(load("scale", late)))
+    waiting = load._given_up.wait
+
+    def appear(timeout: float | None = None) -> bool:
+        late.symlink_to(exported / "scale" / "1")
+        assert timeout == 3600.0
+        return waiting(0)
+
+    load._given_up.wait = appear  # type: ignore[method-assign]
+    thread.start()
+    thread.join(timeout=60)
+    assert [servable.path for servable in loaded] == [late]
+    assert "1 more tries" in caplog.text
+    loaded[0].close()
+
+
+def test_after_the_last_try_the_error_comes_out(tmp_path: Path) -> None:
+    load = Loader(config_of(tmp_path, max_num_load_retries=2, load_retry_interval_micros=-1))
+    with pytest.raises(ArtifactError, match="the SavedModel cannot be loaded"):
+        load("scale", tmp_path / "1")
+
+
+def test_a_stopping_server_waits_for_no_further_try(tmp_path: Path) -> None:
+    load = Loader(config_of(tmp_path, max_num_load_retries=1, load_retry_interval_micros=3_600_000_000))
+    errors: list[Exception] = []
+
+    def run() -> None:
+        try:
+            load("scale", tmp_path / "1")
+        except Exception as error:  # noqa: BLE001 - looked at below
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    load.give_up()
+    thread.join(timeout=60)
+    assert not thread.is_alive()
+    assert isinstance(errors[0], (ArtifactError, Rejection))
+    with pytest.raises(Rejection, match="the server is stopping"):
+        load("scale", tmp_path / "1")
