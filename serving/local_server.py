@@ -8,10 +8,12 @@ from types import FrameType
 
 from serving.errors import Rejection, ServingError
 from serving.grpc_front import GrpcFront
+from serving.http_server import HttpServer
 from serving.loading import Loader
 from serving.manager import ModelManager
 from serving.messages import ModelServerConfig
 from serving.model_config import read_model_config, single_model_config
+from serving.rest import RestApi, listen
 from serving.servable import load_op_libraries
 from serving.server_config import ServerConfig
 
@@ -27,6 +29,7 @@ class Server:
 
     Attributes:
         port: the gRPC port it listens on, once started; None for a Unix socket alone.
+        rest_port: the REST port it listens on, once started; None for no REST.
     """
 
     def __init__(self, config: ServerConfig) -> None:
@@ -39,7 +42,9 @@ class Server:
             config.allow_version_labels_for_unavailable_models,
             config.num_load_threads,
         )
+        self.rest_port = config.rest_api_port
         self._grpc: GrpcFront | None = None
+        self._rest: HttpServer | None = None
         self._stop = threading.Event()
 
     @property
@@ -66,10 +71,18 @@ class Server:
         try:
             self._manager.start(models)
             self._grpc = GrpcFront(self.config, self._manager)
+            if self.config.rest_api_port is not None:
+                timeout = self.config.rest_api_timeout_in_ms / 1000 or None
+                api = RestApi(self._manager, timeout, self.config.rest_api_enable_cors_support)
+                self._rest = listen(api, self.config)
+                self.rest_port = self._rest.port
         except Rejection as rejection:
             self._manager.close()
             raise ServingError(f"the server does not start: {rejection.message}") from rejection
         except BaseException:
+            if self._grpc is not None:
+                self._grpc.stop(0)
+                self._grpc = None
             self._manager.close()
             raise
         self._grpc.start()
@@ -81,8 +94,13 @@ class Server:
         self._stop.set()
         if self._grpc is None:
             return
-        self._grpc.stop(self.config.drain_seconds)
-        self._grpc = None
+        fronts = [front for front in (self._grpc, self._rest) if front is not None]
+        stopping = [threading.Thread(target=front.stop, args=(self.config.drain_seconds,)) for front in fronts]
+        for thread in stopping:
+            thread.start()
+        for thread in stopping:
+            thread.join()
+        self._grpc = self._rest = None
         self._loader.give_up()
         self._manager.close()
 

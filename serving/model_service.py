@@ -22,34 +22,13 @@ class ModelService(ModelServiceServicer):
 
     def GetModelStatus(self, request: GetModelStatusRequest, context: grpc.ServicerContext) -> GetModelStatusResponse:
         """The states of a model's versions, newest first, or of the one asked for."""
-        return answer(context, lambda: self._status(request))
+        return answer(context, lambda: model_status(self._manager, request))
 
     def HandleReloadConfigRequest(
         self, request: ReloadConfigRequest, context: grpc.ServicerContext
     ) -> ReloadConfigResponse:
         """Replace the list of models."""
         return answer(context, lambda: self._reload(request))
-
-    def _status(self, request: GetModelStatusRequest) -> GetModelStatusResponse:
-        if not request.HasField("model_spec"):
-            raise invalid_argument("Missing ModelSpec")
-        spec = request.model_spec
-        versions = self._manager.states(spec.name)
-        if spec.WhichOneof("version_choice") == "version":
-            versions = [version for version in versions if version.number == spec.version.value]
-            if not versions:
-                text = f"Could not find version {spec.version.value} of model {spec.name}"
-                raise Rejection(grpc.StatusCode.NOT_FOUND, text)
-        if not versions:
-            raise Rejection(grpc.StatusCode.NOT_FOUND, f"Could not find any versions of model {spec.name}")
-        response = GetModelStatusResponse()
-        for version in versions:
-            status = response.model_version_status.add()
-            status.version = version.number
-            status.state = int(version.state)
-            status.status.error_code = version.error.code.value[0] if version.error else 0
-            status.status.error_message = version.error.message if version.error else ""
-        return response
 
     def _reload(self, request: ReloadConfigRequest) -> ReloadConfigResponse:
         if request.config.WhichOneof("config") != "model_config_list":
@@ -61,3 +40,26 @@ class ModelService(ModelServiceServicer):
         response = ReloadConfigResponse()
         response.status.error_code = 0
         return response
+
+
+def model_status(manager: ModelManager, request: GetModelStatusRequest) -> GetModelStatusResponse:
+    """The states of a model's versions; Rejection NOT_FOUND if there are none."""
+    if not request.HasField("model_spec"):
+        raise invalid_argument("Missing ModelSpec")
+    spec = request.model_spec
+    versions = manager.states(spec.name)
+    if spec.WhichOneof("version_choice") == "version":
+        versions = [version for version in versions if version.number == spec.version.value]
+        if not versions:
+            text = f"Could not find version {spec.version.value} of model {spec.name}"
+            raise Rejection(grpc.StatusCode.NOT_FOUND, text)
+    if not versions:
+        raise Rejection(grpc.StatusCode.NOT_FOUND, f"Could not find any versions of model {spec.name}")
+    response = GetModelStatusResponse()
+    for version in versions:
+        status = response.model_version_status.add()
+        status.version = version.number
+        status.state = int(version.state)
+        status.status.error_code = version.error.code.value[0] if version.error else 0
+        status.status.error_message = version.error.message if version.error else ""
+    return response

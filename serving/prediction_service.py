@@ -29,6 +29,8 @@ from serving.servable import Servable
 
 _log = logging.getLogger(__name__)
 
+INTERNAL_ERROR = "internal error; the server's log has the details"
+
 Response = TypeVar("Response")
 Run = Callable[[Servable, Any, float | None, int | None], Response]
 
@@ -60,7 +62,7 @@ class PredictionService(PredictionServiceServicer):
         self, request: GetModelMetadataRequest, context: grpc.ServicerContext
     ) -> GetModelMetadataResponse:
         """The signatures of a model."""
-        return answer(context, lambda: self._metadata(request))
+        return answer(context, lambda: model_metadata(self._manager, request))
 
     def _run(self, run: "Run[Response]", request: Any, context: grpc.ServicerContext) -> Response:
         if not request.HasField("model_spec"):
@@ -75,24 +77,26 @@ class PredictionService(PredictionServiceServicer):
                 raise Rejection(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed before the run began")
             return run(version.servable, request, timeout, version.number)
 
-    def _metadata(self, request: GetModelMetadataRequest) -> GetModelMetadataResponse:
-        if not request.HasField("model_spec"):
-            raise invalid_argument("Missing ModelSpec")
-        if not request.metadata_field:
-            raise invalid_argument("GetModelMetadataRequest must specify at least one metadata_field")
-        for field in request.metadata_field:
-            if field != "signature_def":
-                raise invalid_argument(f"Metadata field {field} is not supported")
-        response = GetModelMetadataResponse()
-        with self._manager.lease(request.model_spec) as version:
-            assert version.servable is not None
-            signatures = SignatureDefMap()
-            for name, signature in version.servable.signatures.items():
-                signatures.signature_def[name].CopyFrom(signature)
-            response.model_spec.name = version.model
-            response.model_spec.version.value = version.number
-        response.metadata["signature_def"].Pack(signatures)
-        return response
+
+def model_metadata(manager: ModelManager, request: GetModelMetadataRequest) -> GetModelMetadataResponse:
+    """The signatures of a model; Rejection for a field other than signature_def."""
+    if not request.HasField("model_spec"):
+        raise invalid_argument("Missing ModelSpec")
+    if not request.metadata_field:
+        raise invalid_argument("GetModelMetadataRequest must specify at least one metadata_field")
+    for field in request.metadata_field:
+        if field != "signature_def":
+            raise invalid_argument(f"Metadata field {field} is not supported")
+    response = GetModelMetadataResponse()
+    with manager.lease(request.model_spec) as version:
+        assert version.servable is not None
+        signatures = SignatureDefMap()
+        for name, signature in version.servable.signatures.items():
+            signatures.signature_def[name].CopyFrom(signature)
+        response.model_spec.name = version.model
+        response.model_spec.version.value = version.number
+    response.metadata["signature_def"].Pack(signatures)
+    return response
 
 
 def answer(context: grpc.ServicerContext, work: Callable[[], Response]) -> Response:
@@ -103,6 +107,6 @@ def answer(context: grpc.ServicerContext, work: Callable[[], Response]) -> Respo
         code, details = rejection.code, rejection.details
     except Exception:  # noqa: BLE001 - logged in full; a client sees no insides
         _log.exception("a request failed")
-        code, details = grpc.StatusCode.INTERNAL, "internal error; the server's log has the details"
+        code, details = grpc.StatusCode.INTERNAL, INTERNAL_ERROR
     context.abort(code, details)
     raise AssertionError("abort returned")

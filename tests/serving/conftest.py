@@ -165,7 +165,7 @@ def shared_server(exported: Path) -> Iterator[Server]:
         for name in ("scale", "tf1", "search")
     )
     config.write_text(f"model_config_list {{ {models} }}", encoding="utf-8")
-    server = serve(ServerConfig(model_config_file=config, port=0, max_message_bytes=4 << 20))
+    server = serve(ServerConfig(model_config_file=config, port=0, rest_api_port=0, max_message_bytes=4 << 20))
     yield server
     server.stop()
 

@@ -1,0 +1,200 @@
+"""JSON values into tensors as TF Serving's REST API reads them (json_tensor.cc), with its words for what is wrong."""
+
+import base64
+import binascii
+import json
+import re
+from itertools import chain
+from typing import Any
+
+import grpc
+import numpy as np
+from tensorflow.core.framework import types_pb2
+
+from serving.errors import Rejection, invalid_argument
+from serving.tensors import Array, data_type_name
+
+MAX_DEPTH = 64
+"""Deepest nesting of a tensor; numpy's limit."""
+
+_DEBUG_CHARACTERS = 256
+_DECODER = json.JSONDecoder()
+ENCODER = json.JSONEncoder(ensure_ascii=False)
+_SPACE = re.compile(r"[ \t\r\n]*")
+
+INTEGERS: dict[int, tuple[type, type]] = {
+    # DataType -> (what the JSON number must fit, what the tensor holds)
+    types_pb2.DT_INT8: (np.int32, np.int8),
+    types_pb2.DT_UINT8: (np.int32, np.uint8),
+    types_pb2.DT_INT16: (np.int32, np.int16),
+    types_pb2.DT_INT32: (np.int32, np.int32),
+    types_pb2.DT_INT64: (np.int64, np.int64),
+    types_pb2.DT_UINT32: (np.uint32, np.uint32),
+    types_pb2.DT_UINT64: (np.uint64, np.uint64),
+}
+_FLOATS: dict[int, type] = {types_pb2.DT_FLOAT: np.float32, types_pb2.DT_DOUBLE: np.float64}
+_TYPE_NAMES = {type(None): "Null", str: "String", list: "Array", dict: "Object", int: "Number", float: "Number"}
+
+
+def parse_json(body: bytes) -> dict[str, Any]:
+    """The JSON object of a request; NaN and Infinity are numbers, what follows the object is ignored.
+
+    Raises:
+        Rejection: INVALID_ARGUMENT, with what is wrong and where.
+    """
+    try:
+        text = body.decode("utf-8-sig")
+        start = _SPACE.match(text).end()  # type: ignore[union-attr]  # it matches nothing, too
+        if start == len(text):
+            raise invalid_argument("JSON Parse error: The document is empty")
+        document, _ = _DECODER.raw_decode(text, start)
+    except UnicodeDecodeError as error:
+        raise invalid_argument(f"JSON Parse error: not UTF-8 at offset: {error.start}") from None
+    except json.JSONDecodeError as error:
+        what = "Invalid value." if error.msg == "Expecting value" else error.msg
+        raise invalid_argument(f"JSON Parse error: {what} at offset: {error.pos}") from None
+    except RecursionError:
+        raise invalid_argument("JSON Parse error: nested too deeply") from None
+    except ValueError as error:  # a number of thousands of digits
+        raise invalid_argument(f"JSON Parse error: {error}") from None
+    if not isinstance(document, dict):
+        raise format_error(document, "Is not object")
+    return document
+
+
+def read_signature_name(document: dict[str, Any]) -> str:
+    """The signature that a request names; empty for the default one."""
+    name = document.get("signature_name", "")
+    if not isinstance(name, str):
+        raise format_error(document, "not formatted correctly. 'signature_name' key must be a string value.")
+    return name
+
+
+def decode_base64(value: dict[str, Any]) -> bytes:
+    """The bytes of {"b64": "..."}; padding may be missing, as for absl::Base64Unescape."""
+    if not is_base64(value):
+        raise format_error(value, "not formatted correctly for base64 data")
+    text = "".join(value["b64"].split()).rstrip("=")
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise invalid_argument("Unable to base64 decode") from None
+
+
+def is_base64(value: Any) -> bool:
+    """Whether a JSON value stands for bytes."""
+    return isinstance(value, dict) and len(value) == 1 and isinstance(value.get("b64"), str)
+
+
+def encode_text(value: str) -> bytes:
+    """UTF-8; INVALID_ARGUMENT for half of a surrogate pair."""
+    try:
+        return value.encode()
+    except UnicodeEncodeError:
+        raise invalid_argument("JSON Parse error: The surrogate pair in string is invalid.") from None
+
+
+def format_error(value: Any, message: str) -> Rejection:
+    """INVALID_ARGUMENT that shows the JSON value that is wrong."""
+    return invalid_argument(f"JSON Value: {shown(value)} {message}")
+
+
+def shown(value: Any) -> str:
+    """The start of a value, for a message."""
+    text = ""
+    for part in ENCODER.iterencode(value):
+        text += part
+        if len(text) >= _DEBUG_CHARACTERS:
+            break
+    return text[:_DEBUG_CHARACTERS]
+
+
+def type_name(value: Any) -> str:
+    """The name of a JSON type, as in messages."""
+    return str(value) if isinstance(value, bool) else _TYPE_NAMES[type(value)]
+
+
+def to_tensor(value: Any, dtype: int) -> Array:
+    """A nested list, or a single value, as an array.
+
+    Args:
+        value: JSON.
+        dtype: the number of TensorFlow's DataType.
+
+    Raises:
+        Rejection: for lists of different lengths, values of another type, and dtypes that JSON does not carry.
+    """
+    shape = _shape(value)
+    items = [value]
+    for level, size in enumerate(shape):
+        for item in items:
+            if type(item) is not list:
+                raise format_error(
+                    item, f"found at incorrect level: {level + 1} in the JSON DOM. Expected at level: {len(shape)}"
+                )
+            if len(item) != size:
+                raise invalid_argument(
+                    f"Encountered list at unexpected size: {len(item)} at level: {level} expected size: {size}"
+                )
+        items = list(chain.from_iterable(items))
+    if list in set(map(type, items)):
+        raise invalid_argument(f"Encountered list at unexpected level: {len(shape)} expected < {len(shape)}")
+    return _elements(items, dtype).reshape(shape)
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    shape = []
+    while type(value) is list:
+        shape.append(len(value))
+        if len(shape) > MAX_DEPTH:
+            raise invalid_argument(f"a tensor of more than {MAX_DEPTH} dimensions is not read")
+        value = value[0] if value else None
+    return tuple(shape)
+
+
+def _elements(items: list[Any], dtype: int) -> Array:
+    """[n], of the dtype."""
+    if dtype == types_pb2.DT_STRING:
+        array = np.empty(len(items), object)
+        array[:] = [_string(item) for item in items]
+        return array
+    if dtype in _FLOATS:
+        _check_types(items, (float, int), dtype)
+        try:
+            with np.errstate(over="ignore"):
+                return np.array(items, np.float64).astype(_FLOATS[dtype])
+        except OverflowError:
+            raise invalid_argument("JSON Parse error: Number too big to be stored in double.") from None
+    if dtype in INTEGERS:
+        _check_types(items, (int,), dtype)
+        read_as, kept_as = INTEGERS[dtype]
+        limits = np.iinfo(read_as)
+        if items and not limits.min <= min(items) <= max(items) <= limits.max:
+            raise _type_error(next(item for item in items if not limits.min <= item <= limits.max), dtype)
+        return np.array(items, read_as).astype(kept_as)
+    if dtype == types_pb2.DT_BOOL:
+        _check_types(items, (bool,), dtype)
+        return np.array(items, np.bool_)
+    value = shown(items[0]) if items else "[]"
+    raise Rejection(grpc.StatusCode.UNIMPLEMENTED, f"Conversion of JSON Value: {value} to type: {_dtype_name(dtype)}")
+
+
+def _string(item: Any) -> bytes:
+    if isinstance(item, str):
+        return encode_text(item)
+    if isinstance(item, dict):
+        return decode_base64(item)
+    raise _type_error(item, types_pb2.DT_STRING)
+
+
+def _check_types(items: list[Any], allowed: tuple[type, ...], dtype: int) -> None:
+    if not set(map(type, items)) <= set(allowed):  # bool is an int to isinstance and none here
+        raise _type_error(next(item for item in items if type(item) not in allowed), dtype)
+
+
+def _type_error(value: Any, dtype: int) -> Rejection:
+    return format_error(value, f"Type: {type_name(value)} is not of expected type: {_dtype_name(dtype)}")
+
+
+def _dtype_name(dtype: int) -> str:
+    return data_type_name(dtype).removeprefix("DT_").lower()

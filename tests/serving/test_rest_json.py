@@ -1,0 +1,113 @@
+"""JSON values into arrays. The messages are those of TF Serving's json_tensor.cc."""
+
+import numpy as np
+import pytest
+from tensorflow.core.framework import types_pb2
+
+from serving.errors import Rejection
+from serving.rest_json import decode_base64, parse_json, read_signature_name, to_tensor
+
+FLOAT, INT32, INT64, STRING = types_pb2.DT_FLOAT, types_pb2.DT_INT32, types_pb2.DT_INT64, types_pb2.DT_STRING
+
+
+def test_an_object_is_read_with_what_json_forbids_and_tf_serving_allows() -> None:
+    document = parse_json(b'\xef\xbb\xbf \n{"a": [NaN, Infinity, -Infinity]} trailing')
+    assert np.isnan(document["a"][0])
+    assert document["a"][1:] == [np.inf, -np.inf]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "JSON Parse error: The document is empty"),
+        (b" \n", "JSON Parse error: The document is empty"),
+        (b"instances = [1]", "JSON Parse error: Invalid value. at offset: 0"),
+        (b'{"a": [1, 2}', "JSON Parse error: Expecting ',' delimiter at offset: 11"),
+        (b'{"a": tru}', "JSON Parse error: Invalid value. at offset: 6"),
+        (b'{"a": "\xff"}', "JSON Parse error: not UTF-8 at offset: 7"),
+        (b"[" * 100_000, "JSON Parse error: nested too deeply"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "JSON Parse error: Exceeds the limit (4300 digits)"),
+        (b"[1, NaN]", "JSON Value: [1, NaN] Is not object"),
+    ],
+)
+def test_bad_json_says_what_is_wrong(body: bytes, message: str) -> None:
+    with pytest.raises(Rejection) as error:
+        parse_json(body)
+    assert error.value.message.startswith(message)
+
+
+def test_the_signature_s_name() -> None:
+    assert read_signature_name({}) == ""
+    assert read_signature_name({"signature_name": "s"}) == "s"
+    with pytest.raises(Rejection, match="'signature_name' key must be a string value"):
+        read_signature_name({"signature_name": 100})
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "expected"),
+    [
+        (1.5, FLOAT, np.array(1.5, np.float32)),
+        ([1, 2.5, float("nan")], FLOAT, np.array([1, 2.5, np.nan], np.float32)),
+        ([[1e300]], FLOAT, np.array([[np.inf]], np.float32)),
+        ([1e300], types_pb2.DT_DOUBLE, np.array([1e300])),
+        ([[1, 2, 3], [4, 5, 6]], INT32, np.array([[1, 2, 3], [4, 5, 6]], np.int32)),
+        ([300, -1], types_pb2.DT_UINT8, np.array([44, 255], np.uint8)),
+        ([2**63 - 1], INT64, np.array([2**63 - 1])),
+        ([2**64 - 1], types_pb2.DT_UINT64, np.array([2**64 - 1], np.uint64)),
+        ([True, False], types_pb2.DT_BOOL, np.array([True, False])),
+        ([], FLOAT, np.zeros(0, np.float32)),
+        ([[], []], STRING, np.zeros((2, 0), object)),
+        (["红", {"b64": "/w=="}], STRING, np.array(["红".encode(), b"\xff"], object)),
+        ({"b64": "YQ"}, STRING, np.array(b"a", object)),
+    ],
+)
+def test_values_become_arrays(value: object, dtype: int, expected: np.ndarray) -> None:
+    array = to_tensor(value, dtype)
+    assert (array.dtype, array.shape) == (expected.dtype, expected.shape)
+    np.testing.assert_array_equal(array, expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "message"),
+    [
+        (["x"], FLOAT, 'JSON Value: "x" Type: String is not of expected type: float'),
+        ([None], FLOAT, "JSON Value: null Type: Null is not of expected type: float"),
+        ([1, True], FLOAT, "JSON Value: true Type: True is not of expected type: float"),
+        ([1.0], INT32, "JSON Value: 1.0 Type: Number is not of expected type: int32"),
+        ([1, 2**31], INT32, "JSON Value: 2147483648 Type: Number is not of expected type: int32"),
+        ([-1], types_pb2.DT_UINT64, "JSON Value: -1 Type: Number is not of expected type: uint64"),
+        ([1], STRING, "JSON Value: 1 Type: Number is not of expected type: string"),
+        ([1], types_pb2.DT_BOOL, "JSON Value: 1 Type: Number is not of expected type: bool"),
+        ([[1, 2], [3]], FLOAT, "Encountered list at unexpected size: 1 at level: 1 expected size: 2"),
+        ([[1], 2], FLOAT, "JSON Value: 2 found at incorrect level: 2 in the JSON DOM. Expected at level: 2"),
+        ([1, [2]], FLOAT, "Encountered list at unexpected level: 1 expected < 1"),
+        ([{"b64": 1}], STRING, 'JSON Value: {"b64": 1} not formatted correctly for base64 data'),
+        ([{"b64": "*"}], STRING, "Unable to base64 decode"),
+        (["\ud800"], STRING, "JSON Parse error: The surrogate pair in string is invalid."),
+        ([10**400], FLOAT, "JSON Parse error: Number too big to be stored in double."),
+        (["x" * 1000], FLOAT, 'JSON Value: "' + "x" * 255 + " Type: String"),
+    ],
+)
+def test_what_is_no_tensor_is_named(value: object, dtype: int, message: str) -> None:
+    with pytest.raises(Rejection) as error:
+        to_tensor(value, dtype)
+    assert error.value.message.startswith(message)
+    assert error.value.code.name == "INVALID_ARGUMENT"
+
+
+def test_a_tensor_nested_beyond_what_is_held() -> None:
+    value: object = 1.0
+    for _ in range(65):
+        value = [value]
+    with pytest.raises(Rejection, match="more than 64 dimensions"):
+        to_tensor(value, FLOAT)
+
+
+def test_a_dtype_that_json_does_not_carry() -> None:
+    with pytest.raises(Rejection, match="Conversion of JSON Value: 1 to type: half") as error:
+        to_tensor([1], types_pb2.DT_HALF)
+    assert error.value.code.name == "UNIMPLEMENTED"
+
+
+def test_base64_without_padding_and_with_line_ends() -> None:
+    assert decode_base64({"b64": "aGVs\nbG8"}) == b"hello"
