@@ -1,13 +1,13 @@
 """The gRPC side of the embedded server: services, health, reflection, and what it listens on."""
 
 import os
-from concurrent import futures
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from catalog.errors import ConfigError
+from serving.calls import CallPool, Record
 from serving.errors import ServingError
 from serving.manager import ModelManager
 from serving.messages import (
@@ -31,6 +31,7 @@ class GrpcFront:
     Args:
         config: where to listen, and how.
         manager: the models to answer from.
+        record: gets each finished call.
 
     Attributes:
         port: the port it listens on; None where it listens on a socket alone.
@@ -40,12 +41,12 @@ class GrpcFront:
         ServingError: if it cannot listen.
     """
 
-    def __init__(self, config: ServerConfig, manager: ModelManager) -> None:
+    def __init__(self, config: ServerConfig, manager: ModelManager, record: Record) -> None:
         self._health = health.HealthServicer()
         register_service_descriptors()
         threads = config.grpc_threads or 4 * (os.cpu_count() or 1)
         self._server = grpc.server(
-            futures.ThreadPoolExecutor(threads, thread_name_prefix="request"),
+            CallPool(threads, "grpc", record),
             options=[
                 ("grpc.max_receive_message_length", config.max_message_bytes),
                 ("grpc.max_send_message_length", -1),

@@ -33,7 +33,6 @@ class HttpLimits:
     """What clients may take.
 
     Attributes:
-        threads: requests worked on at a time.
         body_bytes: the largest body, also after gzip.
         all_bodies_bytes: all bodies that are being read or worked on.
         connections: open at a time; lowered to half of the files that the process may open.
@@ -41,7 +40,6 @@ class HttpLimits:
         body_seconds: how long the body may take, and the client in taking the answer.
     """
 
-    threads: int
     body_bytes: int
     all_bodies_bytes: int = 1 << 30
     connections: int = 4096
@@ -63,6 +61,8 @@ class HttpServer:
         handler: answers requests.
         refuse: answers what is none.
         host, port: to listen on; port 0 takes a free one.
+        limits: what clients may take.
+        pool: the threads that requests are worked on in; shut down by `stop`.
 
     Attributes:
         port: the port it listens on.
@@ -71,13 +71,15 @@ class HttpServer:
         ServingError: if the port is taken.
     """
 
-    def __init__(self, handler: Handler, refuse: Refusal, host: str, port: int, limits: HttpLimits) -> None:
+    def __init__(
+        self, handler: Handler, refuse: Refusal, host: str, port: int, limits: HttpLimits, pool: ThreadPoolExecutor
+    ) -> None:
         self._handler = handler
         self._refuse = refuse
         self._limits = limits
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._connections = max(1, min(limits.connections, files // 2))
-        self._pool = ThreadPoolExecutor(limits.threads, thread_name_prefix="rest")
+        self._pool = pool
         self._waiting: dict[asyncio.Task[None], bool] = {}  # for a request, oldest first; whether one came before
         self._busy: set[asyncio.Task[None]] = set()
         self._held: dict[asyncio.Task[None], int] = {}  # bytes of bodies

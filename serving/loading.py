@@ -3,18 +3,51 @@
 import gc
 import logging
 import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from time import perf_counter
 
 import grpc
 
-from serving.errors import Rejection
+from serving.calls import current_call
+from serving.errors import Rejection, as_rejection
 from serving.example_inference import classify, multi_inference, regress
+from serving.monitoring import Monitoring
 from serving.predict import predict
 from serving.servable import Servable, Threads
 from serving.server_config import ServerConfig
+from serving.tensors import Array
 from serving.warmup import read_warmup_logs
 
 _log = logging.getLogger(__name__)
+
+
+class MeasuredServable(Servable):
+    """A servable that notes on each call when its run began and ended."""
+
+    def run(
+        self,
+        signature: str,
+        inputs: Mapping[str, Array],
+        outputs: Sequence[str] | None = None,
+        timeout: float | None = None,
+    ) -> dict[str, Array]:
+        """As a servable runs a signature."""
+        call = current_call()
+        call.run_began = perf_counter()
+        try:
+            return super().run(signature, inputs, outputs, timeout)
+        finally:
+            call.run_ended = perf_counter()
+
+    def run_tensors(self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout: float | None) -> list[Array]:
+        """As a servable runs its graph."""
+        call = current_call()
+        call.run_began = perf_counter()
+        try:
+            return super().run_tensors(feeds, fetches, timeout)
+        finally:
+            call.run_ended = perf_counter()
 
 
 class Loader:
@@ -22,10 +55,12 @@ class Loader:
 
     Args:
         config: parallelism, warm-up and retries are read from it.
+        monitoring: where each try is counted.
     """
 
-    def __init__(self, config: ServerConfig) -> None:
+    def __init__(self, config: ServerConfig, monitoring: Monitoring) -> None:
         self._config = config
+        self._monitoring = monitoring
         self._given_up = threading.Event()
 
     def __call__(self, name: str, path: Path) -> Servable:
@@ -49,16 +84,28 @@ class Loader:
         if self._given_up.is_set():
             raise Rejection(grpc.StatusCode.CANCELLED, "the server is stopping")
         config = self._config
-        servable = Servable(
-            path, Threads(config.tensorflow_intra_op_parallelism, config.tensorflow_inter_op_parallelism)
-        )
+        threads = Threads(config.tensorflow_intra_op_parallelism, config.tensorflow_inter_op_parallelism)
+        began = perf_counter()
+        try:
+            servable = MeasuredServable(path, threads)
+        except BaseException:
+            self._monitoring.record_load(str(path), perf_counter() - began, "fail")
+            raise
+        self._monitoring.record_load(str(path), perf_counter() - began, "success")
         if config.enable_model_warmup:
-            try:
-                warm_up(servable, path, max(config.num_request_iterations_for_warmup, 1))
-            except BaseException:
-                servable.close()
-                raise
+            self._warm_up(servable, path)
         return servable
+
+    def _warm_up(self, servable: Servable, path: Path) -> None:
+        began, status = perf_counter(), "OK"
+        try:
+            warm_up(servable, path, max(self._config.num_request_iterations_for_warmup, 1))
+        except BaseException as error:
+            status = as_rejection(error).code.name if isinstance(error, Exception) else "CANCELLED"
+            servable.close()
+            raise
+        finally:
+            self._monitoring.record_warmup(str(path), perf_counter() - began, status)
 
 
 def warm_up(servable: Servable, path: Path, iterations: int = 1) -> int:

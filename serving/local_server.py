@@ -13,9 +13,11 @@ from serving.loading import Loader
 from serving.manager import ModelManager
 from serving.messages import ModelServerConfig
 from serving.model_config import read_model_config, single_model_config
+from serving.monitoring import Monitoring
 from serving.rest import RestApi, listen
 from serving.servable import load_op_libraries
 from serving.server_config import ServerConfig
+from serving.server_files import read_metrics_path
 
 __all__ = ["Server", "ServerConfig", "serve"]
 
@@ -35,7 +37,8 @@ class Server:
     def __init__(self, config: ServerConfig) -> None:
         self.config = config
         self.port = config.port
-        self._loader = Loader(config)
+        self._monitoring = Monitoring(lambda: self._manager.model_names())
+        self._loader = Loader(config, self._monitoring)
         self._manager = ModelManager(
             self._loader,
             config.file_system_poll_wait_seconds,
@@ -70,12 +73,7 @@ class Server:
         gc.freeze()
         try:
             self._manager.start(models)
-            self._grpc = GrpcFront(self.config, self._manager)
-            if self.config.rest_api_port is not None:
-                timeout = self.config.rest_api_timeout_in_ms / 1000 or None
-                api = RestApi(self._manager, timeout, self.config.rest_api_enable_cors_support)
-                self._rest = listen(api, self.config)
-                self.rest_port = self._rest.port
+            self._listen()
         except Rejection as rejection:
             self._manager.close()
             raise ServingError(f"the server does not start: {rejection.message}") from rejection
@@ -85,8 +83,6 @@ class Server:
                 self._grpc = None
             self._manager.close()
             raise
-        self._grpc.start()
-        self.port = self._grpc.port
         _log.info("serving %s at %s", ", ".join(self._manager.model_names()), self.address)
 
     def stop(self) -> None:
@@ -121,6 +117,22 @@ class Server:
             for number, handler in before.items():
                 signal.signal(number, handler)
             self.stop()
+
+    def _listen(self) -> None:
+        config, record = self.config, self._monitoring.record
+        self._grpc = GrpcFront(config, self._manager, record)
+        self.port = self._grpc.port
+        if config.rest_api_port is not None:
+            path = read_metrics_path(config.monitoring_config_file) if config.monitoring_config_file else None
+            api = RestApi(
+                self._manager,
+                config.rest_api_timeout_in_ms / 1000 or None,
+                config.rest_api_enable_cors_support,
+                {path: self._monitoring.page} if path else None,
+            )
+            self._rest = listen(api, config, record)
+            self.rest_port = self._rest.port
+        self._grpc.start()
 
 
 def serve(config: ServerConfig) -> Server:

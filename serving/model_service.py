@@ -8,6 +8,7 @@ from serving.messages import (
     GetModelStatusRequest,
     GetModelStatusResponse,
     ModelServiceServicer,
+    ModelSpec,
     ReloadConfigRequest,
     ReloadConfigResponse,
 )
@@ -22,13 +23,13 @@ class ModelService(ModelServiceServicer):
 
     def GetModelStatus(self, request: GetModelStatusRequest, context: grpc.ServicerContext) -> GetModelStatusResponse:
         """The states of a model's versions, newest first, or of the one asked for."""
-        return answer(context, lambda: model_status(self._manager, request))
+        return answer(context, "GetModelStatus", request.model_spec, lambda: model_status(self._manager, request))
 
     def HandleReloadConfigRequest(
         self, request: ReloadConfigRequest, context: grpc.ServicerContext
     ) -> ReloadConfigResponse:
         """Replace the list of models."""
-        return answer(context, lambda: self._reload(request))
+        return answer(context, "HandleReloadConfigRequest", ModelSpec(), lambda: self._reload(request))
 
     def _reload(self, request: ReloadConfigRequest) -> ReloadConfigResponse:
         if request.config.WhichOneof("config") != "model_config_list":

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import grpc
 
+from serving.calls import current_call
 from serving.errors import Rejection, invalid_argument
 from serving.example_inference import classify, multi_inference, regress
 from serving.manager import ModelManager
@@ -43,26 +44,26 @@ class PredictionService(PredictionServiceServicer):
 
     def Predict(self, request: PredictRequest, context: grpc.ServicerContext) -> PredictResponse:
         """Run a signature on tensors."""
-        return answer(context, lambda: self._run(predict, request, context))
+        return answer(context, "Predict", request.model_spec, lambda: self._run(predict, request, context))
 
     def Classify(self, request: ClassificationRequest, context: grpc.ServicerContext) -> ClassificationResponse:
         """Run a classification signature on tf.Examples."""
-        return answer(context, lambda: self._run(classify, request, context))
+        return answer(context, "Classify", request.model_spec, lambda: self._run(classify, request, context))
 
     def Regress(self, request: RegressionRequest, context: grpc.ServicerContext) -> RegressionResponse:
         """Run a regression signature on tf.Examples."""
-        return answer(context, lambda: self._run(regress, request, context))
+        return answer(context, "Regress", request.model_spec, lambda: self._run(regress, request, context))
 
     def MultiInference(self, request: MultiInferenceRequest, context: grpc.ServicerContext) -> MultiInferenceResponse:
         """Run several classification and regression signatures of one model on the same tf.Examples."""
         spec = request.tasks[0].model_spec if request.tasks else ModelSpec()
-        return answer(context, lambda: self._run_on(spec, multi_inference, request, context))
+        return answer(context, "MultiInference", spec, lambda: self._run_on(spec, multi_inference, request, context))
 
     def GetModelMetadata(
         self, request: GetModelMetadataRequest, context: grpc.ServicerContext
     ) -> GetModelMetadataResponse:
         """The signatures of a model."""
-        return answer(context, lambda: model_metadata(self._manager, request))
+        return answer(context, "GetModelMetadata", request.model_spec, lambda: model_metadata(self._manager, request))
 
     def _run(self, run: "Run[Response]", request: Any, context: grpc.ServicerContext) -> Response:
         if not request.HasField("model_spec"):
@@ -99,8 +100,10 @@ def model_metadata(manager: ModelManager, request: GetModelMetadataRequest) -> G
     return response
 
 
-def answer(context: grpc.ServicerContext, work: Callable[[], Response]) -> Response:
+def answer(context: grpc.ServicerContext, api: str, spec: ModelSpec, work: Callable[[], Response]) -> Response:
     """Do the work of one call; a Rejection becomes its status, anything else INTERNAL without its insides."""
+    call = current_call()
+    call.entrypoint, call.api, call.model = "GRPC", api, spec.name
     try:
         return work()
     except Rejection as rejection:
@@ -108,5 +111,6 @@ def answer(context: grpc.ServicerContext, work: Callable[[], Response]) -> Respo
     except Exception:  # noqa: BLE001 - logged in full; a client sees no insides
         _log.exception("a request failed")
         code, details = grpc.StatusCode.INTERNAL, INTERNAL_ERROR
+    call.status = code.name
     context.abort(code, details)
     raise AssertionError("abort returned")

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -14,6 +15,7 @@ import grpc
 from google.protobuf.json_format import MessageToDict, MessageToJson
 from google.protobuf.message import Message
 
+from serving.calls import Call, CallPool, Record, current_call
 from serving.errors import Rejection, invalid_argument
 from serving.example_inference import classify, regress
 from serving.http_messages import HttpRequest, HttpResponse
@@ -76,29 +78,43 @@ class RestApi:
         manager: the models.
         timeout: seconds that a run may take; None for no limit.
         cors: let web pages of other origins call it.
+        pages: what else is shown, by URL path, as plain text.
     """
 
-    def __init__(self, manager: ModelManager, timeout: float | None, cors: bool = False) -> None:
+    def __init__(
+        self,
+        manager: ModelManager,
+        timeout: float | None,
+        cors: bool = False,
+        pages: Mapping[str, Callable[[], str]] | None = None,
+    ) -> None:
         self._manager = manager
         self._timeout = timeout
         self._headers = _CORS if cors else {}
+        self._pages = pages or {}
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answer one request; every error is an answer, too."""
+        call = current_call()
         try:
-            body = self._route(request)
+            if request.method == "GET" and request.target in self._pages:
+                page = self._pages[request.target]().encode()
+                return HttpResponse(200, page, "text/plain; charset=utf-8", self._headers)
+            call.entrypoint, call.api = "REST", request.method
+            return HttpResponse(200, self._route(request, call), headers=self._headers)
         except Rejection as rejection:
+            call.status = rejection.code.name
             return self.refuse(_HTTP_STATUS.get(rejection.code, 500), rejection.message)
         except Exception:  # noqa: BLE001 - logged in full; a client sees no insides
             _log.exception("a request failed")
+            call.status = _CODE.INTERNAL.name
             return self.refuse(500, INTERNAL_ERROR)
-        return HttpResponse(200, body, headers=self._headers)
 
     def refuse(self, status: int, message: str) -> HttpResponse:
         """An error as TF Serving writes it."""
         return HttpResponse(status, json.dumps({"error": message}).encode(), headers=self._headers)
 
-    def _route(self, request: HttpRequest) -> bytes:
+    def _route(self, request: HttpRequest, call: Call) -> bytes:
         method, target = request.method, request.target
         if not _API.fullmatch(target):
             raise Rejection(_CODE.NOT_FOUND, f"Not found: {method} {target}; the API is under /v1/models")
@@ -111,9 +127,10 @@ class RestApi:
         if match is None:
             raise invalid_argument(f"Malformed request: {method} {target}")
         spec = _model_spec(match)
+        call.model, call.api = spec.name, (match["method"] or "status").lower()
         if method == "GET":
-            return self._information(spec, match["method"] is not None)
-        return self._inference(spec, match["method"].lower(), request.body)
+            return self._information(spec, call.api == "metadata")
+        return self._inference(spec, call.api, request.body)
 
     def _information(self, spec: ModelSpec, metadata: bool) -> bytes:
         if not spec.name:
@@ -157,12 +174,12 @@ class RestApi:
         return write_outputs(response.outputs, row)
 
 
-def listen(api: RestApi, config: ServerConfig) -> HttpServer:
-    """Serve the API on the REST port of `config`; ServingError if the port is taken."""
+def listen(api: RestApi, config: ServerConfig, record: Record) -> HttpServer:
+    """Serve the API on the REST port of `config`, telling `record` of each call; ServingError if the port is taken."""
     assert config.rest_api_port is not None
     threads = config.rest_api_num_threads or 4 * (os.cpu_count() or 1)
-    limits = HttpLimits(threads=threads, body_bytes=config.max_message_bytes)
-    return HttpServer(api, api.refuse, config.rest_api_host, config.rest_api_port, limits)
+    limits, pool = HttpLimits(config.max_message_bytes), CallPool(threads, "rest", record)
+    return HttpServer(api, api.refuse, config.rest_api_host, config.rest_api_port, limits, pool)
 
 
 def _model_spec(match: re.Match[str]) -> ModelSpec:

@@ -165,7 +165,10 @@ def shared_server(exported: Path) -> Iterator[Server]:
         for name in ("scale", "tf1", "search")
     )
     config.write_text(f"model_config_list {{ {models} }}", encoding="utf-8")
-    server = serve(ServerConfig(model_config_file=config, port=0, rest_api_port=0, max_message_bytes=4 << 20))
+    monitoring = exported / "monitoring.config"
+    monitoring.write_text("prometheus_config { enable: true }", encoding="utf-8")
+    settings = {"model_config_file": config, "monitoring_config_file": monitoring, "max_message_bytes": 4 << 20}
+    server = serve(ServerConfig(port=0, rest_api_port=0, **settings))
     yield server
     server.stop()
 

@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
@@ -31,8 +32,8 @@ def start() -> Iterator[Start]:
     servers = []
 
     def run(handler: Callable[[HttpRequest], HttpResponse] = echo, **limits: float) -> HttpServer:
-        settings = HttpLimits(**{"threads": 2, "body_bytes": LIMIT, **limits})  # type: ignore[arg-type]
-        servers.append(HttpServer(handler, refuse, "127.0.0.1", 0, settings))
+        settings = HttpLimits(**{"body_bytes": LIMIT, **limits})  # type: ignore[arg-type]
+        servers.append(HttpServer(handler, refuse, "127.0.0.1", 0, settings, ThreadPoolExecutor(2)))
         return servers[-1]
 
     yield run
@@ -171,4 +172,4 @@ def test_stopping_lets_the_request_in_flight_finish_and_takes_no_other(start: St
 def test_a_taken_port_is_said(start: Start) -> None:
     port = start().port
     with pytest.raises(ServingError, match=f"cannot listen on 127.0.0.1:{port}"):
-        HttpServer(echo, refuse, "127.0.0.1", port, HttpLimits(threads=1, body_bytes=LIMIT))
+        HttpServer(echo, refuse, "127.0.0.1", port, HttpLimits(LIMIT), ThreadPoolExecutor(1))

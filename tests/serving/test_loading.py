@@ -8,7 +8,10 @@ import pytest
 from catalog.errors import ArtifactError
 from serving.errors import Rejection
 from serving.loading import Loader
+from serving.monitoring import Monitoring
 from serving.server_config import ServerConfig
+
+HOUR = 3_600_000_000  # in microseconds
 
 
 def config_of(path: Path, **settings: object) -> ServerConfig:
@@ -19,7 +22,8 @@ def test_a_version_that_appears_late_is_loaded_by_a_later_try(
     exported: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     late = tmp_path / "1"
-    load = Loader(config_of(tmp_path, max_num_load_retries=1, load_retry_interval_micros=3_600_000_000))
+    monitoring = Monitoring(list)
+    load = Loader(config_of(tmp_path, max_num_load_retries=1, load_retry_interval_micros=HOUR), monitoring)
     loaded = []
     thread = threading.Thread(target=lambda: loaded.append(load("scale", late)))
     waiting = load._given_up.wait
@@ -34,17 +38,21 @@ def test_a_version_that_appears_late_is_loaded_by_a_later_try(
     thread.join(timeout=60)
     assert [servable.path for servable in loaded] == [late]
     assert "1 more tries" in caplog.text
+    page = monitoring.page()
+    assert f':tensorflow:cc:saved_model:load_attempt_count{{model_path="{late}",status="fail"}} 1' in page
+    assert f':tensorflow:cc:saved_model:load_attempt_count{{model_path="{late}",status="success"}} 1' in page
+    assert f':tensorflow:serving:model_warmup_latency_count{{model_path="{late}",status="OK"}} 1' in page
     loaded[0].close()
 
 
 def test_after_the_last_try_the_error_comes_out(tmp_path: Path) -> None:
-    load = Loader(config_of(tmp_path, max_num_load_retries=2, load_retry_interval_micros=-1))
+    load = Loader(config_of(tmp_path, max_num_load_retries=2, load_retry_interval_micros=-1), Monitoring(list))
     with pytest.raises(ArtifactError, match="the SavedModel cannot be loaded"):
         load("scale", tmp_path / "1")
 
 
 def test_a_stopping_server_waits_for_no_further_try(tmp_path: Path) -> None:
-    load = Loader(config_of(tmp_path, max_num_load_retries=1, load_retry_interval_micros=3_600_000_000))
+    load = Loader(config_of(tmp_path, max_num_load_retries=1, load_retry_interval_micros=HOUR), Monitoring(list))
     errors: list[Exception] = []
 
     def run() -> None:

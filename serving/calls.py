@@ -1,0 +1,82 @@
+"""One request on its way through the server: when each stage began, and what came of it.
+
+A thread of a CallPool works on one call at a time, so each stage finds its call by the thread.
+"""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Call:
+    """What is known of a request. Times are perf_counter's seconds.
+
+    Attributes:
+        queued: when it came; it waits for a thread from then.
+        started: when a thread took it: it is parsed from then.
+        run_began, run_ended: the model's run, batching included; 0 where it came to none. What follows is serialising.
+        finished: when the answer was on its way.
+        entrypoint: GRPC or REST.
+        api: Predict and so on; empty for what is no call of the API.
+        model: as the client named it.
+        status: the name of the gRPC status.
+        traceparent: the trace that the client is in, as it sent it.
+    """
+
+    queued: float = 0.0
+    started: float = 0.0
+    run_began: float = 0.0
+    run_ended: float = 0.0
+    finished: float = 0.0
+    entrypoint: str = ""
+    api: str = ""
+    model: str = ""
+    status: str = "OK"
+    traceparent: str = ""
+
+
+Record = Callable[[Call], None]
+"""Takes note of a finished call; raises nothing."""
+
+_thread = threading.local()
+
+
+def current_call() -> Call:
+    """The call that this thread works on; one that nobody records where there is none, as in warm-up."""
+    call: Call | None = getattr(_thread, "call", None)
+    return Call() if call is None else call
+
+
+class CallPool(ThreadPoolExecutor):
+    """Threads that measure each call from its arrival to its answer.
+
+    Args:
+        threads: calls worked on at a time.
+        name: what the threads are called.
+        record: gets each finished call of the API.
+    """
+
+    def __init__(self, threads: int, name: str, record: Record) -> None:
+        super().__init__(threads, thread_name_prefix=name)
+        self._record = record
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Work on a call that came right now."""
+        return super().submit(self._work, perf_counter(), fn, args, kwargs)
+
+    def _work(self, queued: float, fn: Callable[..., T], args: Any, kwargs: Any) -> T:
+        _thread.call = call = Call(queued, perf_counter())
+        try:
+            return fn(*args, **kwargs)
+        finally:
+            _thread.call = None
+            call.finished = perf_counter()
+            if call.api:
+                self._record(call)

@@ -1,0 +1,91 @@
+"""What is counted of calls, and the page of a running server."""
+
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+import grpc
+import numpy as np
+import pytest
+
+from serving.calls import Call
+from serving.local_server import Server
+from serving.messages import PredictionServiceStub, PredictRequest
+from serving.monitoring import Monitoring
+
+
+def samples(page: str) -> dict[str, float]:
+    """Sample by name and labels, without the buckets."""
+    found = re.findall(r"^([^#\s]+\{.*\}) (\S+)$", page, re.MULTILINE)
+    return {name: float(value) for name, value in found if "_bucket{" not in name}
+
+
+def test_the_stages_of_a_call_add_up_to_its_latency() -> None:
+    """Queued at 1 s for 1 ms, parsed for 2 ms, run for 3 ms, serialised for 4 ms: 10 ms in all."""
+    monitoring = Monitoring(lambda: ["m"])
+    call = Call(1.0, 1.001, 1.003, 1.006, 1.01, "GRPC", "Predict", "m")
+    monitoring.record(call)
+    found = samples(monitoring.page())
+    labels = 'model_name="m",API="Predict"'
+    for stage, microseconds in (("queue", 1000), ("parse", 2000), ("run", 3000), ("serialise", 4000)):
+        name = f':tandem:serving:stage_latency_sum{{{labels},entrypoint="GRPC",stage="{stage}"}}'
+        assert found[name] == pytest.approx(microseconds)
+    latency = f':tensorflow:serving:request_latency_sum{{{labels},entrypoint="GRPC"}}'
+    assert found[latency] == pytest.approx(10_000)
+    assert found[f':tensorflow:serving:runtime_latency_sum{{{labels},runtime="TF1"}}'] == pytest.approx(3000)
+    assert found[':tensorflow:serving:request_count{model_name="m",status="OK"}'] == 1
+    assert (found[":tensorflow:core:graph_runs{}"], found[":tensorflow:core:graph_run_time_usecs{}"]) == (1, 3000)
+
+
+def test_refusals_are_counted_and_made_up_names_are_not_kept() -> None:
+    monitoring = Monitoring(lambda: ["m"])
+    for model in ("m", "made-up-1", "made-up-2"):
+        monitoring.record(Call(api="Predict", model=model, status="NOT_FOUND"))
+    assert samples(monitoring.page()) == {
+        ':tensorflow:serving:request_count{model_name="m",status="NOT_FOUND"}': 1,
+        ':tensorflow:serving:request_count{model_name="",status="NOT_FOUND"}': 2,
+    }
+
+
+def fetch(server: Server, path: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.rest_port}{path}", timeout=30) as answer:
+        assert answer.headers["Content-Type"].startswith("text/plain")
+        return str(answer.read().decode())
+
+
+def test_a_running_server_shows_calls_of_both_protocols(
+    shared_server: Server, predict_request: Callable[..., PredictRequest]
+) -> None:
+    path = "/monitoring/prometheus/metrics"
+    before = samples(fetch(shared_server, path))
+    with grpc.insecure_channel(shared_server.address) as channel:
+        stub = PredictionServiceStub(channel)
+        stub.Predict(predict_request("scale", x=np.ones(1, np.float32), text=["a"]), timeout=30)
+        with pytest.raises(grpc.RpcError):
+            stub.Predict(predict_request("scale", "fails", x=np.zeros(1, np.int32)), timeout=30)
+    body = b'{"signature_name": "regress", "examples": [{"x": 1.0}]}'
+    url = f"http://127.0.0.1:{shared_server.rest_port}/v1/models/tf1:regress"
+    with urllib.request.urlopen(url, body, timeout=30) as answer:
+        assert answer.status == 200
+    expected = {
+        ':tensorflow:serving:request_count{model_name="scale",status="OK"}',
+        ':tensorflow:serving:request_count{model_name="scale",status="INVALID_ARGUMENT"}',
+        ':tensorflow:serving:request_latency_count{model_name="scale",API="Predict",entrypoint="GRPC"}',
+        ':tensorflow:serving:request_latency_count{model_name="tf1",API="regress",entrypoint="REST"}',
+        ':tandem:serving:stage_latency_count{model_name="tf1",API="regress",entrypoint="REST",stage="run"}',
+    }
+    # A call is recorded right after its answer went out: the next page may come just before.
+    for _ in range(100):
+        after = samples(fetch(shared_server, path))
+        counted = {name for name in expected if after.get(name, 0) == before.get(name, 0) + 1}
+        if counted == expected:
+            break
+    assert counted == expected
+    assert after[":tensorflow:core:graph_runs{}"] - before.get(":tensorflow:core:graph_runs{}", 0) == 2
+
+
+def test_another_path_is_none_of_it(shared_server: Server) -> None:
+    with pytest.raises(urllib.error.HTTPError) as error:
+        fetch(shared_server, "/metrics")
+    assert error.value.code == 404

@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+
+from catalog.errors import ConfigError
+from serving.server_files import METRICS_PATH, SslConfig, read_metrics_path, read_ssl_config
+
+PEM = "-----BEGIN X-----"
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "a.config"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ('prometheus_config: {\n  enable: true,\n  path: "/metrics"\n}', "/metrics"),
+        ("prometheus_config { enable: true }", METRICS_PATH),
+        ('prometheus_config { path: "/metrics" }', None),
+        ("", None),
+    ],
+)
+def test_where_metrics_are_shown(tmp_path: Path, text: str, path: str | None) -> None:
+    assert read_metrics_path(written(tmp_path, text)) == path
+
+
+def test_the_config_that_ships_is_one() -> None:
+    assert read_metrics_path(Path(__file__).parents[2] / "serving_config" / "monitoring.config") == METRICS_PATH
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("prometheus_config { enabled: true }", "not a MonitoringConfig in text form, at line 1, column 21"),
+        ('prometheus_config { enable: true path: "metrics" }', "expected a URL path that begins with /"),
+        ("prometheus_config {", "not a MonitoringConfig in text form"),
+    ],
+)
+def test_a_monitoring_config_that_is_none(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_metrics_path(written(tmp_path, text))
+
+
+def test_tls_texts_are_read(tmp_path: Path) -> None:
+    text = f'server_key: "{PEM}\\nkey" server_cert: "{PEM}\\n" "cert" custom_ca: "{PEM}" client_verify: true'
+    assert read_ssl_config(written(tmp_path, text)) == SslConfig(f"{PEM}\nkey", f"{PEM}\ncert", PEM, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f'server_key: "server.key" server_cert: "{PEM}"', "server_key must hold the text of a PEM file, not its name"),
+        (f'server_key: "{PEM}"', "server_cert must hold the text"),
+        (f'server_key: "{PEM}" server_cert: "{PEM}" client_verify: true', "client_verify needs custom_ca"),
+    ],
+)
+def test_a_tls_config_that_lacks_something(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_ssl_config(written(tmp_path, text))
+
+
+def test_a_key_is_never_in_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as error:
+        read_ssl_config(written(tmp_path, 'server_key: "SECRET" "SECRET" oops'))
+    assert "SECRET" not in str(error.value)
+    with pytest.raises(ConfigError, match="the file cannot be read"):
+        read_ssl_config(tmp_path / "absent")
