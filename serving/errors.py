@@ -1,9 +1,13 @@
 """What can go wrong between a client and a server."""
 
+import re
+
 import grpc
 
 from catalog.errors import TandemError
 
+_TRACE = re.compile(r"\n[^\n]*(?:most recent call last|[Ss]tack trace)")
+_PATH = re.compile(r"(?<![\w/.:{])(?:/[\w.+@%=-]+)+/([\w.+@%=-]+)")
 _MESSAGE_LIMIT = 1024  # kErrorMessageLimit of TF Serving's grpc_status_util.cc
 
 
@@ -54,12 +58,19 @@ def invalid_argument(message: str) -> Rejection:
 
 
 def as_rejection(error: Exception) -> Rejection:
-    """The status of whatever went wrong with a version."""
+    """The status of whatever went wrong with a version, without the server's paths."""
+    text = without_insides(str(error)) or type(error).__name__
     if isinstance(error, Rejection):
-        return error
+        return Rejection(error.code, text)
     if isinstance(error, ServingError):
-        return Rejection(grpc.StatusCode.UNKNOWN, str(error))
-    return invalid_argument(str(error) or type(error).__name__)
+        return Rejection(grpc.StatusCode.UNKNOWN, text)
+    return invalid_argument(text)
+
+
+def without_insides(message: str) -> str:
+    """What a kernel says, for a client: no stack trace, and of a file's path its name only."""
+    trace = _TRACE.search(message)
+    return _PATH.sub(r"\1", message[: trace.start()] if trace else message)
 
 
 def status_of(number: int) -> grpc.StatusCode:

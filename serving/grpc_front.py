@@ -7,6 +7,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from catalog.errors import ConfigError
+from serving.auth import Token
 from serving.calls import CallPool, Record
 from serving.errors import ServingError
 from serving.manager import ModelManager
@@ -20,6 +21,7 @@ from serving.messages import (
 from serving.model_service import ModelService
 from serving.prediction_service import PredictionService
 from serving.server_config import ServerConfig
+from serving.server_files import SslConfig
 
 _HEALTHY = ("", PREDICTION_SERVICE, MODEL_SERVICE, "PredictionService", "ModelService")
 """What the health check answers for: by full name, and by the short one that TF Serving registers."""
@@ -32,6 +34,8 @@ class GrpcFront:
         config: where to listen, and how.
         manager: the models to answer from.
         record: gets each finished call.
+        ssl: the certificates of TLS; None for none.
+        token: what HandleReloadConfigRequest asks for.
 
     Attributes:
         port: the port it listens on; None where it listens on a socket alone.
@@ -41,7 +45,14 @@ class GrpcFront:
         ServingError: if it cannot listen.
     """
 
-    def __init__(self, config: ServerConfig, manager: ModelManager, record: Record) -> None:
+    def __init__(
+        self,
+        config: ServerConfig,
+        manager: ModelManager,
+        record: Record,
+        ssl: SslConfig | None = None,
+        token: Token | None = None,
+    ) -> None:
         self._health = health.HealthServicer()
         register_service_descriptors()
         threads = config.grpc_threads or 4 * (os.cpu_count() or 1)
@@ -55,12 +66,13 @@ class GrpcFront:
             ],
         )
         add_PredictionServiceServicer_to_server(PredictionService(manager), self._server)
-        add_ModelServiceServicer_to_server(ModelService(manager), self._server)
+        add_ModelServiceServicer_to_server(ModelService(manager, token), self._server)
         names = [PREDICTION_SERVICE, MODEL_SERVICE, reflection.SERVICE_NAME]
         if config.enable_grpc_healthcheck_service:
             health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
             names.append(health.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
+        self._credentials = None if ssl is None else _credentials(ssl)
         self.port = None if config.port is None else self._bind(f"{config.host}:{config.port}")
         if config.grpc_socket_path is not None:
             self._bind(f"unix:{config.grpc_socket_path}")
@@ -78,12 +90,20 @@ class GrpcFront:
 
     def _bind(self, address: str) -> int:
         try:
-            port: int = self._server.add_insecure_port(address)
+            if self._credentials is None:
+                return int(self._server.add_insecure_port(address))
+            return int(self._server.add_secure_port(address, self._credentials))
         except RuntimeError as error:
-            raise ServingError(
-                f"cannot listen on {address}; is another server running there? Stop it or choose another port"
-            ) from error
-        return port
+            cause = "is another server running there? Stop it or choose another port"
+            if self._credentials is not None:
+                cause = f"do key and certificate in ssl_config_file fit together? If so, {cause}"
+            raise ServingError(f"cannot listen on {address}; {cause}") from error
+
+
+def _credentials(ssl: SslConfig) -> grpc.ServerCredentials:
+    pair = (ssl.key.encode(), ssl.certificate.encode())
+    authority = ssl.authority.encode() or None
+    return grpc.ssl_server_credentials([pair], root_certificates=authority, require_client_auth=ssl.verify_client)
 
 
 def channel_arguments(text: str) -> list[tuple[str, int | str]]:

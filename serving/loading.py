@@ -3,14 +3,15 @@
 import gc
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 
 import grpc
 
 from serving.calls import current_call
-from serving.errors import Rejection, as_rejection
+from serving.errors import Rejection, as_rejection, without_insides
 from serving.example_inference import classify, multi_inference, regress
 from serving.monitoring import Monitoring
 from serving.predict import predict
@@ -23,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class MeasuredServable(Servable):
-    """A servable that notes on each call when its run began and ended."""
+    """A servable that notes on each call when its run began and ended, and keeps its insides out of errors."""
 
     def run(
         self,
@@ -33,21 +34,25 @@ class MeasuredServable(Servable):
         timeout: float | None = None,
     ) -> dict[str, Array]:
         """As a servable runs a signature."""
-        call = current_call()
-        call.run_began = perf_counter()
-        try:
+        with _measured_run():
             return super().run(signature, inputs, outputs, timeout)
-        finally:
-            call.run_ended = perf_counter()
 
     def run_tensors(self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout: float | None) -> list[Array]:
         """As a servable runs its graph."""
-        call = current_call()
-        call.run_began = perf_counter()
-        try:
+        with _measured_run():
             return super().run_tensors(feeds, fetches, timeout)
-        finally:
-            call.run_ended = perf_counter()
+
+
+@contextmanager
+def _measured_run() -> Iterator[None]:
+    call = current_call()
+    call.run_began = perf_counter()
+    try:
+        yield
+    except Rejection as rejection:
+        raise Rejection(rejection.code, without_insides(rejection.message)) from rejection
+    finally:
+        call.run_ended = perf_counter()
 
 
 class Loader:

@@ -4,8 +4,10 @@ import gc
 import logging
 import signal
 import threading
+from dataclasses import dataclass
 from types import FrameType
 
+from serving.auth import Token, read_token
 from serving.errors import Rejection, ServingError
 from serving.grpc_front import GrpcFront
 from serving.http_server import HttpServer
@@ -17,7 +19,7 @@ from serving.monitoring import Monitoring
 from serving.rest import RestApi, listen
 from serving.servable import load_op_libraries
 from serving.server_config import ServerConfig
-from serving.server_files import read_metrics_path
+from serving.server_files import SslConfig, read_metrics_path, read_ssl_config
 
 __all__ = ["Server", "ServerConfig", "serve"]
 
@@ -65,7 +67,7 @@ class Server:
             ConfigError: if a config file cannot be used.
             ServingError: if a model has no version that loads, or the port is taken.
         """
-        models = _configured_models(self.config)
+        models, files = _configured_models(self.config), _read_files(self.config)
         load_op_libraries()
         # Unloading a version collects its graph at once. Without this, that walks all of TensorFlow's own objects too
         # and holds every request for 0.2 s.
@@ -73,7 +75,7 @@ class Server:
         gc.freeze()
         try:
             self._manager.start(models)
-            self._listen()
+            self._listen(files)
         except Rejection as rejection:
             self._manager.close()
             raise ServingError(f"the server does not start: {rejection.message}") from rejection
@@ -118,17 +120,17 @@ class Server:
                 signal.signal(number, handler)
             self.stop()
 
-    def _listen(self) -> None:
+    def _listen(self, files: "_Files") -> None:
         config, record = self.config, self._monitoring.record
-        self._grpc = GrpcFront(config, self._manager, record)
+        self._grpc = GrpcFront(config, self._manager, record, files.ssl, files.token)
         self.port = self._grpc.port
         if config.rest_api_port is not None:
-            path = read_metrics_path(config.monitoring_config_file) if config.monitoring_config_file else None
             api = RestApi(
                 self._manager,
                 config.rest_api_timeout_in_ms / 1000 or None,
                 config.rest_api_enable_cors_support,
-                {path: self._monitoring.page} if path else None,
+                {files.metrics_path: self._monitoring.page} if files.metrics_path else None,
+                files.token,
             )
             self._rest = listen(api, config, record)
             self.rest_port = self._rest.port
@@ -147,3 +149,21 @@ def _configured_models(config: ServerConfig) -> ModelServerConfig:
         return read_model_config(config.model_config_file)
     assert config.model_base_path is not None
     return single_model_config(config.model_name, config.model_base_path)
+
+
+@dataclass(frozen=True)
+class _Files:
+    """What the files beside the model config say."""
+
+    metrics_path: str | None
+    ssl: SslConfig | None
+    token: Token | None
+
+
+def _read_files(config: ServerConfig) -> _Files:
+    monitoring, ssl, token = config.monitoring_config_file, config.ssl_config_file, config.auth_token_file
+    return _Files(
+        metrics_path=read_metrics_path(monitoring) if monitoring else None,
+        ssl=read_ssl_config(ssl) if ssl else None,
+        token=read_token(token) if token else None,
+    )

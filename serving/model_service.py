@@ -2,6 +2,7 @@
 
 import grpc
 
+from serving.auth import Token
 from serving.errors import Rejection, invalid_argument
 from serving.manager import ModelManager
 from serving.messages import (
@@ -12,14 +13,20 @@ from serving.messages import (
     ReloadConfigRequest,
     ReloadConfigResponse,
 )
-from serving.prediction_service import answer
+from serving.prediction_service import answer, metadata_of
 
 
 class ModelService(ModelServiceServicer):
-    """Tells the state of versions, and takes a new model config."""
+    """Tells the state of versions, and takes a new model config.
 
-    def __init__(self, manager: ModelManager) -> None:
+    Args:
+        manager: the models.
+        token: what a new config asks for; None for nothing.
+    """
+
+    def __init__(self, manager: ModelManager, token: Token | None = None) -> None:
         self._manager = manager
+        self._token = token
 
     def GetModelStatus(self, request: GetModelStatusRequest, context: grpc.ServicerContext) -> GetModelStatusResponse:
         """The states of a model's versions, newest first, or of the one asked for."""
@@ -29,9 +36,11 @@ class ModelService(ModelServiceServicer):
         self, request: ReloadConfigRequest, context: grpc.ServicerContext
     ) -> ReloadConfigResponse:
         """Replace the list of models."""
-        return answer(context, "HandleReloadConfigRequest", ModelSpec(), lambda: self._reload(request))
+        return answer(context, "HandleReloadConfigRequest", ModelSpec(), lambda: self._reload(request, context))
 
-    def _reload(self, request: ReloadConfigRequest) -> ReloadConfigResponse:
+    def _reload(self, request: ReloadConfigRequest, context: grpc.ServicerContext) -> ReloadConfigResponse:
+        if self._token is not None:
+            self._token.check(metadata_of(context, "authorization"))
         if request.config.WhichOneof("config") != "model_config_list":
             raise invalid_argument(
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. "

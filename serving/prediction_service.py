@@ -114,3 +114,9 @@ def answer(context: grpc.ServicerContext, api: str, spec: ModelSpec, work: Calla
     call.status = code.name
     context.abort(code, details)
     raise AssertionError("abort returned")
+
+
+def metadata_of(context: grpc.ServicerContext, key: str) -> str:
+    """The value that a caller sent with its call under `key`; empty for none."""
+    value = next((value for name, value in context.invocation_metadata() if name == key), "")
+    return value if isinstance(value, str) else ""

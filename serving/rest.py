@@ -15,6 +15,7 @@ import grpc
 from google.protobuf.json_format import MessageToDict, MessageToJson
 from google.protobuf.message import Message
 
+from serving.auth import Token
 from serving.calls import Call, CallPool, Record, current_call
 from serving.errors import Rejection, invalid_argument
 from serving.example_inference import classify, regress
@@ -79,6 +80,7 @@ class RestApi:
         timeout: seconds that a run may take; None for no limit.
         cors: let web pages of other origins call it.
         pages: what else is shown, by URL path, as plain text.
+        token: what every request asks for; None for nothing.
     """
 
     def __init__(
@@ -87,16 +89,20 @@ class RestApi:
         timeout: float | None,
         cors: bool = False,
         pages: Mapping[str, Callable[[], str]] | None = None,
+        token: Token | None = None,
     ) -> None:
         self._manager = manager
         self._timeout = timeout
         self._headers = _CORS if cors else {}
         self._pages = pages or {}
+        self._token = token
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answer one request; every error is an answer, too."""
         call = current_call()
         try:
+            if self._token is not None:
+                self._token.check(request.headers.get("Authorization", ""))
             if request.method == "GET" and request.target in self._pages:
                 page = self._pages[request.target]().encode()
                 return HttpResponse(200, page, "text/plain; charset=utf-8", self._headers)
@@ -112,7 +118,8 @@ class RestApi:
 
     def refuse(self, status: int, message: str) -> HttpResponse:
         """An error as TF Serving writes it."""
-        return HttpResponse(status, json.dumps({"error": message}).encode(), headers=self._headers)
+        headers = self._headers | ({"WWW-Authenticate": "Bearer"} if status == 401 else {})
+        return HttpResponse(status, json.dumps({"error": message}).encode(), headers=headers)
 
     def _route(self, request: HttpRequest, call: Call) -> bytes:
         method, target = request.method, request.target

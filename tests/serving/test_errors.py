@@ -1,0 +1,36 @@
+"""What clients read of an error, and what they do not."""
+
+from pathlib import Path
+
+import grpc
+import pytest
+
+from catalog.errors import ArtifactError
+from serving.errors import Rejection, ServingError, as_rejection, without_insides
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("Incompatible shapes: [1,2] vs. [3]\n\t [[{{node scale/mul}}]]",) * 2,
+        ("/srv/models/search/3/assets/vocab.txt; No such file", "vocab.txt; No such file"),
+        ("open '/srv/a b'", "open 'a b'"),
+        ("no servable at gs://bucket/model or a/b:0 or 1/2",) * 2,
+        ('Bad input\nDetected at node "x" defined at (most recent call last):\n  File "/a/b.py", line 1', "Bad input"),
+        ("Bad input\n\nOriginal stack trace for 'x':\n  File \"/a/b.py\"", "Bad input\n"),
+    ],
+)
+def test_a_kernel_s_words_without_paths_and_traces(message: str, told: str) -> None:
+    assert without_insides(message) == told
+
+
+def test_what_goes_wrong_with_a_version_has_a_status() -> None:
+    path = Path("/srv/models/m/1")
+    for error, code in (
+        (Rejection(grpc.StatusCode.UNAVAILABLE, f"at {path}"), grpc.StatusCode.UNAVAILABLE),
+        (ServingError(f"at {path}"), grpc.StatusCode.UNKNOWN),
+        (ArtifactError(f"at {path}"), grpc.StatusCode.INVALID_ARGUMENT),
+    ):
+        rejection = as_rejection(error)
+        assert (rejection.code, rejection.message) == (code, "at 1")
+    assert as_rejection(KeyError()).message == "KeyError"
