@@ -4,14 +4,16 @@ tandem serve --models saved_models --port 8500
 """
 
 import logging
+import os
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
 from catalog.errors import ConfigError
-from catalog.progress import console, output_console
+from catalog.progress import output_console
 from serving.flags import Flags, server_config
-from serving.local_server import serve
+from serving.local_server import Server
+from serving.logs import configure_logging
 from serving.model_config import render_config
 
 SERVING_CONFIG = Path(__file__).parent.parent / "serving_config"
@@ -20,15 +22,18 @@ _log = logging.getLogger(__name__)
 
 
 def run_server(flags: Flags) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    """Serve until SIGTERM or SIGINT, which may also come while models load."""
+    configure_logging(flags.settings.get("log_format", "text"))
     for note in flags.notes:
         _log.warning("%s", note)
     with tempfile.TemporaryDirectory(prefix="tandem-serve-") as folder:
         models = None if flags.name_models else _rendered(flags.models, Path(folder))
-        server = serve(server_config(flags, models))
-    console.print(f"listening on {server.address}")
-    server.wait()
+        server = Server(server_config(flags, models))
+        ended = server.run(lambda: _log.info("listening on %s", server.address))
+    if not ended:
+        _log.warning("a model still loads; the process ends without it")
+        logging.shutdown()
+        os._exit(0)  # an interpreter that ends takes its lock from TensorFlow's threads, and they abort
 
 
 def print_version() -> None:

@@ -4,14 +4,19 @@ import gc
 import logging
 import signal
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
 from serving.auth import Token, read_token
+from serving.calls import Call
+from serving.config_watch import ConfigWatch
 from serving.errors import Rejection, ServingError
 from serving.grpc_front import GrpcFront
 from serving.http_server import HttpServer
 from serving.loading import Loader
+from serving.logs import log_call
 from serving.manager import ModelManager
 from serving.messages import ModelServerConfig
 from serving.model_config import read_model_config, single_model_config
@@ -50,6 +55,7 @@ class Server:
         self.rest_port = config.rest_api_port
         self._grpc: GrpcFront | None = None
         self._rest: HttpServer | None = None
+        self._watch: ConfigWatch | None = None
         self._stop = threading.Event()
 
     @property
@@ -92,36 +98,74 @@ class Server:
         self._stop.set()
         if self._grpc is None:
             return
+        self._loader.give_up()
+        if self._watch is not None:
+            self._watch.stop()
         fronts = [front for front in (self._grpc, self._rest) if front is not None]
         stopping = [threading.Thread(target=front.stop, args=(self.config.drain_seconds,)) for front in fronts]
         for thread in stopping:
             thread.start()
         for thread in stopping:
             thread.join()
-        self._grpc = self._rest = None
-        self._loader.give_up()
+        self._grpc = self._rest = self._watch = None
         self._manager.close()
 
     def wait(self) -> None:
         """Serve until SIGTERM or SIGINT, then stop. Call it in the main thread."""
+        with _caught_signals() as signalled:
+            self._serve_until(signalled)
 
-        signalled: list[int] = []
+    def run(self, started: Callable[[], None]) -> bool:
+        """Start, serve until SIGTERM or SIGINT, stop. A signal ends the loading of models, too.
 
-        def on_signal(number: int, frame: FrameType | None) -> None:
-            signalled.append(number)  # no lock: the thread it interrupts may hold any
+        Call it in the main thread. The errors are those of `start`.
 
-        before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+        Args:
+            started: called once the server answers.
+
+        Returns:
+            False where a model still loads after `drain_seconds`: then only the end of the process ends that.
+        """
+        failures: list[BaseException] = []
+
+        def start() -> None:
+            try:
+                self.start()
+            except BaseException as error:  # noqa: BLE001 - raised below, in the thread that asked
+                failures.append(error)
+
+        with _caught_signals() as signalled:
+            starting = threading.Thread(target=start, name="start", daemon=True)
+            starting.start()
+            while starting.is_alive() and not signalled:
+                starting.join(_SIGNAL_CHECK_SECONDS)
+            if signalled:
+                _log.info("stopping while models load")
+                self._loader.give_up()
+                starting.join(self.config.drain_seconds)
+                self.stop()
+                return not starting.is_alive()
+            if failures:
+                raise failures[0]
+            started()
+            self._serve_until(signalled)
+        return True
+
+    def _serve_until(self, signalled: list[int]) -> None:
         try:
             # The timeout is needed: a signal that another thread of the process receives wakes no one here.
             while not signalled and not self._stop.wait(_SIGNAL_CHECK_SECONDS):
                 pass
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
             self.stop()
 
+    def _record(self, call: Call) -> None:
+        self._monitoring.record(call)
+        if self.config.log_requests:
+            log_call(call)
+
     def _listen(self, files: "_Files") -> None:
-        config, record = self.config, self._monitoring.record
+        config, record = self.config, self._record
         self._grpc = GrpcFront(config, self._manager, record, files.ssl, files.token)
         self.port = self._grpc.port
         if config.rest_api_port is not None:
@@ -134,7 +178,26 @@ class Server:
             )
             self._rest = listen(api, config, record)
             self.rest_port = self._rest.port
+        if config.model_config_file is not None and config.model_config_file_poll_wait_seconds:
+            seconds = config.model_config_file_poll_wait_seconds
+            self._watch = ConfigWatch(config.model_config_file, self._manager, seconds)
         self._grpc.start()
+
+
+@contextmanager
+def _caught_signals() -> Iterator[list[int]]:
+    """SIGTERM and SIGINT are noted in a list, in the main thread, instead of what they do otherwise."""
+    signalled: list[int] = []
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        signalled.append(number)  # no lock: the thread it interrupts may hold any
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield signalled
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def serve(config: ServerConfig) -> Server:

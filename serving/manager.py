@@ -139,6 +139,11 @@ class ModelManager:
             versions = self._models.versions.get(model, {})
             return [Version(**vars(versions[number])) for number in sorted(versions, reverse=True)]
 
+    @property
+    def config(self) -> ModelServerConfig:
+        """What was loaded last; not to be changed."""
+        return self._config
+
     def model_names(self) -> list[str]:
         """The models of the config."""
         return [model.name for model in self._config.model_config_list.config]
@@ -198,12 +203,8 @@ class ModelManager:
             if name in models and not wanted:
                 problems[name] = no_versions(models[name])
             settled[name] = wanted
-        if self._load_threads > 1 and len(settled) > 1:
-            with ThreadPoolExecutor(self._load_threads, thread_name_prefix="load") as threads:
-                list(threads.map(self._settle, settled, settled.values()))
-        else:
-            for name, wanted in settled.items():
-                self._settle(name, wanted)
+        with ThreadPoolExecutor(self._load_threads, thread_name_prefix="load") as threads:
+            list(threads.map(self._settle, settled, settled.values()))
         self._close_drained()
         return problems
 

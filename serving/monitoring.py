@@ -56,9 +56,14 @@ class Monitoring:
         )
 
     def record(self, call: Call) -> None:
-        """Count a finished call. Latencies are those of answers: a refusal takes no time worth knowing."""
+        """Count a finished call. Latencies are those of answers: a refusal takes no time worth knowing.
+
+        A refused call's model is cleared if it is made up.
+        """
         if call.status != "OK":
-            self._request_count.add(call.model if call.model in self._models() else "", call.status)
+            if call.model not in self._models():
+                call.model = ""
+            self._request_count.add(call.model, call.status)
             return
         self._request_count.add(call.model, "OK")
         self._request_latency.observe(

@@ -9,6 +9,7 @@ import grpc
 from serving.calls import current_call
 from serving.errors import Rejection, invalid_argument
 from serving.example_inference import classify, multi_inference, regress
+from serving.logs import where_it_failed
 from serving.manager import ModelManager
 from serving.messages import (
     ClassificationRequest,
@@ -27,6 +28,7 @@ from serving.messages import (
 )
 from serving.predict import predict
 from serving.servable import Servable
+from serving.tracing import TRACEPARENT, read_traceparent, span
 
 _log = logging.getLogger(__name__)
 
@@ -104,12 +106,14 @@ def answer(context: grpc.ServicerContext, api: str, spec: ModelSpec, work: Calla
     """Do the work of one call; a Rejection becomes its status, anything else INTERNAL without its insides."""
     call = current_call()
     call.entrypoint, call.api, call.model = "GRPC", api, spec.name
+    call.traceparent = read_traceparent(metadata_of(context, TRACEPARENT))
     try:
-        return work()
+        with span(call):
+            return work()
     except Rejection as rejection:
         code, details = rejection.code, rejection.details
-    except Exception:  # noqa: BLE001 - logged in full; a client sees no insides
-        _log.exception("a request failed")
+    except Exception as error:  # noqa: BLE001 - the place is logged; a client sees no insides
+        _log.error("a request failed: %s", where_it_failed(error))
         code, details = grpc.StatusCode.INTERNAL, INTERNAL_ERROR
     call.status = code.name
     context.abort(code, details)

@@ -21,6 +21,7 @@ from serving.errors import Rejection, invalid_argument
 from serving.example_inference import classify, regress
 from serving.http_messages import HttpRequest, HttpResponse
 from serving.http_server import HttpLimits, HttpServer
+from serving.logs import where_it_failed
 from serving.manager import ModelManager, Version
 from serving.messages import (
     ClassificationRequest,
@@ -39,6 +40,7 @@ from serving.rest_json import parse_json, read_signature_name
 from serving.rest_predict import fill_inputs, write_outputs
 from serving.servable import DEFAULT_SIGNATURE
 from serving.server_config import ServerConfig
+from serving.tracing import TRACEPARENT, read_traceparent, span
 
 _log = logging.getLogger(__name__)
 
@@ -106,13 +108,15 @@ class RestApi:
             if request.method == "GET" and request.target in self._pages:
                 page = self._pages[request.target]().encode()
                 return HttpResponse(200, page, "text/plain; charset=utf-8", self._headers)
-            call.entrypoint, call.api = "REST", request.method
-            return HttpResponse(200, self._route(request, call), headers=self._headers)
+            call.entrypoint, call.api = "REST", "request"
+            call.traceparent = read_traceparent(request.headers.get(TRACEPARENT, ""))
+            with span(call):
+                return HttpResponse(200, self._route(request, call), headers=self._headers)
         except Rejection as rejection:
             call.status = rejection.code.name
             return self.refuse(_HTTP_STATUS.get(rejection.code, 500), rejection.message)
-        except Exception:  # noqa: BLE001 - logged in full; a client sees no insides
-            _log.exception("a request failed")
+        except Exception as error:  # noqa: BLE001 - the place is logged; a client sees no insides
+            _log.error("a request failed: %s", where_it_failed(error))
             call.status = _CODE.INTERNAL.name
             return self.refuse(500, INTERNAL_ERROR)
 
