@@ -8,7 +8,7 @@ from grpc_reflection.v1alpha import reflection
 
 from catalog.errors import ConfigError
 from serving.auth import Token
-from serving.calls import CallPool, Record
+from serving.call_record import CallPool, Record
 from serving.errors import ServingError
 from serving.manager import ModelManager
 from serving.messages import (

@@ -10,7 +10,7 @@ from time import perf_counter
 
 import grpc
 
-from serving.calls import current_call
+from serving.call_record import current_call
 from serving.errors import Rejection, as_rejection, without_insides
 from serving.example_inference import classify, multi_inference, regress
 from serving.monitoring import Monitoring

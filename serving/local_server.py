@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from serving.auth import Token, read_token
-from serving.calls import Call
+from serving.call_record import Call
 from serving.config_watch import ConfigWatch
 from serving.errors import Rejection, ServingError
 from serving.grpc_front import GrpcFront

@@ -5,7 +5,7 @@ import logging
 import traceback
 from datetime import UTC, datetime
 
-from serving.calls import Call
+from serving.call_record import Call
 from serving.server_config import LogFormat
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"

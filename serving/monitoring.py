@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection
 
-from serving.calls import Call
+from serving.call_record import Call
 from serving.metrics import Counter, Histogram, exposition
 
 _STAGES = ("queue", "parse", "run", "serialise")

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import grpc
 
-from serving.calls import current_call
+from serving.call_record import current_call
 from serving.errors import Rejection, invalid_argument
 from serving.example_inference import classify, multi_inference, regress
 from serving.logs import where_it_failed

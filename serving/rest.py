@@ -16,7 +16,7 @@ from google.protobuf.json_format import MessageToDict, MessageToJson
 from google.protobuf.message import Message
 
 from serving.auth import Token
-from serving.calls import Call, CallPool, Record, current_call
+from serving.call_record import Call, CallPool, Record, current_call
 from serving.errors import Rejection, invalid_argument
 from serving.example_inference import classify, regress
 from serving.http_messages import HttpRequest, HttpResponse

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from serving.calls import Call
+from serving.call_record import Call
 
 TRACEPARENT = "traceparent"
 

@@ -3,7 +3,7 @@ import logging
 
 import pytest
 
-from serving.calls import Call
+from serving.call_record import Call
 from serving.logs import JsonFormatter, log_call, where_it_failed
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

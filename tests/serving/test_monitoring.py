@@ -9,7 +9,7 @@ import grpc
 import numpy as np
 import pytest
 
-from serving.calls import Call
+from serving.call_record import Call
 from serving.local_server import Server
 from serving.messages import PredictionServiceStub, PredictRequest
 from serving.monitoring import Monitoring

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from serving import tracing
-from serving.calls import Call
+from serving.call_record import Call
 from serving.tracing import read_traceparent, span
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

@@ -1,6 +1,6 @@
 import threading
 
-from serving.calls import Call, CallPool, current_call
+from serving.call_record import Call, CallPool, current_call
 
 
 def test_a_call_is_known_to_its_thread_alone_and_recorded_when_it_ends() -> None:
