@@ -14,13 +14,15 @@ from rerank.product_tables import ProductTables
 class QueryReading(NamedTuple):
     """A batch of queries read against one catalogue. Q words, G named values, A keys, M misspelt words, T tokens.
 
-    word: [B, Q] vocabulary ids, 0 for none. weight: [B, Q] idf, 0 for a word that the catalogue does not hold.
+    hash: [B, Q] of the words, 0 for none. word: [B, Q] vocabulary ids, 0 for none. weight: [B, Q] idf, 0 for a word
+    that the catalogue does not hold.
     gram: [B, G, A] ids of values that one to three neighbouring words name, under each key; 0 for none.
     gram_words: [B, G, Q] float32 0/1, the words of each.
     misspelt_bits: [B, M] spellings of unknown words, 0 for none. token: [B, T] ids + 1. token_weight: [B, T] idf.
     words, unknown, unspaced: [B] counts of words, of unknown ones, and the share of unspaced characters.
     """
 
+    hash: tf.Tensor
     word: tf.Tensor
     weight: tf.Tensor
     gram: tf.Tensor
@@ -65,6 +67,7 @@ class QueryReader(tf.Module):
         token = self._tokenizer.tokenize(cleaned).to_tensor(-1, shape=[None, self._config.query_tokens]) + 1
         gram, gram_words = self._values_named(hashes, pairs, triples)
         return QueryReading(
+            hash=hashes,
             word=word,
             weight=tf.gather(self._word_idf, word),
             gram=gram,
