@@ -55,14 +55,17 @@ class Never:
     """A line of a script: no answer until the client gives up.
 
     Attributes:
-        given_up: set then.
+        asked: set when the request has come.
+        given_up: set when the client gives up.
     """
 
     def __init__(self) -> None:
+        self.asked = threading.Event()
         self.given_up = threading.Event()
 
     def __call__(self, request: PredictRequest, context: grpc.ServicerContext) -> PredictResponse:
         context.add_callback(self.given_up.set)
+        self.asked.set()
         self.given_up.wait(60)
         return PredictResponse()
 
@@ -73,6 +76,8 @@ class ScriptedServer(PredictionServiceServicer):
     Attributes:
         calls: the (method, model) that were asked, in order.
         metadata: what came with the last call.
+        widths: the shapes of the models' inputs.
+        versions: what the models say their version is when their shapes are asked; the last is repeated.
     """
 
     def __init__(self, scripts: dict[str, list[Behaviour]], credentials: grpc.ServerCredentials | None) -> None:
@@ -81,6 +86,8 @@ class ScriptedServer(PredictionServiceServicer):
         }
         self.calls: list[tuple[str, str]] = []
         self.metadata: dict[str, str] = {}
+        self.widths = dict(WIDTHS)
+        self.versions = [1]
         self.server = grpc.server(futures.ThreadPoolExecutor(8))
         add_PredictionServiceServicer_to_server(self, self.server)
         if credentials is None:
@@ -103,12 +110,13 @@ class ScriptedServer(PredictionServiceServicer):
             context.abort(grpc.StatusCode.NOT_FOUND, f"no {request.model_spec.name}")
         signatures = SignatureDefMap()
         inputs = signatures.signature_def["serving_default"].inputs
-        for name, width in WIDTHS.items():
+        for name, width in self.widths.items():
             if name != "candidate_product_id" or request.model_spec.name == "rerank":
                 for size in (-1, width):
                     inputs[name].tensor_shape.dim.add().size = size
         response = GetModelMetadataResponse()
-        response.model_spec.version.value = 1
+        response.model_spec.version.value = self.versions[0]
+        self.versions = self.versions[1:] or self.versions
         response.metadata["signature_def"].Pack(signatures)
         return response
 
