@@ -1,6 +1,7 @@
 """The client of `serving.client` for asyncio: the same methods, awaited."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -11,7 +12,7 @@ import grpc.aio
 
 from serving.answers import Answer, Retrieval
 from serving.calls import Handle, Pause, Plan, Reply, Rpc, Send, Start, Step, T, Wait
-from serving.channels import open_channel, open_methods
+from serving.channels import channel_credentials, open_channel, open_methods
 from serving.client_config import ClientConfig, client_config
 from serving.errors import ServingError
 from serving.planner import CallOptions, Planner
@@ -40,9 +41,10 @@ class AsyncSearchClient:
     ) -> None:
         self.config = client_config(address, timeout, config)
         self._planner = Planner(self.config)
+        self._credentials = channel_credentials(self.config)
         self._channel: Any = None
         self._methods: Mapping[str, Any] = {}
-        self._closed = False
+        self._closed = asyncio.Event()
 
     @property
     def address(self) -> str:
@@ -59,7 +61,7 @@ class AsyncSearchClient:
 
     async def close(self) -> None:
         """Close the connection; calls under way end with a ServingError."""
-        self._closed = True
+        self._closed.set()
         if self._channel is not None:
             await self._channel.close()
 
@@ -142,13 +144,15 @@ class AsyncSearchClient:
             case Wait(handles, seconds):
                 return await self._first(handles, seconds)
             case Pause(seconds):
-                await asyncio.sleep(seconds)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        await self._closed.wait()
                 return None
 
     def _started(self, rpc: Rpc) -> Handle:
         self._check_open()
         if self._channel is None:
-            self._channel = open_channel(grpc.aio, self.config)
+            self._channel = open_channel(grpc.aio, self.config, self._credentials)
             self._methods = open_methods(self._channel)
         handle: Handle = self._methods[rpc.method](rpc.request, timeout=rpc.timeout, metadata=rpc.metadata)
         return handle
@@ -176,5 +180,5 @@ class AsyncSearchClient:
             raise
 
     def _check_open(self) -> None:
-        if self._closed:
+        if self._closed.is_set():
             raise ServingError(f"the client of {self.address} is closed; open another")

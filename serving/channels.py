@@ -23,12 +23,17 @@ METHODS: Mapping[str, Any] = {
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-def open_channel(api: Any, config: ClientConfig) -> Any:
-    """A channel of `grpc` or of `grpc.aio`; ConfigError if a file of the TLS settings cannot be read."""
+def channel_credentials(config: ClientConfig) -> Any:
+    """gRPC's credentials for the TLS settings, None for plain text; ConfigError if one of their files is not read."""
+    return None if config.tls is None else grpc.ssl_channel_credentials(**config.tls.pem())
+
+
+def open_channel(api: Any, config: ClientConfig, credentials: Any) -> Any:
+    """A channel of `grpc` or of `grpc.aio`."""
     options = channel_options(config)
-    if config.tls is None:
+    if credentials is None:
         return api.insecure_channel(config.target, options)
-    return api.secure_channel(config.target, grpc.ssl_channel_credentials(**config.tls.pem()), options)
+    return api.secure_channel(config.target, credentials, options)
 
 
 def channel_options(config: ClientConfig) -> list[tuple[str, int | str]]:

@@ -11,7 +11,7 @@ import grpc
 
 from serving.answers import Answer, Hit, Retrieval
 from serving.calls import Handle, Pause, Plan, Reply, Rpc, Send, Start, Step, T, Wait
-from serving.channels import open_channel, open_methods
+from serving.channels import channel_credentials, open_channel, open_methods
 from serving.client_config import ClientConfig, Tls, client_config
 from serving.errors import ServingError
 from serving.planner import CallOptions, Planner
@@ -49,7 +49,7 @@ class SearchClient:
     ) -> None:
         self.config = client_config(address, timeout, config)
         self._planner = Planner(self.config)
-        self._channel = open_channel(grpc, self.config)
+        self._channel = open_channel(grpc, self.config, channel_credentials(self.config))
         self._methods = open_methods(self._channel)
         self._closed = threading.Event()
 

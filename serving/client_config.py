@@ -29,7 +29,7 @@ class Tls:
         server_name: the name in the server's certificate where it is not the address's.
 
     Raises:
-        ConfigError: for a key without its chain, and for a file that cannot be read.
+        ConfigError: for a key without its chain; and, when a client is made, for a file that cannot be read.
     """
 
     root_certificates: Pem | None = None
@@ -42,7 +42,7 @@ class Tls:
             raise ConfigError("tls: expected private_key and certificate_chain together, or neither")
 
     def pem(self) -> dict[str, bytes | None]:
-        """The three as bytes, named as `grpc.ssl_channel_credentials` names them."""
+        """The three as bytes, named as `grpc.ssl_channel_credentials` names them; ConfigError if one is not read."""
         names = ("root_certificates", "private_key", "certificate_chain")
         return {name: _read_pem(name, getattr(self, name)) for name in names}
 

@@ -11,6 +11,7 @@ import pytest
 
 from catalog.errors import ConfigError
 from serving import channels
+from serving.async_client import AsyncSearchClient
 from serving.client import ClientConfig, SearchClient, Tls
 from serving.errors import BadRequestError, ServerUnavailableError, ServingError
 from tests.serving.scripted import ScriptedServer, answer, fails
@@ -76,9 +77,10 @@ def test_a_client_is_known_by_its_certificate(connect: Connect, scripted: Script
     assert server.predicted("search") == 1
 
 
-def test_a_certificate_that_is_not_there_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("client", [SearchClient, AsyncSearchClient])
+def test_a_certificate_that_is_not_there_is_named(client: type, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"tls root_certificates: received .*none\.pem, which cannot be read"):
-        SearchClient(config=ClientConfig(tls=Tls(tmp_path / "none.pem")))
+        client(config=ClientConfig(tls=Tls(tmp_path / "none.pem")))
 
 
 def test_several_servers_take_turns_and_one_that_is_gone_is_passed_over(connect: Connect, scripted: Scripts) -> None:

@@ -2,15 +2,20 @@
 
 import io
 import shutil
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import pytest
 from PIL import Image
 
 from serving.client import HistoryEvent, Request, SearchClient
 from serving.errors import BadRequestError, ModelNotFoundError, ServingError
 from serving.local_server import Server, ServerConfig, serve
+from serving.messages import PredictRequest, PredictResponse
+from tests.serving.scripted import Never, ScriptedServer
 
 HISTORY = [HistoryEvent("seen", "cart", 10)]
 Connect = Callable[..., SearchClient]
@@ -186,3 +191,36 @@ def test_a_closed_client_says_so(connect: Connect, shared_server: Server) -> Non
     client.close()
     with pytest.raises(ServingError, match="is closed"):
         client.search("dress")
+
+
+@pytest.mark.parametrize("hedge_after", [None, 0.01])
+def test_a_call_under_way_ends_when_the_client_is_closed(
+    connect: Connect, scripted: Callable[..., ScriptedServer], hedge_after: float | None
+) -> None:
+    never = Never()
+    client = connect(scripted(search=[never]).address, hedge_after=hedge_after)
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(client.search, "dress", timeout=60)
+        assert never.asked.wait(30)
+        client.close()
+        with pytest.raises(ServingError):
+            call.result(30)
+
+
+def test_a_pause_before_a_retry_ends_when_the_client_is_closed(
+    connect: Connect, scripted: Callable[..., ScriptedServer]
+) -> None:
+    failed = threading.Event()
+
+    def unavailable(request: PredictRequest, context: grpc.ServicerContext) -> PredictResponse:
+        failed.set()
+        context.abort(grpc.StatusCode.UNAVAILABLE, "as scripted")
+
+    server = scripted(search=[unavailable])
+    client = connect(server.address, timeout=1e6, initial_backoff=1e5, max_backoff=1e5)
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(client.search, "dress")
+        assert failed.wait(30)
+        client.close()
+        with pytest.raises(ServingError):
+            call.result(30)
