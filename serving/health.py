@@ -15,7 +15,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from catalog.errors import ConfigError
-from serving.channel import open_channel, read_tls
+from serving.probe_channel import open_channel, read_tls
 
 
 def check_health(channel: grpc.Channel, timeout: float) -> str:

@@ -1,4 +1,4 @@
-"""gRPC channels for tools: plain, TLS or mutual TLS."""
+"""gRPC channels for probes (health check, doctor): plain, TLS or mutual TLS; imports nothing heavy."""
 
 from pathlib import Path
 
