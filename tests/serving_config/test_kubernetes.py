@@ -82,6 +82,13 @@ def test_ports_exist_wherever_they_are_named() -> None:
     assert sorted(allowed) == sorted(PORTS)
 
 
+def test_clients_see_every_pod() -> None:
+    assert BY_KIND["Service"]["spec"]["clusterIP"] == "None"  # headless
+    arguments = dict(pair.split("=") for pair in FLAGS["grpc_channel_arguments"].split(","))
+    grace = int(arguments["grpc.max_connection_age_grace_ms"])
+    assert 0 < grace < int(arguments["grpc.max_connection_age_ms"])
+
+
 def test_probes_ask_the_grpc_port_of_a_server_that_answers_them() -> None:
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert CONTAINER[probe]["grpc"]["port"] == PORTS["grpc"]
