@@ -96,6 +96,8 @@ class FeatureExtractor(tf.Module):
         self._words = _table(np.concatenate([segment.words for segment in tables.segments], axis=1))
         self._word_bits = _table(tables.word_bits)
         self._values = _table(tables.values)
+        places, self._value_places = _value_places(tables.values)
+        self._value_place = _table(places)
         buckets = 1 + tables.value_hash % (config.value_buckets - 1)
         self._value_bucket = _table(np.concatenate([[0], buckets]).astype(np.int32))
         self._tokens = _table(tables.tokens)
@@ -201,7 +203,7 @@ class FeatureExtractor(tf.Module):
         known = tf.maximum(reading.words - reading.unknown, 1.0)[:, None, None]
         total = tf.reduce_sum(reading.weight, 1)[:, None, None]
         share = tf.reduce_sum(matched, -1) / known
-        matched_idf = tf.einsum("bcpq,bq->bcp", matched, reading.weight)
+        matched_idf = tf.reduce_sum(matched * reading.weight[:, None, None], -1)
         any_place = len(self._segments)
         return tf.concat(
             [
@@ -268,7 +270,7 @@ class FeatureExtractor(tf.Module):
         same_kind = (value[..., leaf, None] == kind[:, None]) & (kind > 0)[:, None]
         same_kind &= tf.reduce_any(picture != 0.0, -1)[..., None]
         cosine = tf.matmul(picture, past, transpose_b=True)
-        taste = tf.einsum("bhp,bh->bp", past, history.lasting)
+        taste = tf.linalg.matvec(past, history.lasting, transpose_a=True)
         columns = [
             *cosines(cosine, seen, history.recent),
             tf.linalg.matvec(picture, taste),
@@ -300,10 +302,21 @@ class FeatureExtractor(tf.Module):
             _spread(tf.math.log1p(_count(valid)), row),
             _spread(hours_since_last(elapsed, valid), row),
         ]
-        past_value = tf.gather(self._values, past)
-        same_value = (value[:, :, None, :] == past_value[:, None]) & (value > 0)[:, :, None, :]
-        shares = tf.einsum("bcha,bh->bca", tf.cast(same_value, tf.float32), weight)
-        return tf.concat([tf.stack(columns, -1), shares], -1)
+        return tf.concat([tf.stack(columns, -1), self._same_values(row, history)], -1)
+
+    def _same_values(self, row: tf.Tensor, history: "_History") -> tf.Tensor:
+        """Per key, the weight of the history's items that have the candidate's value, [B, C, A]; 0 for no value.
+
+        The history's weight is summed by value once and then looked up, instead of comparing every candidate with
+        every item.
+        """
+        past = tf.gather(self._value_place, history.row)
+        weight = tf.where(past > 0, history.recent[..., None], 0.0)
+        request = tf.range(tf.shape(past)[0])[:, None, None] * self._value_places
+        size = tf.shape(past)[0] * self._value_places
+        mass = tf.math.unsorted_segment_sum(tf.reshape(weight, [-1]), tf.reshape(request + past, [-1]), size)
+        by_place = tf.reshape(mass, [-1, self._value_places])
+        return tf.gather(by_place, tf.gather(self._value_place, row), batch_dims=1)
 
     def _prices(self, row: tf.Tensor, past: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Log price over the history's mean log price, its size, and whether both are known."""
@@ -327,9 +340,20 @@ def retrieval_ranks(score: tf.Tensor, present: tf.Tensor) -> tuple[tf.Tensor, tf
     """How many present candidates score strictly better, [B, C] float32, and the best score, [B] (0 for none)."""
     lowest = score.dtype.min
     score = tf.where(present, score, lowest)
-    rank = tf.reduce_sum(tf.cast(score[:, None, :] > score[:, :, None], tf.float32), -1)
+    rank = tf.cast(tf.searchsorted(tf.sort(-score, axis=1), -score), tf.float32)
     best = tf.reduce_max(score, 1)
     return rank, tf.where(best > lowest, best, 0.0)
+
+
+def _value_places(values: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], int]:
+    """[N + 1, A] a number for each value of each key, counted from 1, 0 for none; and one more than the last number."""
+    places, size = np.zeros_like(values), 1
+    for key in range(values.shape[1]):
+        known, place = np.unique(values[:, key], return_inverse=True)
+        own = np.cumsum(known > 0)
+        places[:, key] = np.where(values[:, key] > 0, size - 1 + own[place], 0)
+        size += int(own[-1])
+    return places, size
 
 
 def _named_columns(reading: QueryReading, named: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
