@@ -1,5 +1,7 @@
 """Train, rerank, validation and test: four slices of days that follow each other, by time alone."""
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +12,7 @@ from catalog.config import Config
 from catalog.errors import ConfigError
 
 SECONDS_PER_DAY = 86_400
+_JUDGED_FOR_TRAINING = 0.7
 SLICE_NAMES = ("towers", "rerank", "validation", "test")
 
 
@@ -75,3 +78,13 @@ def slice_days(days: int, config: SplitsConfig) -> Slices:
     b = a + config.rerank_days
     c = b + config.validation_days
     return Slices(towers=(0, a), rerank=(a, b), validation=(b, c), test=(c, days))
+
+
+def judgments_for_training(queries: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Which judged queries a model may learn from: seven of ten, by a hash of the query; evaluation keeps the rest.
+
+    Judgments have no time, so it is the queries that are kept apart.
+    """
+    digests = (hashlib.sha256(query.strip().lower().encode()).digest() for query in queries)
+    shares = [int.from_bytes(digest[:4], "big") / 2**32 for digest in digests]
+    return np.array(shares, np.float64) < _JUDGED_FOR_TRAINING

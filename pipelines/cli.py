@@ -133,6 +133,30 @@ def search(
 
 
 @app.command()
+def doctor(
+    address: Annotated[str, typer.Argument(help="host:port of the server's gRPC.")] = "127.0.0.1:8500",
+    models: Annotated[
+        Path | None, typer.Option(help="The folder of releases, for sample requests and age; strangers without.")
+    ] = None,
+    requests: Annotated[int, typer.Option(min=1, help="Requests a model is timed over.")] = 200,
+    max_p99_ms: Annotated[float | None, typer.Option(min=0.0, help="Fail when p99 is above.")] = None,
+    max_age_days: Annotated[float, typer.Option(min=0.0, help="Warn when the catalogue is older.")] = 14.0,
+    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds a call may take.")] = 5.0,
+    ca: Annotated[Path | None, typer.Option(help="PEM file of the server's CA; turns TLS on.")] = None,
+    cert: Annotated[Path | None, typer.Option(help="PEM file of a client certificate, for mutual TLS.")] = None,
+    key: Annotated[Path | None, typer.Option(help="PEM file of its key.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One line of JSON instead of a table.")] = False,
+) -> None:
+    """Examine a running TF Serving: models, versions, signatures, latency, recall, age; exit code 1 if one fails."""
+    from pipelines.doctor import run_doctor
+    from serving.doctor import Standards
+
+    standards = Standards(timeout=timeout, calls=requests, p99_ms=max_p99_ms, age_days=max_age_days)
+    if not run_doctor(address, models, standards, (ca, cert, key), as_text=not json):
+        raise typer.Exit(1)
+
+
+@app.command()
 def demo() -> None:
     """The demo shop end to end: data, training, release, a server in its own process, answers and the report."""
     from pipelines.demo import run_demo

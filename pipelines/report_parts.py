@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from catalog.splits import judgments_for_training
 from evaluation.aligned_truth import AlignedTruth
 from evaluation.answers import Answer, best_and_worst, make_answer
 from evaluation.arrays import Mask, Rows
@@ -96,11 +97,15 @@ class TaskReport:
         judgments = self.shop.data.judgments
         if self.task != "search" or judgments is None:
             return None
+        judgments = judgments.filter(pa.array(~judgments_for_training(judgments["query"].to_pylist())))
         relevance = judged_relevance(self.requests, judgments, self.shop.product_ids, self.shop.eligible)
         if not relevance.counts().any():
             return None
         scores = score_rankings(self.rankings, relevance, self.shop.eligible, (10, 100), gain="exponential")
-        note = "Only some products of a query were judged; an answer that nobody judged counts as wrong."
+        note = (
+            "Judged queries that the reranker did not learn from. Only some products of a query were judged; an answer "
+            "that nobody judged counts as wrong."
+        )
         metrics = ("ndcg@10", "recall@100")
         return self._board(scores, self._roles, metrics, "search_judged", "against judgments", note)
 

@@ -12,9 +12,11 @@ import numpy.typing as npt
 
 from catalog.errors import ArtifactError
 from catalog.files import atomic_path, read_json, read_npy, write_json, write_npy
+from rerank.associations import Associations
 from rerank.config import RerankConfig
 from rerank.features import FeatureExtractor, Features
 from rerank.ranking_model import RankingModel
+from rerank.relevance import RelevanceWeights
 
 Arrays = list[npt.NDArray[Any]]
 
@@ -30,18 +32,30 @@ class FeatureSpec:
 
 
 @dataclass(frozen=True)
+class FittedFeatures:
+    """What features were fitted on before the weights were.
+
+    picture_basis: [E, P], see `rerank.pictures.fit_basis`. associations: of query words and values. relevance: how
+    grades are read from text features; None where there were too few judgments.
+    """
+
+    picture_basis: npt.NDArray[np.float32]
+    associations: Associations
+    relevance: RelevanceWeights | None
+
+
+@dataclass(frozen=True)
 class TrainedReranker:
     """A trained reranker without its tables.
 
     examination: [max_position] learned P(examined) by position, 1 at the first; only training and evaluation use it.
-    picture_basis: [E, P], see `rerank.pictures.fit_basis`.
     """
 
     config: RerankConfig
     spec: FeatureSpec
     model: RankingModel
     examination: npt.NDArray[np.float32]
-    picture_basis: npt.NDArray[np.float32]
+    fitted: FittedFeatures
 
 
 def save(folder: Path, trained: TrainedReranker) -> None:
@@ -49,7 +63,13 @@ def save(folder: Path, trained: TrainedReranker) -> None:
     write_json(folder / "config.json", trained.config.model_dump(mode="json"))
     write_json(folder / "features.json", asdict(trained.spec))
     write_npy(folder / "examination.npy", trained.examination)
-    write_npy(folder / "picture_basis.npy", trained.picture_basis)
+    fitted = trained.fitted
+    write_npy(folder / "picture_basis.npy", fitted.picture_basis)
+    fitted.associations.save(folder / "associations.npz")
+    if fitted.relevance is None:
+        (folder / "relevance.npz").unlink(missing_ok=True)
+    else:
+        fitted.relevance.save(folder / "relevance.npz")
     write_arrays(folder / "weights.npz", values_of(trained.model.variables), {})
 
 
@@ -65,9 +85,13 @@ def load(folder: Path) -> TrainedReranker:
     model = build_model(config, spec)
     arrays, _ = read_arrays(folder / "weights.npz")
     assign_values(model.variables, arrays, folder / "weights.npz")
-    return TrainedReranker(
-        config, spec, model, read_npy(folder / "examination.npy"), read_npy(folder / "picture_basis.npy")
+    judged = folder / "relevance.npz"
+    fitted = FittedFeatures(
+        read_npy(folder / "picture_basis.npy"),
+        Associations.load(folder / "associations.npz"),
+        RelevanceWeights.load(judged) if judged.exists() else None,
     )
+    return TrainedReranker(config, spec, model, read_npy(folder / "examination.npy"), fitted)
 
 
 def build_model(config: RerankConfig, spec: FeatureSpec) -> RankingModel:

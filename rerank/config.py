@@ -21,15 +21,35 @@ class LexicalConfig(Config):
     )
     max_values: int = Field(2000, ge=2, description="An attribute with more distinct values than this is no such key.")
     named_values: int = Field(8, ge=1, le=32, description="Values (colour, type, brand ...) that one query can name.")
+    association_words: int = Field(
+        5000, ge=0, description="Query words, the most frequent ones, whose searches are counted by what was chosen."
+    )
+    association_values: int = Field(
+        1000, ge=0, description="Values (types, colours, brands ...), the most chosen ones, that are counted apart."
+    )
     misspelt_words: int = Field(
         3, ge=1, description="Query words unknown to the catalogue that are matched by spelling."
     )
+
+
+class RelevanceConfig(Config):
+    """How grades are learned from judgments, where the shop has any."""
+
+    weight: float = Field(1.0, ge=0, description="What one expected grade adds to the score, which is a log.")
+    min_judgments: int = Field(500, ge=1, description="Judgments below which none are learned from.")
+    misspelt: int = Field(3, ge=0, description="Misspelt variants of a judged query that are learned from besides.")
+    units: int = Field(32, ge=1, description="Width of the hidden layer.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout on features and hidden layer.")
+    learning_rate: float = Field(2e-3, gt=0, description="AdamW's peak rate; it falls to 0 by a cosine.")
+    weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay.")
+    epochs: int = Field(30, ge=1, description="Passes over the judgments.")
 
 
 class RerankConfig(Config):
     """Settings of features, model, loss and training."""
 
     lexical: LexicalConfig = LexicalConfig()
+    relevance: RelevanceConfig = RelevanceConfig()
     history_length: int = Field(50, ge=1, description="H: events of the history that are read, as in the towers.")
     history_half_life: float = Field(8.0, gt=0, description="Events after which a history item's weight has halved.")
     profile_columns: tuple[str, ...] = Field((), description="Columns of the users table that become features.")

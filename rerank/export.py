@@ -16,7 +16,7 @@ from rerank.features import FeatureExtractor, Tensors, retrieval_ranks
 from rerank.lists import request_inputs
 from rerank.pictures import picture_table
 from rerank.product_tables import behaviour_table, build_tables
-from rerank.ranking_model import HEADS, ranking_score
+from rerank.ranking_model import HEADS, order_score
 
 OUTPUTS = ("score", *(f"{head}_probability" for head in HEADS))
 ABSENT_SCORE = -1e9
@@ -37,7 +37,7 @@ class Reranker(tf.Module):
         padded on the left with N and 0; history_timestamp [B, H] int64; timestamp [B] int64, seconds, never 0;
         user_columns {name: [B] string}; candidate_row [B, C] int32, N for absent; candidate_score [B, C].
         Returns score, click_probability, cart_probability, purchase_probability, [B, C] float32 each. The score is
-        `ranking_score`; absent candidates get ABSENT_SCORE and probabilities of 0.
+        `order_score`; absent candidates get ABSENT_SCORE and probabilities of 0.
 
     Raises:
         ArtifactError: when the catalogue gives other features than the weights were trained on.
@@ -63,9 +63,11 @@ class Reranker(tf.Module):
             behaviour_table(tables, features, [snapshot]),
             tuple(features.snapshot_features),
             product_embeddings,
-            picture_table(shop.products, pictures, trained.picture_basis),
+            picture_table(shop.products, pictures, trained.fitted.picture_basis),
+            trained.fitted.associations,
             tokenizer,
             self.config,
+            trained.fitted.relevance,
         )
         check_names(trained.spec, self.extractor)
         # The model stays hidden in a function, since saving would trace a Keras model by itself; its variables are
@@ -103,9 +105,9 @@ class Reranker(tf.Module):
             "day_slot": tf.zeros_like(timestamp, tf.int32),
             **{f"user_{name}": values for name, values in user_columns.items()},
         }
-        logs = self._rank(self.extractor(inputs))
-        ranking = ranking_score(logs, self.config.cart_weight, self.config.purchase_weight)
-        outputs = {"score": tf.where(absent, ABSENT_SCORE, ranking)}
+        features = self.extractor(inputs)
+        logs = self._rank(features)
+        outputs = {"score": tf.where(absent, ABSENT_SCORE, order_score(logs, features.grade, self.config))}
         for head, log in zip(HEADS, logs, strict=True):
             outputs[f"{head}_probability"] = tf.where(absent, 0.0, tf.exp(log))
         return outputs

@@ -9,12 +9,14 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from catalog.schema import KIND_WEIGHTS, KINDS
+from rerank.associations import AssociationReader, Associations
 from rerank.behaviour import behaviour_names
 from rerank.config import RerankConfig
 from rerank.history_features import cosines, cosines_of_kind, hours_since_last, log_hours, seen_before
 from rerank.lexical import population_count
 from rerank.product_tables import ProductTables
 from rerank.query_features import QueryReader, QueryReading
+from rerank.relevance import Relevance, RelevanceWeights, no_relevance
 
 Tensors = dict[str, tf.Tensor]
 
@@ -26,13 +28,15 @@ class Features(NamedTuple):
     """Inputs of the ranking model. B requests, C candidates, F numbers, A keys, P profile columns.
 
     numeric: [B, C, F] float32, not yet normalised. value: [B, C, A] int32 hash buckets of the values, 0 for none.
-    profile: [B, P] int32 hash buckets. present: [B, C] bool, false for absent candidates.
+    profile: [B, P] int32 hash buckets. present: [B, C] bool, false for absent candidates. grade: [B, C] float32, what
+    people would judge the product's relevance to be; 0 without a query or judgments.
     """
 
     numeric: tf.Tensor
     value: tf.Tensor
     profile: tf.Tensor
     present: tf.Tensor
+    grade: tf.Tensor
 
 
 class _History(NamedTuple):
@@ -56,7 +60,9 @@ class FeatureExtractor(tf.Module):
         counters: names of the snapshot's columns.
         embeddings: [N, D] unit product embeddings, or a variable [N + 1, D] whose last row is zero, to share it.
         pictures: [N + 1, P], see `picture_table`.
+        associations: what is chosen after which word.
         tokenizer: SentencePiece model file.
+        relevance: how grades are read from text features, where a shop has judgments.
 
     Call:
         inputs: query [B] string; query_embedding [B, D]; history_row, history_kind [B, H] int32; history_timestamp
@@ -72,8 +78,10 @@ class FeatureExtractor(tf.Module):
         counters: tuple[str, ...],
         embeddings: npt.NDArray[np.float32] | tf.Variable,
         pictures: npt.NDArray[np.float32],
+        associations: Associations,
         tokenizer: Path,
         config: RerankConfig,
+        relevance: RelevanceWeights | None = None,
     ) -> None:
         super().__init__(name="features")
         self._config = config
@@ -82,32 +90,32 @@ class FeatureExtractor(tf.Module):
         self._segments = [(segment.name, segment.words.shape[1]) for segment in tables.segments]
         self.size = len(tables.values) - 1
         self.read_query = QueryReader(tables, tokenizer, config.lexical)
+        self._chosen_after = AssociationReader(associations, tables)
         self.embeddings = embeddings if isinstance(embeddings, tf.Variable) else _table(_with_absent(embeddings))
         self._pictures = _table(pictures)
         self._words = _table(np.concatenate([segment.words for segment in tables.segments], axis=1))
         self._word_bits = _table(tables.word_bits)
         self._values = _table(tables.values)
+        places, self._value_places = _value_places(tables.values)
+        self._value_place = _table(places)
         buckets = 1 + tables.value_hash % (config.value_buckets - 1)
         self._value_bucket = _table(np.concatenate([[0], buckets]).astype(np.int32))
         self._tokens = _table(tables.tokens)
         self._unspaced = _table(tables.unspaced)
         self._log_price = _table(tables.log_price)
         self._behaviour = _table(behaviour)
+        self.relevance = Relevance(relevance or no_relevance(len(self._lexical_names)))
 
     @property
     def names(self) -> tuple[str, ...]:
         """ "group:name" of each number, in order; groups are retrieval, text, picture, behaviour and person."""
-        lexical = [f"{part}_{kind}" for kind in ("share", "idf_share") for part in (*self._parts, "value")]
-        lexical += ["all_words", "matched_idf", "title_precision", "misspelt_match", "token_share", "token_idf_share"]
-        lexical += ["query_words", "unknown_words", "has_query", "script_distance", "named_matches", "named_conflicts"]
-        lexical += [f"match_{key}" for key in self._keys] + [f"conflict_{key}" for key in self._keys]
         person = ["cosine_max", "cosine_mean", "cosine_last", "price_gap", "price_distance", "price_comparable"]
         person += ["seen", "bought", "carted", "hours_since_seen", "history_events", "hours_since_last"]
         person += [f"same_{key}" for key in self._keys]
         groups = {
             "retrieval": ["score", "score_gap", "log_rank", "cosine"]
             + [f"product_{place}" for place in range(self.embeddings.shape[1])],
-            "text": lexical,
+            "text": self._lexical_names,
             "picture": [
                 "cosine_max",
                 "cosine_mean",
@@ -124,13 +132,22 @@ class FeatureExtractor(tf.Module):
         return tuple(f"{group}:{name}" for group, names in groups.items() for name in names)
 
     @property
+    def _lexical_names(self) -> list[str]:
+        lexical = [f"{part}_{kind}" for kind in ("share", "idf_share") for part in (*self._parts, "value")]
+        lexical += ["all_words", "matched_idf", "title_precision", "misspelt_match", "token_share", "token_idf_share"]
+        lexical += ["query_words", "unknown_words", "has_query", "script_distance", "named_matches", "named_conflicts"]
+        lexical += [f"match_{key}" for key in self._keys] + [f"conflict_{key}" for key in self._keys]
+        lexical += [f"{kind}_{key}" for kind in ("chosen", "avoided") for key in self._keys] + ["chosen"]
+        return lexical
+
+    @property
     def _parts(self) -> tuple[str, ...]:
         return (*(name for name, _ in self._segments), "any")
 
     def fingerprint(self) -> str:
         """SHA-256 in hex of the tables that features are looked up in, the product embeddings aside."""
-        digest = sha256()
-        for table in (self._pictures, self._behaviour, self._values, self._words, self._log_price):
+        digest, learned = sha256(), (*self._chosen_after.variables, *self.relevance.variables)
+        for table in (self._pictures, self._behaviour, self._values, self._words, self._log_price, *learned):
             digest.update(np.ascontiguousarray(table.numpy()).tobytes())
         return digest.hexdigest()
 
@@ -145,16 +162,19 @@ class FeatureExtractor(tf.Module):
         embedding = tf.gather(self.embeddings, row)
         value = tf.gather(self._values, row)
         history = self._history(inputs)
+        text = self.text(inputs["query"], row)
+        asked = text[..., self._lexical_names.index("has_query")] > 0.0
+        grade = tf.where(present & asked, self.relevance(text), 0.0)
         slot = inputs["day_slot"][:, None] * (self.size + 1) + row
         blocks = [
             self._retrieval(inputs, embedding, present),
-            self._text(self.read_query(inputs["query"]), row, value),
+            text,
             self._picture(row, history, value),
             tf.gather(self._behaviour, slot),
             self._person(inputs, row, embedding, value, history),
         ]
         numeric = tf.where(present[..., None], tf.concat(blocks, -1), 0.0)
-        return Features(numeric, tf.gather(self._value_bucket, value), self._profile(inputs), present)
+        return Features(numeric, tf.gather(self._value_bucket, value), self._profile(inputs), present, grade)
 
     def _retrieval(self, inputs: Tensors, embedding: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
         product = inputs["query_embedding"][:, None, :] * embedding
@@ -163,7 +183,16 @@ class FeatureExtractor(tf.Module):
         columns = [score, gap, tf.math.log1p(inputs["candidate_rank"]), tf.reduce_sum(product, -1)]
         return tf.concat([tf.stack(columns, -1), product], -1)
 
-    def _text(self, reading: QueryReading, row: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+    def text(self, query: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
+        """Text features of products for queries, but the relevance that is learned from them.
+
+        Args:
+            query: [B] string. row: [B, C] int32, N for absent.
+
+        Returns:
+            [B, C, F] float32.
+        """
+        reading, value = self.read_query(query), tf.gather(self._values, row)
         words = tf.gather(self._words, row)
         same = (reading.word[:, None, :, None] == words[:, :, None, :]) & (reading.word > 0)[:, None, :, None]
         by_segment = [tf.reduce_any(part, -1) for part in tf.split(same, [size for _, size in self._segments], axis=3)]
@@ -174,7 +203,7 @@ class FeatureExtractor(tf.Module):
         known = tf.maximum(reading.words - reading.unknown, 1.0)[:, None, None]
         total = tf.reduce_sum(reading.weight, 1)[:, None, None]
         share = tf.reduce_sum(matched, -1) / known
-        matched_idf = tf.einsum("bcpq,bq->bcp", matched, reading.weight)
+        matched_idf = tf.reduce_sum(matched * reading.weight[:, None, None], -1)
         any_place = len(self._segments)
         return tf.concat(
             [
@@ -192,6 +221,7 @@ class FeatureExtractor(tf.Module):
                     -1,
                 ),
                 _named_columns(reading, named, value),
+                self._chosen_after(reading.hash, reading.misspelt_bits, row),
             ],
             -1,
         )
@@ -240,7 +270,7 @@ class FeatureExtractor(tf.Module):
         same_kind = (value[..., leaf, None] == kind[:, None]) & (kind > 0)[:, None]
         same_kind &= tf.reduce_any(picture != 0.0, -1)[..., None]
         cosine = tf.matmul(picture, past, transpose_b=True)
-        taste = tf.einsum("bhp,bh->bp", past, history.lasting)
+        taste = tf.linalg.matvec(past, history.lasting, transpose_a=True)
         columns = [
             *cosines(cosine, seen, history.recent),
             tf.linalg.matvec(picture, taste),
@@ -272,10 +302,21 @@ class FeatureExtractor(tf.Module):
             _spread(tf.math.log1p(_count(valid)), row),
             _spread(hours_since_last(elapsed, valid), row),
         ]
-        past_value = tf.gather(self._values, past)
-        same_value = (value[:, :, None, :] == past_value[:, None]) & (value > 0)[:, :, None, :]
-        shares = tf.einsum("bcha,bh->bca", tf.cast(same_value, tf.float32), weight)
-        return tf.concat([tf.stack(columns, -1), shares], -1)
+        return tf.concat([tf.stack(columns, -1), self._same_values(row, history)], -1)
+
+    def _same_values(self, row: tf.Tensor, history: "_History") -> tf.Tensor:
+        """Per key, the weight of the history's items that have the candidate's value, [B, C, A]; 0 for no value.
+
+        The history's weight is summed by value once and then looked up, instead of comparing every candidate with
+        every item.
+        """
+        past = tf.gather(self._value_place, history.row)
+        weight = tf.where(past > 0, history.recent[..., None], 0.0)
+        request = tf.range(tf.shape(past)[0])[:, None, None] * self._value_places
+        size = tf.shape(past)[0] * self._value_places
+        mass = tf.math.unsorted_segment_sum(tf.reshape(weight, [-1]), tf.reshape(request + past, [-1]), size)
+        by_place = tf.reshape(mass, [-1, self._value_places])
+        return tf.gather(by_place, tf.gather(self._value_place, row), batch_dims=1)
 
     def _prices(self, row: tf.Tensor, past: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Log price over the history's mean log price, its size, and whether both are known."""
@@ -299,9 +340,20 @@ def retrieval_ranks(score: tf.Tensor, present: tf.Tensor) -> tuple[tf.Tensor, tf
     """How many present candidates score strictly better, [B, C] float32, and the best score, [B] (0 for none)."""
     lowest = score.dtype.min
     score = tf.where(present, score, lowest)
-    rank = tf.reduce_sum(tf.cast(score[:, None, :] > score[:, :, None], tf.float32), -1)
+    rank = tf.cast(tf.searchsorted(tf.sort(-score, axis=1), -score), tf.float32)
     best = tf.reduce_max(score, 1)
     return rank, tf.where(best > lowest, best, 0.0)
+
+
+def _value_places(values: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], int]:
+    """[N + 1, A] a number for each value of each key, counted from 1, 0 for none; and one more than the last number."""
+    places, size = np.zeros_like(values), 1
+    for key in range(values.shape[1]):
+        known, place = np.unique(values[:, key], return_inverse=True)
+        own = np.cumsum(known > 0)
+        places[:, key] = np.where(values[:, key] > 0, size - 1 + own[place], 0)
+        size += int(own[-1])
+    return places, size
 
 
 def _named_columns(reading: QueryReading, named: tf.Tensor, value: tf.Tensor) -> tf.Tensor:

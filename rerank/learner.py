@@ -16,6 +16,7 @@ from catalog.progress import console, track
 from rerank.artifacts import (
     Arrays,
     FeatureSpec,
+    FittedFeatures,
     TrainedReranker,
     assign_values,
     build_model,
@@ -28,7 +29,7 @@ from rerank.config import RerankConfig
 from rerank.features import FeatureExtractor
 from rerank.lists import Candidates, RankingLists
 from rerank.losses import listwise_loss, pointwise_loss
-from rerank.ranking_model import HEADS, Examination, RankingModel, ranking_score
+from rerank.ranking_model import Examination, HeadLogs, RankingModel, order_score, ranking_score
 from rerank.training_data import TrainingData
 from rerank.validation import click_gains, head_metrics, mean_ndcg, order_metrics
 
@@ -90,17 +91,18 @@ class Learner:
 
     def metrics(self, held_out: Slice) -> dict[str, Any]:
         """Orders before and after, over the candidates and over the page as shown; the heads on shown products."""
-        logs, score = self._predict(held_out)
+        logs, grade = self._predict(held_out)
+        score = np.asarray(order_score(logs, grade, self._config))
         lists, curve = held_out.data.lists, self._examination.curve()
         return {
             "candidates": order_metrics(lists, score, curve, lists.retrieved),
             "page": order_metrics(lists, score, curve, lists.shown),
-            "heads": head_metrics(lists, logs, curve),
+            "heads": head_metrics(lists, logs._asdict(), curve),
         }
 
-    def trained(self, picture_basis: Floats) -> TrainedReranker:
-        """The weights as they are now, with the directions that pictures were compared in."""
-        return TrainedReranker(self._config, self._spec, self._model, self._examination.curve(), picture_basis)
+    def trained(self, fitted: FittedFeatures) -> TrainedReranker:
+        """The weights as they are now, with what the features were fitted on."""
+        return TrainedReranker(self._config, self._spec, self._model, self._examination.curve(), fitted)
 
     @property
     def _weights(self) -> list[Any]:
@@ -176,29 +178,30 @@ class Learner:
         self._extractor.set_embeddings(part.candidates.product_embeddings)
 
     def _ndcg(self, held_out: Slice) -> float:
-        _, score = self._predict(held_out)
+        logs, _ = self._predict(held_out)
         lists = held_out.data.lists
+        # By what clicks taught: grades are learned apart, and may put before a person what a query says.
+        score = np.asarray(ranking_score(logs, self._config.cart_weight, self._config.purchase_weight))
         # On pages alone: among never-shown candidates nobody could click, so they only say what the old shop showed.
         value = mean_ndcg(score, click_gains(lists, self._examination.curve()), lists.shown)
         return value if np.isfinite(value) else 0.0
 
-    def _predict(self, part: Slice) -> tuple[dict[str, Floats], Floats]:
-        """Head logs and scores of every list, [R, L] each."""
+    def _predict(self, part: Slice) -> tuple[HeadLogs, Floats]:
+        """Head logs and expected grades of every list, [R, L] each."""
         if part.data not in self._predictors:
             self._predictors[part.data] = self._predictor(part.data)
         self._use(part)
         chunks = _chunks(np.arange(part.data.size), self._config.batch_requests)
         answers = [self._predictors[part.data](chunk) for chunk in chunks]
         logs = np.concatenate([answer[0].numpy() for answer in answers], axis=1)
-        return dict(zip(HEADS, logs, strict=True)), np.concatenate([answer[1].numpy() for answer in answers])
+        return HeadLogs(*logs), np.concatenate([answer[1].numpy() for answer in answers])
 
     def _predictor(self, data: TrainingData) -> Any:
-        config = self._config
-
         @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])
         def predict(places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            logs = run(self._model, self._extractor(data.batch(places).inputs))
-            return tf.stack(logs), ranking_score(logs, config.cart_weight, config.purchase_weight)
+            features = self._extractor(data.batch(places).inputs)
+            logs = run(self._model, features)
+            return tf.stack(logs), features.grade
 
         return predict
 

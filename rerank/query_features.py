@@ -14,13 +14,17 @@ from rerank.product_tables import ProductTables
 class QueryReading(NamedTuple):
     """A batch of queries read against one catalogue. Q words, G named values, A keys, M misspelt words, T tokens.
 
-    word: [B, Q] vocabulary ids, 0 for none. weight: [B, Q] idf, 0 for a word that the catalogue does not hold.
+    Q, G, M and T are as many as the fullest query of the batch has, down to none.
+
+    hash: [B, Q] of the words, 0 for none. word: [B, Q] vocabulary ids, 0 for none. weight: [B, Q] idf, 0 for a word
+    that the catalogue does not hold.
     gram: [B, G, A] ids of values that one to three neighbouring words name, under each key; 0 for none.
     gram_words: [B, G, Q] float32 0/1, the words of each.
     misspelt_bits: [B, M] spellings of unknown words, 0 for none. token: [B, T] ids + 1. token_weight: [B, T] idf.
     words, unknown, unspaced: [B] counts of words, of unknown ones, and the share of unspaced characters.
     """
 
+    hash: tf.Tensor
     word: tf.Tensor
     weight: tf.Tensor
     gram: tf.Tensor
@@ -62,13 +66,17 @@ class QueryReader(tf.Module):
         word = lookup_sorted(self._word_hash, hashes)
         present = words != ""
         unknown = present & (word == 0)
-        token = self._tokenizer.tokenize(cleaned).to_tensor(-1, shape=[None, self._config.query_tokens]) + 1
+        token = self._tokenizer.tokenize(cleaned).to_tensor(-1)[:, : self._config.query_tokens] + 1
         gram, gram_words = self._values_named(hashes, pairs, triples)
+        # Most queries are far shorter than the limits: what no query of the batch fills is not compared at all.
+        length = _longest(present)
+        named = _longest(tf.reduce_any(gram > 0, -1))
         return QueryReading(
-            word=word,
-            weight=tf.gather(self._word_idf, word),
-            gram=gram,
-            gram_words=gram_words,
+            hash=hashes[:, :length],
+            word=word[:, :length],
+            weight=tf.gather(self._word_idf, word[:, :length]),
+            gram=gram[:, :named],
+            gram_words=gram_words[:, :named, :length],
             misspelt_bits=self._spellings(words, unknown),
             token=token,
             token_weight=tf.gather(self._token_idf, token),
@@ -99,7 +107,12 @@ class QueryReader(tf.Module):
     def _spellings(self, words: tf.Tensor, unknown: tf.Tensor) -> tf.Tensor:
         _, place = tf.math.top_k(tf.cast(unknown, tf.float32), k=min(self._config.misspelt_words, words.shape[1]))
         chosen = tf.where(tf.gather(unknown, place, batch_dims=1), tf.gather(words, place, batch_dims=1), "")
-        return spelling_bits(chosen)
+        return spelling_bits(chosen)[:, : _longest(chosen != "")]
+
+
+def _longest(filled: tf.Tensor) -> tf.Tensor:
+    """[B, L] bool, filled from the left -> the most places filled in a row, a scalar."""
+    return tf.reduce_max(tf.reduce_sum(tf.cast(filled, tf.int32), 1), 0)
 
 
 def _later(mask: tf.Tensor, steps: int) -> tf.Tensor:

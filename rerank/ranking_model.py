@@ -110,6 +110,11 @@ class Examination(keras.layers.Layer):
         return np.exp(np.asarray(self(tf.range(1, self.positions + 1))))
 
 
+def order_score(logs: HeadLogs, grade: tf.Tensor, config: RerankConfig) -> tf.Tensor:
+    """What candidates are ordered by: the log of what showing one is worth, and what its expected grade adds."""
+    return ranking_score(logs, config.cart_weight, config.purchase_weight) + config.relevance.weight * grade
+
+
 def ranking_score(logs: HeadLogs, cart_weight: float, purchase_weight: float) -> tf.Tensor:
     """log(P(click) + cart_weight P(cart) + purchase_weight P(purchase)): the log of what showing the product is worth.
 

@@ -11,13 +11,15 @@ from catalog.feature_store import FeatureStore
 from catalog.files import write_json
 from catalog.progress import console
 from catalog.schema import ShopData
-from rerank.artifacts import FeatureSpec, save
+from rerank.artifacts import FeatureSpec, FittedFeatures, save
+from rerank.associations import fit_associations
 from rerank.config import RerankConfig
 from rerank.features import FeatureExtractor
 from rerank.learner import Learner, Slice
 from rerank.lists import Candidates, build_lists
 from rerank.pictures import fit_basis, picture_table
 from rerank.product_tables import behaviour_table, build_tables, choose_keys
+from rerank.relevance import Relevance, fit_relevance
 from rerank.training_data import TrainingData
 
 _FINAL_REQUESTS = 1000  # validation requests whose whole candidate lists are ordered at the end
@@ -55,15 +57,21 @@ def train(
     days = sorted({int(day) for part in (rerank, held_out) for day in features.request_day[part.request]})
     counters = tuple(features.snapshot_features)
     basis = fit_basis(shop.products, pictures, config.picture_dim)
+    associations = fit_associations(features, tables, config.lexical)
     extractor = FeatureExtractor(
         tables,
         behaviour_table(tables, features, days),
         counters,
         rerank.product_embeddings,
         picture_table(shop.products, pictures, basis),
+        associations,
         tokenizer,
         config,
     )
+    ids = shop.products["product_id"].to_pylist()
+    relevance = fit_relevance(shop.judgments, ids, extractor, config.relevance, config.seed)
+    if relevance is not None:
+        extractor.relevance = Relevance(relevance)
     slots = {day: slot for slot, day in enumerate(days)}
 
     def lists_of(candidates: Candidates, length: int) -> Slice:
@@ -76,7 +84,7 @@ def train(
     final = held_out.take(np.arange(min(_FINAL_REQUESTS, len(held_out.request))))
     # Every candidate, and every shown product besides.
     whole = lists_of(final, final.rows.shape[1] + config.list_length)
-    trained = learner.trained(basis)
+    trained = learner.trained(FittedFeatures(basis, associations, relevance))
     save(out_dir, trained)
     metrics = learner.metrics(whole)
     examination = trained.examination.tolist()

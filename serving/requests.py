@@ -12,7 +12,7 @@ import numpy as np
 from catalog.pictures import PictureError, decode_picture
 from catalog.schema import KINDS
 from serving.errors import BadRequestError
-from serving.messages import SignatureDef
+from serving.protos import SignatureDef
 from serving.tensors import Array
 
 HISTORY_KINDS = tuple(kind for kind in KINDS if kind != "impression")

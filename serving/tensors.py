@@ -7,39 +7,38 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
-from tensorflow.core.framework import types_pb2
 
-from serving.messages import TensorProto
+from serving.protos import DataType, TensorProto
 
 Array = npt.NDArray[Any]
 
 MAX_REPEATED = 1 << 20
 """Most elements of a tensor that does not bring each one: 30 bytes can claim a tensor of any size."""
 
-_STRING = types_pb2.DT_STRING
+_STRING = DataType.DT_STRING
 
 # DataType -> (numpy dtype, field that holds its values, numpy dtype of that field)
 _TYPES: dict[int, tuple[np.dtype[Any], str, type]] = {
-    types_pb2.DT_FLOAT: (np.dtype(np.float32), "float_val", np.float32),
-    types_pb2.DT_DOUBLE: (np.dtype(np.float64), "double_val", np.float64),
-    types_pb2.DT_INT64: (np.dtype(np.int64), "int64_val", np.int64),
-    types_pb2.DT_INT32: (np.dtype(np.int32), "int_val", np.int32),
-    types_pb2.DT_UINT8: (np.dtype(np.uint8), "int_val", np.int32),
-    types_pb2.DT_INT8: (np.dtype(np.int8), "int_val", np.int32),
-    types_pb2.DT_UINT16: (np.dtype(np.uint16), "int_val", np.int32),
-    types_pb2.DT_INT16: (np.dtype(np.int16), "int_val", np.int32),
-    types_pb2.DT_UINT32: (np.dtype(np.uint32), "uint32_val", np.uint32),
-    types_pb2.DT_UINT64: (np.dtype(np.uint64), "uint64_val", np.uint64),
-    types_pb2.DT_BOOL: (np.dtype(np.bool_), "bool_val", np.bool_),
-    types_pb2.DT_HALF: (np.dtype(np.float16), "half_val", np.int32),
-    types_pb2.DT_BFLOAT16: (np.dtype(ml_dtypes.bfloat16), "half_val", np.int32),
-    types_pb2.DT_COMPLEX64: (np.dtype(np.complex64), "scomplex_val", np.float32),
-    types_pb2.DT_COMPLEX128: (np.dtype(np.complex128), "dcomplex_val", np.float64),
+    DataType.DT_FLOAT: (np.dtype(np.float32), "float_val", np.float32),
+    DataType.DT_DOUBLE: (np.dtype(np.float64), "double_val", np.float64),
+    DataType.DT_INT64: (np.dtype(np.int64), "int64_val", np.int64),
+    DataType.DT_INT32: (np.dtype(np.int32), "int_val", np.int32),
+    DataType.DT_UINT8: (np.dtype(np.uint8), "int_val", np.int32),
+    DataType.DT_INT8: (np.dtype(np.int8), "int_val", np.int32),
+    DataType.DT_UINT16: (np.dtype(np.uint16), "int_val", np.int32),
+    DataType.DT_INT16: (np.dtype(np.int16), "int_val", np.int32),
+    DataType.DT_UINT32: (np.dtype(np.uint32), "uint32_val", np.uint32),
+    DataType.DT_UINT64: (np.dtype(np.uint64), "uint64_val", np.uint64),
+    DataType.DT_BOOL: (np.dtype(np.bool_), "bool_val", np.bool_),
+    DataType.DT_HALF: (np.dtype(np.float16), "half_val", np.int32),
+    DataType.DT_BFLOAT16: (np.dtype(ml_dtypes.bfloat16), "half_val", np.int32),
+    DataType.DT_COMPLEX64: (np.dtype(np.complex64), "scomplex_val", np.float32),
+    DataType.DT_COMPLEX128: (np.dtype(np.complex128), "dcomplex_val", np.float64),
 }
 _DATA_TYPES: dict[np.dtype[Any], int] = {dtype: number for number, (dtype, _, _) in _TYPES.items()}
 
 # Fields of fixed width are a tag, a length and the bytes as they lie in memory: the parser takes them in one copy.
-_PACKED_TAGS = {types_pb2.DT_FLOAT: b"\x2a", types_pb2.DT_DOUBLE: b"\x32"}
+_PACKED_TAGS = {DataType.DT_FLOAT: b"\x2a", DataType.DT_DOUBLE: b"\x32"}
 
 
 class TensorError(ValueError):
@@ -110,8 +109,8 @@ def make_proto(values: Array | Sequence[Any]) -> TensorProto:
 
 def data_type_name(number: int) -> str:
     """`DT_FLOAT` and so on; the number itself for one that TensorFlow does not know."""
-    name: Callable[[int], str] = types_pb2.DataType.Name
-    return name(number) if number in types_pb2.DataType.values() else str(number)
+    name: Callable[[int], str] = DataType.Name
+    return name(number) if number in DataType.values() else str(number)
 
 
 def _shape(proto: TensorProto) -> tuple[int, ...]:

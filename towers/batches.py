@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from catalog.feature_store import FeatureStore
+from catalog.misspelling import misspell
 from catalog.schema import ShopData
 from towers.config import TowersConfig
-from towers.pseudo_queries import PseudoQueries, misspell
+from towers.pseudo_queries import PseudoQueries
 from towers.tables import ProductTables
 from towers.text import Tokenizer
 

@@ -1,4 +1,4 @@
-"""Queries nobody typed: a few words of a product's own text, and misspellings."""
+"""Queries nobody typed: a few words of a product's own text."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,6 @@ _MOST_PHRASES = 5
 _CORE_WEIGHT, _TITLE_WEIGHT = 3.0, 1.0
 _SHUFFLED_SHARE = 0.5
 _LONG_PHRASE = 4  # words; a longer attribute value is prose, and single words are taken from it
-_SHORTEST_MISSPELT = 4
 _UNSPACED = ((0x0E00, 0x0EFF), (0x3040, 0x30FF), (0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF))
 _UNSPACED_LENGTHS = (2, 4)  # most words of Chinese and Japanese have two to four characters
 
@@ -45,31 +44,6 @@ class PseudoQueries:
         if random.random() < _SHUFFLED_SHARE:
             random.shuffle(chosen)
         return " ".join(_part(phrases[index], random) for index in chosen)
-
-
-def misspell(text: str, random: Random) -> str:
-    """Change one letter of one word of at least four: left out, doubled, swapped with the next, or another's.
-
-    Texts without such a word come back as they are.
-    """
-    words = text.split(" ")
-    long = [index for index, word in enumerate(words) if len(word) >= _SHORTEST_MISSPELT]
-    if not long:
-        return text
-    index = random.choice(long)
-    word = words[index]
-    at = random.randrange(1, len(word) - 1)
-    kind = random.randrange(4)
-    if kind == 0:
-        word = word[:at] + word[at + 1 :]
-    elif kind == 1:
-        word = word[:at] + word[at] + word[at:]
-    elif kind == 2:
-        word = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
-    else:
-        word = word[:at] + random.choice(word) + word[at + 1 :]
-    words[index] = word
-    return " ".join(words)
 
 
 def _phrases(title: str, brand: str, category: str, attributes: str) -> tuple[list[str], list[str]]:

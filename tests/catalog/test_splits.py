@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.errors import ConfigError
-from catalog.splits import Slices, SplitsConfig, slice_days
+from catalog.splits import Slices, SplitsConfig, judgments_for_training, slice_days
 
 CONFIG = SplitsConfig(rerank_days=7, validation_days=3, test_days=2)
 
@@ -44,3 +44,16 @@ def test_every_day_lies_in_the_slice_whose_range_holds_it(rerank: int, validatio
     for code, (start, end) in enumerate(slices.ranges):
         assert codes[start:end].tolist() == [code] * (end - start)
     assert [end - start for start, end in slices.ranges] == [towers, rerank, validation, test]
+
+
+def test_seven_of_ten_judged_queries_are_for_training() -> None:
+    queries = [f"query {number}" for number in range(2000)]
+    mine = judgments_for_training(queries)
+    assert 0.67 < mine.mean() < 0.73
+    assert judgments_for_training(queries[::-1]).tolist() == mine[::-1].tolist()
+
+
+def test_a_query_stays_on_its_side_however_it_is_typed() -> None:
+    queries = [f"red dress {number}" for number in range(50)]
+    shouted = [f" {query.upper()} " for query in queries]
+    assert judgments_for_training(queries).tolist() == judgments_for_training(shouted).tolist()

@@ -111,8 +111,9 @@ def build_made_up_shop(folder: Path, requests: int = 2000, products: int = 300, 
         profile_columns=("city",), profile_buckets=8, value_buckets=64,
     )  # fmt: skip
     pictures = random.normal(size=(products, 4)).astype(np.float16)
-    folder_of = folder / "candidates"
-    return MadeUpShop(shop, features, candidates, folder_of, tokenizer, embeddings, pictures, appeal, config)
+    return MadeUpShop(
+        shop, features, candidates, folder / "candidates", tokenizer, embeddings, pictures, appeal, config
+    )
 
 
 def _products(kinds: npt.NDArray[np.int64], quality: npt.NDArray[np.float64], random: np.random.Generator) -> pa.Table:

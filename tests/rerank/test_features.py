@@ -11,6 +11,7 @@ import tensorflow as tf
 from made_up_shop import DAY0, make_products, make_shop, train_tokenizer
 
 from catalog.schema import KINDS
+from rerank.associations import fit_associations
 from rerank.config import RerankConfig
 from rerank.features import FeatureExtractor, retrieval_ranks
 from rerank.product_tables import behaviour_table, build_tables, choose_keys, first_value
@@ -51,7 +52,13 @@ def extractor(tmp_path_factory: pytest.TempPathFactory) -> FeatureExtractor:
     behaviour = behaviour_table(tables, features, [0, 1])  # type: ignore[arg-type]
     embeddings = np.eye(ABSENT, 6, dtype=np.float32)
     pictures = np.array(PICTURES, np.float32)
-    return FeatureExtractor(tables, behaviour, ("click_all",), embeddings, pictures, tokenizer, config)
+    associations = fit_associations(no_searches(), tables, config.lexical)
+    return FeatureExtractor(tables, behaviour, ("click_all",), embeddings, pictures, associations, tokenizer, config)
+
+
+def no_searches() -> Any:
+    none = np.zeros(0, np.int32)
+    return SimpleNamespace(queries=none, example_query=none, example_product=none, example_slice=none)
 
 
 def request(query: str | bytes = "", **changes: Any) -> dict[str, tf.Tensor]:
@@ -231,7 +238,9 @@ def test_catalogue_without_any_text(tmp_path: Path) -> None:
     tables = build_tables(shop, features, tokenizer, keys, config.lexical)  # type: ignore[arg-type]
     behaviour = behaviour_table(tables, features, [0])  # type: ignore[arg-type]
     none = np.zeros((3, 0), np.float32)
-    empty = FeatureExtractor(tables, behaviour, (), np.eye(2, 6, dtype=np.float32), none, tokenizer, config)
+    associations = fit_associations(no_searches(), tables, config.lexical)
+    embeddings = np.eye(2, 6, dtype=np.float32)
+    empty = FeatureExtractor(tables, behaviour, (), embeddings, none, associations, tokenizer, config)
     inputs = request("red")
     inputs["candidate_row"] = tf.constant([[0, 1, 2, 2, 2, 2]])
     assert np.isfinite(empty(inputs).numeric.numpy()).all()

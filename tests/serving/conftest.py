@@ -1,18 +1,30 @@
-"""Tiny SavedModels, made once a session, and a server in this process."""
+"""Tiny SavedModels, made once a session, servers in this process, real and scripted, and both clients."""
 
+import asyncio
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from serving.async_client import AsyncSearchClient
+from serving.client import ClientConfig, SearchClient
 from serving.local_server import Server, ServerConfig, serve
-from serving.messages import ModelServiceStub, PredictionServiceStub, PredictRequest
+from serving.messages import (
+    ModelConfig,
+    ModelServerConfig,
+    ModelServiceStub,
+    PredictionServiceStub,
+    PredictRequest,
+)
 from serving.tensors import make_proto
 from serving.warmup import write_warmup
+from tests.serving.scripted import Behaviour, ScriptedServer
 
 HISTORY, PICTURE, CANDIDATES, DIM = 4, 8, 3, 2
 
@@ -211,3 +223,77 @@ def add_version(exported: Path) -> Callable[[Path, str, int, int], None]:
         staging.rename(base / str(version))
 
     return add
+
+
+@pytest.fixture
+def serve_models(exported: Path, tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """serve_models("retrieval", search_exact="search"): a server of copies of these exports under these names."""
+    servers = []
+
+    def start(*names: str, **renamed: str) -> Server:
+        config = ModelServerConfig()
+        for name, source in {**{name: name for name in names}, **renamed}.items():
+            shutil.copytree(exported / source / "1", tmp_path / name / "1")
+            model = ModelConfig(name=name, base_path=str(tmp_path / name), model_platform="tensorflow")
+            config.model_config_list.config.append(model)
+        path = tmp_path / "models.config"
+        path.write_text(str(config), encoding="utf-8")
+        servers.append(serve(ServerConfig(model_config_file=path, port=0, file_system_poll_wait_seconds=0.1)))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+class AwaitedClient:
+    """An AsyncSearchClient behind the methods of a SearchClient."""
+
+    def __init__(self, config: ClientConfig, loop: asyncio.AbstractEventLoop) -> None:
+        self._client = AsyncSearchClient(config=config)
+        self._loop = loop
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._client, name)
+        return lambda *args, **named: asyncio.run_coroutine_threadsafe(method(*args, **named), self._loop).result()
+
+
+@pytest.fixture(scope="session")
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """An event loop that runs in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.fixture(params=["sync", "async"])
+def connect(request: pytest.FixtureRequest, loop: asyncio.AbstractEventLoop) -> Iterator[Callable[..., SearchClient]]:
+    """connect(address, hedge_after=1): a client; every test that takes this runs with either."""
+    clients = []
+
+    def open_client(address: str | tuple[str, ...], **settings: object) -> Any:
+        config = ClientConfig(**{"address": address, "timeout": 30.0, "initial_backoff": 0.01, **settings})
+        clients.append(SearchClient(config=config) if request.param == "sync" else AwaitedClient(config, loop))
+        return clients[-1]
+
+    yield open_client
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def scripted() -> Iterator[Callable[..., ScriptedServer]]:
+    """scripted(search=[fails(...), answer]): a server with a script for each of these models."""
+    servers = []
+
+    def start(credentials: grpc.ServerCredentials | None = None, **scripts: list[Behaviour]) -> ScriptedServer:
+        servers.append(ScriptedServer(scripts, credentials))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.server.stop(None).wait()

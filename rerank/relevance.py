@@ -1,0 +1,172 @@
+"""The grade that people would give a product for a query, learned from judgments and read from text features alone."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Protocol
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import tensorflow as tf
+
+from catalog.errors import ArtifactError
+from catalog.files import atomic_path
+from catalog.misspelling import misspell
+from catalog.progress import console
+from catalog.splits import judgments_for_training
+from rerank.config import RelevanceConfig
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int32]
+
+_CLIP = 5.0  # standard deviations
+_BATCH = 64
+_QUERIES = 32  # judged queries whose features are computed at a time
+
+
+class TextFeatures(Protocol):
+    """What judgments are read through; `FeatureExtractor` has it."""
+
+    size: int
+
+    def text(self, query: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
+        """[B] string and [B, C] int32 -> [B, C, F] float32."""
+        ...
+
+
+@dataclass(frozen=True)
+class RelevanceWeights:
+    """A network of one hidden layer: grade = relu(clip((x - mean) scale) first + first_bias) second + second_bias.
+
+    mean, scale: [F]. first: [F, U]. first_bias: [U]. second: [U]. second_bias: [1].
+    """
+
+    mean: Floats
+    scale: Floats
+    first: Floats
+    first_bias: Floats
+    second: Floats
+    second_bias: Floats
+
+    def save(self, path: Path) -> None:
+        """Write one .npz, atomically."""
+        with atomic_path(path) as temporary, temporary.open("wb") as handle:
+            np.savez(handle, **vars(self))
+
+    @classmethod
+    def load(cls, path: Path) -> "RelevanceWeights":
+        """Read what `save` wrote; ArtifactError when it is missing or broken."""
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return cls(**{name: stored[name] for name in cls.__dataclass_fields__})
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise ArtifactError(f"{path}: not readable ({error}); run the rerank stage again") from error
+
+
+class Relevance(tf.Module):
+    """The network in the graph.
+
+    Call:
+        text: [..., F] float32. Returns [...] float32, the expected grade, at least 0.
+    """
+
+    def __init__(self, weights: RelevanceWeights) -> None:
+        super().__init__(name="relevance")
+        self._weights = {name: tf.Variable(value, trainable=False) for name, value in vars(weights).items()}
+
+    def __call__(self, text: tf.Tensor) -> tf.Tensor:
+        w = self._weights
+        x = tf.clip_by_value((text - w["mean"]) * w["scale"], -_CLIP, _CLIP)
+        hidden = tf.nn.relu(tf.tensordot(x, w["first"], 1) + w["first_bias"])
+        return tf.nn.relu(tf.tensordot(hidden, w["second"], 1) + w["second_bias"][0])
+
+
+def no_relevance(numbers: int) -> RelevanceWeights:
+    """What a shop without judgments has: every grade is 0. numbers: F."""
+    column = np.zeros(numbers, np.float32)
+    none = np.zeros(1, np.float32)
+    return RelevanceWeights(column, column, column[:, None], none, none, none)
+
+
+def fit_relevance(
+    judgments: pa.Table | None, product_ids: list[str], extractor: TextFeatures, config: RelevanceConfig, seed: int
+) -> RelevanceWeights | None:
+    """Learn grades from the judgments that evaluation does not use.
+
+    Args:
+        judgments: query, product_id, grade. product_ids: [N] in row order.
+
+    Returns:
+        None where fewer than `config.min_judgments` are there to learn from.
+    """
+    if judgments is None:
+        return None
+    queries = np.asarray(judgments["query"].to_pylist(), dtype=object)
+    mine = np.flatnonzero(judgments_for_training(queries.tolist()))
+    if len(mine) < config.min_judgments:
+        if len(mine):
+            console.print(
+                f"rerank: {len(mine):,} judgments to learn from, and rerank.relevance.min_judgments is "
+                f"{config.min_judgments:,}: relevance is not learned from them"
+            )
+        return None
+    row_of = {name: row for row, name in enumerate(product_ids)}
+    rows = np.array([row_of[name] for name in judgments["product_id"].take(mine).to_pylist()], np.int32)
+    grades = judgments["grade"].to_numpy()[mine].astype(np.float32)
+    typed, judged = _as_typed(queries[mine], config.misspelt, seed)
+    console.print(f"rerank: learning grades from {len(mine):,} judgments")
+    return _fit(_features(typed, rows[judged], extractor), grades[judged], config, seed)
+
+
+def _as_typed(
+    queries: npt.NDArray[np.object_], variants: int, seed: int
+) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.int64]]:
+    """Judged pairs' queries as they are and misspelt, and which pair each stands for; [J'] both.
+
+    People judge what is asked often, which is spelt right: without the variants nothing tells how far a spelling goes.
+    """
+    random = Random(seed)
+    distinct, query = np.unique(queries.astype(str), return_inverse=True)
+    texts = [distinct.tolist()] + [[misspell(text, random) for text in distinct.tolist()] for _ in range(variants)]
+    kept = [np.array([number == 0 or text not in distinct for text in row]) for number, row in enumerate(texts)]
+    pairs = [np.flatnonzero(mask[query]) for mask in kept]
+    typed = [np.array(row, dtype=object)[query[part]] for row, part in zip(texts, pairs, strict=True)]
+    return np.concatenate(typed), np.concatenate(pairs)
+
+
+def _features(queries: npt.NDArray[np.object_], rows: Ints, extractor: TextFeatures) -> Floats:
+    """[J, F] of each judged pair: a query's products are computed together, padded to the longest list."""
+    distinct, query = np.unique(queries.astype(str), return_inverse=True)
+    order = np.argsort(query, kind="stable")
+    start = np.searchsorted(query[order], np.arange(len(distinct)))
+    place = np.arange(len(order)) - start[query[order]]
+    lists = np.full((len(distinct), int(place.max()) + 1), extractor.size, np.int32)
+    lists[query[order], place] = rows[order]
+    text = tf.function(extractor.text, reduce_retracing=True)
+    parts = [
+        text(tf.constant(distinct[at : at + _QUERIES].astype(object)), tf.constant(lists[at : at + _QUERIES])).numpy()
+        for at in range(0, len(distinct), _QUERIES)
+    ]
+    found = np.empty((len(rows), parts[0].shape[-1]), np.float32)
+    found[order] = np.concatenate(parts)[query[order], place]
+    return found
+
+
+def _fit(features: Floats, grades: Floats, config: RelevanceConfig, seed: int) -> RelevanceWeights:
+    mean, deviation = features.mean(0), features.std(0)
+    scale = np.where(deviation > 1e-3, 1.0 / np.maximum(deviation, 1e-3), 0.0).astype(np.float32)
+    first = keras.layers.Dense(config.units, activation="relu")
+    second = keras.layers.Dense(1)
+    drop = [keras.layers.Dropout(config.dropout, seed=seed + place) for place in range(2)]
+    network = keras.Sequential([keras.Input((features.shape[1],)), drop[0], first, drop[1], second])
+    steps = config.epochs * -(-len(features) // _BATCH)
+    schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
+    network.compile(keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay), "mse", jit_compile=False)
+    normalised = np.clip((features - mean) * scale, -_CLIP, _CLIP)
+    history = network.fit(normalised, grades, batch_size=_BATCH, epochs=config.epochs, verbose=0)
+    error = float(np.sqrt(history.history["loss"][-1]))
+    console.print(f"rerank: grades learned, root mean square error {error:.2f} in training")
+    hidden, bias, weight, last = (np.asarray(value, np.float32) for value in (*first.weights, *second.weights))
+    return RelevanceWeights(mean, scale, hidden, bias, weight[:, 0], last)

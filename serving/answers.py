@@ -1,0 +1,148 @@
+"""The tensors of an answer -> products with their scores, typed. No connection here."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from serving.errors import ServingError
+from serving.protos import PredictResponse
+from serving.tensors import Array, TensorError, to_array
+
+_PROBABILITIES = ("click_probability", "cart_probability", "purchase_probability")
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One product of an answer; what a model does not tell is None.
+
+    Attributes:
+        product_id: as in the catalogue.
+        score: what the answer is ordered by.
+        retrieval_score: cosine of query and product.
+        click_probability, cart_probability, purchase_probability: calibrated, if shown first.
+    """
+
+    product_id: str
+    score: float
+    retrieval_score: float | None = None
+    click_probability: float | None = None
+    cart_probability: float | None = None
+    purchase_probability: float | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Products, best first.
+
+    Attributes:
+        hits: the products.
+        model, version: what answered.
+        reranked: False when the reranker was not there or failed, and the order is retrieval's.
+        degraded: why the answer is less than it could be, a few fixed words for each cause; None when it is not.
+    """
+
+    hits: tuple[Hit, ...]
+    model: str
+    version: int
+    reranked: bool
+    degraded: str | None = field(default=None, kw_only=True)
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+
+@dataclass(frozen=True)
+class Retrieval(Answer):
+    """Candidates, best first, with the [D] query embedding they were found by."""
+
+    query_embedding: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a model answered a batch of B requests with.
+
+    Attributes:
+        model, version: what answered.
+        tensors: by name, each [B, ...].
+    """
+
+    model: str
+    version: int
+    tensors: Mapping[str, Array]
+
+
+def read_outputs(response: PredictResponse, model: str, batch: int, required: Sequence[str]) -> Outputs:
+    """The tensors of a response.
+
+    Raises:
+        ServingError: if one of `required` is missing, or they are not of this batch.
+    """
+    try:
+        tensors = {name: to_array(proto) for name, proto in response.outputs.items()}
+    except TensorError as error:
+        raise ServingError(f"{model} answered with an unreadable tensor: {error}") from error
+    missing = sorted(set(required) - set(tensors))
+    if missing:
+        raise ServingError(f"{model} answered without {', '.join(missing)}; is it one of this project's models?")
+    for name in required:
+        if tensors[name].ndim != 2 or len(tensors[name]) != batch:
+            raise ServingError(f"{model} answered with {name} of shape {tensors[name].shape}; expected [{batch}, ...]")
+    return Outputs(model, response.model_spec.version.value, tensors)
+
+
+def read_hits(tensors: Mapping[str, Array], k: int | None) -> list[tuple[Hit, ...]]:
+    """The first k products of each request; places that the index could not fill have no id and are left out.
+
+    Args:
+        tensors: `product_id` and `score` [B, K], and what else a `Hit` holds.
+        k: None for all.
+    """
+    names = [name for name in ("score", "retrieval_score", *_PROBABILITIES) if name in tensors]
+    columns = [tensors[name].tolist() for name in names]
+    answers = []
+    for row, products in enumerate(tensors["product_id"].tolist()):
+        hits: list[Hit] = []
+        for product, *values in zip(products, *(column[row] for column in columns), strict=True):
+            product_id = product.decode() if isinstance(product, bytes) else product
+            if product_id and (k is None or len(hits) < k):
+                hits.append(Hit(product_id, **dict(zip(names, values, strict=True))))
+        answers.append(tuple(hits))
+    return answers
+
+
+def read_answers(outputs: Outputs, k: int) -> list[Answer]:
+    """What a `search` model found for each request."""
+    hits = read_hits(outputs.tensors, k)
+    return [Answer(each, outputs.model, outputs.version, reranked=True) for each in hits]
+
+
+def read_retrievals(outputs: Outputs) -> list[Retrieval]:
+    """What a `retrieval` model found for each request."""
+    embeddings = outputs.tensors["query_embedding"].astype(np.float32)
+    hits = read_hits(outputs.tensors, None)
+    return [
+        Retrieval(each, outputs.model, outputs.version, False, embedding)
+        for each, embedding in zip(hits, embeddings, strict=True)
+    ]
+
+
+def read_reranked(outputs: Outputs, retrievals: Sequence[Retrieval], k: int) -> list[Answer]:
+    """The candidates of each retrieval in the order of their new scores; those beyond the reranker's C have no place.
+
+    A `rerank` model's outputs are [B, C], in the order of the candidates.
+    """
+    answers = []
+    for row, retrieval in enumerate(retrievals):
+        scored = {name: values[row, : len(retrieval.hits)] for name, values in outputs.tensors.items()}
+        order = np.argsort(-scored["score"], kind="stable")
+        best = {name: values[order][None] for name, values in scored.items()}
+        best["product_id"] = np.array([[hit.product_id for hit in retrieval.hits]], object)[:, order]
+        best["retrieval_score"] = np.array([[hit.score for hit in retrieval.hits]], np.float32)[:, order]
+        answers.append(Answer(read_hits(best, k)[0], outputs.model, outputs.version, reranked=True))
+    return answers

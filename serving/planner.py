@@ -1,0 +1,257 @@
+"""Which models a client asks, in which order, and what it makes of answers and errors: `Plan`s, without I/O."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import grpc
+
+from serving.answers import Answer, Outputs, Retrieval, read_answers, read_outputs, read_reranked, read_retrievals
+from serving.calls import Caller, Plan, Rpc, too_large
+from serving.channels import GET_MODEL_METADATA, PREDICT, call_metadata
+from serving.client_config import ClientConfig
+from serving.errors import (
+    BadRequestError,
+    DeadlineError,
+    ModelNotFoundError,
+    ServerUnavailableError,
+    ServingError,
+)
+from serving.protos import SignatureDefMap
+from serving.questions import Question, metadata_message
+from serving.requests import Contract, Request, read_contract
+
+_log = logging.getLogger(__name__)
+
+_RETRIEVED = ("product_id", "score", "query_embedding")
+_REMEMBERED_SECONDS = 5.0
+"""How long a model that the server does not hold is not asked for again, and its shapes are not doubted."""
+
+_RESERVE_SECONDS, _RESERVE_SHARE = 0.02, 0.05
+"""What is kept of the time for handing out retrieval's order when the reranker is late: the smaller of the two."""
+
+_DEGRADED = {
+    DeadlineError: "the reranker was late",
+    ModelNotFoundError: "no reranker of retrieval's version is served",
+    ServerUnavailableError: "the reranker could not be reached",
+    BadRequestError: "the reranker refused the request",
+    ServingError: "the reranker failed",
+}
+
+
+@dataclass(frozen=True)
+class _Names:
+    """Models that do the same, the preferred one first, and what an answer of theirs has to hold."""
+
+    names: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+SEARCH = _Names(("search", "search_exact"), ("product_id", "score"))
+RETRIEVAL = _Names(("retrieval", "retrieval_exact"), _RETRIEVED)
+RERANK = _Names(("rerank",), ("score",))
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A model that the server holds, as last seen."""
+
+    name: str
+    version: int
+    contract: Contract
+    learned: float = field(compare=False)
+
+
+@dataclass(frozen=True)
+class CallOptions:
+    """What a caller asks for one call, beside the question; the arguments of the client's methods."""
+
+    timeout: float | None = None
+    traceparent: str | None = None
+    metadata: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class _Context:
+    """The bounds of one call: its whole timeout, when it has to be done, what is sent along."""
+
+    timeout: float
+    deadline: float
+    metadata: tuple[tuple[str, str], ...]
+
+
+class Planner:
+    """Plans searches. Shapes are learned from the server, and again when it serves a new version.
+
+    Threads may share one; what it remembers is replaced in whole.
+    """
+
+    def __init__(self, config: ClientConfig) -> None:
+        self._config = config
+        self._caller = Caller(config)
+        self._models: dict[tuple[_Names, int | None], _Model] = {}
+        self._contracts: dict[tuple[str, int], Contract] = {}
+        self._absent_until: dict[tuple[_Names, int | None], float] = {}
+
+    def search(self, requests: Sequence[Request], k: int, options: CallOptions) -> Plan[list[Answer]]:
+        """An answer to each request, in order. One RPC, or one for those with and one for those without a picture."""
+        _check_k(k)
+        context = self._context(options)
+        answers: dict[int, Answer] = {}
+        for signature in dict.fromkeys(request.signature for request in requests):
+            places = [place for place, request in enumerate(requests) if request.signature == signature]
+            found = yield from self._search([requests[place] for place in places], k, context)
+            answers.update(zip(places, found, strict=True))
+        return [answers[place] for place in range(len(requests))]
+
+    def retrieve(self, request: Request, options: CallOptions) -> Plan[Retrieval]:
+        """All candidates."""
+        found = yield from self._retrieve([request], self._context(options))
+        return found[0]
+
+    def rerank(self, request: Request, retrieval: Retrieval, k: int, options: CallOptions) -> Plan[Answer]:
+        """The candidates in the order of the reranker of their version."""
+        _check_k(k)
+        answers = yield from self._rerank([request], [retrieval], k, self._context(options))
+        return answers[0]
+
+    def _search(self, requests: Sequence[Request], k: int, context: _Context) -> Plan[list[Answer]]:
+        try:
+            outputs = yield from self._ask(SEARCH, Question(requests), context)
+        except ModelNotFoundError:
+            return (yield from self._retrieve_and_rerank(requests, k, context))
+        return read_answers(outputs, k)
+
+    def _retrieve_and_rerank(self, requests: Sequence[Request], k: int, context: _Context) -> Plan[list[Answer]]:
+        now = time.monotonic()
+        share = self._config.retrieval_share * max(context.deadline - now, 0.0)
+        try:
+            retrievals = yield from self._retrieve(requests, replace(context, deadline=now + share))
+        except ModelNotFoundError as error:
+            self._absent_until.clear()
+            tried = ", ".join((*SEARCH.names, *RETRIEVAL.names))
+            raise ModelNotFoundError(
+                f"{self._config.target} serves none of {tried}; look at its model config, or release one with "
+                "`tandem run`"
+            ) from error
+        reserve = min(_RESERVE_SECONDS, _RESERVE_SHARE * context.timeout)
+        try:
+            in_time = replace(context, deadline=context.deadline - reserve)
+            return (yield from self._rerank(requests, retrievals, k, in_time))
+        except ServingError as error:
+            _log.info("retrieval's order stands: %s", error)
+            reason = _DEGRADED.get(type(error), _DEGRADED[ServingError])
+            return [
+                Answer(each.hits[:k], each.model, each.version, reranked=False, degraded=reason) for each in retrievals
+            ]
+
+    def _retrieve(self, requests: Sequence[Request], context: _Context) -> Plan[list[Retrieval]]:
+        return read_retrievals((yield from self._ask(RETRIEVAL, Question(requests), context)))
+
+    def _rerank(
+        self, requests: Sequence[Request], retrievals: Sequence[Retrieval], k: int, context: _Context
+    ) -> Plan[list[Answer]]:
+        outputs = yield from self._ask(RERANK, Question(requests, retrievals), context)
+        return read_reranked(outputs, retrievals, k)
+
+    def _ask(self, names: _Names, question: Question, context: _Context) -> Plan[Outputs]:
+        """Ask the first of `names` that the server holds; once more if it turns out to have changed its shapes."""
+        sought = (names, question.version)
+        model = self._models.get(sought) or (yield from self._learn(names, question.version, context))
+        try:
+            message = question.message(model.name, model.contract)
+        except BadRequestError:
+            if time.monotonic() - model.learned < _REMEMBERED_SECONDS:
+                raise
+            model = yield from self._learn(names, question.version, context)
+            message = question.message(model.name, model.contract)
+        try:
+            response = yield from self._call(PREDICT, message, model.name, context)
+        except (BadRequestError, ModelNotFoundError):
+            changed = yield from self._learn(names, question.version, context)
+            if changed == model:
+                raise
+            model = changed
+            message = question.message(model.name, model.contract)
+            response = yield from self._call(PREDICT, message, model.name, context)
+        outputs = read_outputs(response, model.name, len(question.requests), names.outputs)
+        if outputs.version != model.version:
+            self._follow(sought, model, outputs.version)
+        return outputs
+
+    def _follow(self, sought: tuple[_Names, int | None], model: _Model, version: int) -> None:
+        """Another version answered than was learned: behind one address there may be servers of both for a while."""
+        contract = self._contracts.get((model.name, version))
+        if contract is None:
+            self._models.pop(sought, None)
+        else:
+            self._models[sought] = replace(model, version=version, contract=contract)
+
+    def _learn(self, names: _Names, version: int | None, context: _Context) -> Plan[_Model]:
+        """The shapes of the first of `names` that the server holds, in the newest version or the one given."""
+        sought = (names, version)
+        asked = names.names if time.monotonic() >= self._absent_until.get(sought, 0.0) else ()
+        for name in asked:
+            try:
+                response = yield from self._call(GET_MODEL_METADATA, metadata_message(name, version), name, context)
+            except ModelNotFoundError:
+                continue
+            signatures = SignatureDefMap()
+            response.metadata["signature_def"].Unpack(signatures)
+            model = _Model(
+                name, response.model_spec.version.value, read_contract(signatures.signature_def), time.monotonic()
+            )
+            self._models[sought] = model
+            self._contracts[model.name, model.version] = model.contract
+            return model
+        self._models.pop(sought, None)
+        if asked:
+            self._absent_until[sought] = time.monotonic() + _REMEMBERED_SECONDS
+        wanted = " or ".join(names.names) + ("" if version is None else f" in version {version}")
+        raise ModelNotFoundError(f"{self._config.target} serves no model {wanted}; look at its model config")
+
+    def _call(self, method: str, message: Any, model: str, context: _Context) -> Plan[Any]:
+        try:
+            return (yield from self._caller.call(Rpc(method, message, context.deadline, context.metadata)))
+        except grpc.RpcError as error:
+            raise explain(error, model, self._config.target) from error
+
+    def _context(self, options: CallOptions) -> _Context:
+        seconds = self._config.timeout if options.timeout is None else options.timeout
+        if not seconds > 0:
+            raise BadRequestError(f"timeout: received {seconds!r}; expected seconds, more than 0")
+        metadata = call_metadata(self._config, options.traceparent, options.metadata)
+        return _Context(seconds, time.monotonic() + seconds, metadata)
+
+
+def explain(error: Any, model: str, address: str) -> ServingError:
+    """The status that an RPC ended with, as an error that says what to do."""
+    code, details = error.code(), error.details()
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return ServerUnavailableError(
+            f"no server answers at {address} ({details}); start one with `tandem serve`, or check the address"
+        )
+    if too_large(error):
+        return BadRequestError(
+            f"{model} at {address}: {details}; ask for fewer requests at once, or raise max_message_bytes"
+        )
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return ServerUnavailableError(f"{address} has too much to do ({details}); ask less often, or add servers")
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return DeadlineError(
+            f"{address} did not answer in time; allow more than the timeout given, or look at its load"
+        )
+    if code is grpc.StatusCode.NOT_FOUND:
+        return ModelNotFoundError(f"{address} serves no such model or version: {details}")
+    if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION):
+        return BadRequestError(f"{model} at {address} cannot answer the request: {details}")
+    if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+        return ServingError(f"{address} does not let this client in ({details}); check its token and certificates")
+    return ServingError(f"{model} at {address} failed with {code.name}: {details}")
+
+
+def _check_k(k: int) -> None:
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise BadRequestError(f"k: received {k!r}; expected how many products, 1 or more")

@@ -1,0 +1,101 @@
+"""Grades learned from judgments whose rule is known."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import tensorflow as tf
+
+from catalog.errors import ArtifactError
+from catalog.splits import judgments_for_training
+from rerank.config import RelevanceConfig
+from rerank.relevance import Relevance, RelevanceWeights, fit_relevance, no_relevance
+
+PRODUCTS = 12
+IDS = [f"p{row}" for row in range(PRODUCTS)]
+CONFIG = RelevanceConfig(min_judgments=50, dropout=0.0)
+
+
+class Lengths:
+    """Text features by which the grade is known: how far the product's number is from the query's length."""
+
+    size = PRODUCTS
+
+    def text(self, query: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
+        length = tf.cast(tf.strings.length(query), tf.float32)[:, None]
+        distance = tf.abs(length - tf.cast(row, tf.float32))
+        return tf.stack([distance, tf.cast(row, tf.float32), tf.zeros_like(distance)], -1)
+
+
+def judgments(queries: int, seed: int = 0) -> pa.Table:
+    random = np.random.default_rng(seed)
+    texts = [f"{number:04d}"[:4] + "x" * int(random.integers(0, 6)) for number in range(queries)]
+    pairs = [(text, row) for text in texts for row in range(PRODUCTS)]
+    grades = [max(3.0 - abs(len(text) - row), 0.0) for text, row in pairs]
+    return pa.table(
+        {
+            "query": [text for text, _ in pairs],
+            "product_id": [IDS[row] for _, row in pairs],
+            "grade": pa.array(grades, pa.float32()),
+        }
+    )
+
+
+def test_grades_of_other_queries_are_told() -> None:
+    weights = fit_relevance(judgments(80), IDS, Lengths(), CONFIG, seed=0)
+    assert weights is not None
+    rows = tf.range(PRODUCTS)[None]
+    told = Relevance(weights)(Lengths().text(tf.constant(["zzzzzz"]), rows)).numpy()[0]
+    expected = np.maximum(3.0 - np.abs(6 - np.arange(PRODUCTS)), 0)
+    assert np.abs(told - expected).max() < 0.5
+    assert (told >= 0).all()
+    assert weights.scale[2] == 0  # the column that never varies
+
+
+def test_judgments_kept_for_evaluation_teach_nothing() -> None:
+    table = judgments(80)
+    kept = ~judgments_for_training(table["query"].to_pylist())
+    assert 0.1 < kept.mean() < 0.5
+    changed = np.where(kept, 3.0 - table["grade"].to_numpy(), table["grade"].to_numpy())
+    other = table.set_column(2, "grade", pa.array(changed, pa.float32()))
+    first, second = (fit_relevance(part, IDS, Lengths(), CONFIG, seed=0) for part in (table, other))
+    assert first is not None
+    assert second is not None
+    np.testing.assert_array_equal(first.mean, second.mean)
+    np.testing.assert_allclose(first.scale, second.scale)
+
+
+@pytest.mark.parametrize("table", [None, judgments(1), judgments(80).slice(0, 0)])
+def test_too_few_judgments_teach_nothing(table: pa.Table | None) -> None:
+    assert fit_relevance(table, IDS, Lengths(), CONFIG, seed=0) is None
+
+
+def test_without_judgments_every_grade_is_zero() -> None:
+    grades = Relevance(no_relevance(3))(tf.constant([[[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]]]))
+    assert grades.numpy().tolist() == [[0, 0]]
+
+
+def test_the_network_by_hand() -> None:
+    weights = RelevanceWeights(
+        mean=np.array([1.0, 0.0], np.float32),
+        scale=np.array([0.5, 1.0], np.float32),
+        first=np.array([[1.0, -1.0], [2.0, 0.0]], np.float32),
+        first_bias=np.array([0.0, 0.5], np.float32),
+        second=np.array([1.0, 3.0], np.float32),
+        second_bias=np.array([-1.0], np.float32),
+    )
+    # x = (3, 1) -> ((3 - 1) / 2, 1) = (1, 1) -> hidden relu(1 + 2, -1 + 0.5) = (3, 0) -> 3 - 1 = 2.
+    # x = (1, -9) -> (0, -5 after clipping) -> relu(-10, 0.5) = (0, 0.5) -> 1.5 - 1 = 0.5.
+    # x = (3, -1) -> (1, -1) -> relu(-1, -0.5) = 0 -> relu(-1) = 0.
+    assert Relevance(weights)(tf.constant([[3.0, 1.0], [1.0, -9.0], [3.0, -1.0]])).numpy().tolist() == [2, 0.5, 0]
+
+
+def test_saved_and_loaded(tmp_path: Path) -> None:
+    weights = no_relevance(4)
+    weights.save(tmp_path / "r.npz")
+    for name, value in vars(RelevanceWeights.load(tmp_path / "r.npz")).items():
+        np.testing.assert_array_equal(getattr(weights, name), value)
+    (tmp_path / "r.npz").write_bytes(b"broken")
+    with pytest.raises(ArtifactError, match="run the rerank stage again"):
+        RelevanceWeights.load(tmp_path / "r.npz")

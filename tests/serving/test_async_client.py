@@ -1,0 +1,143 @@
+"""What only the asyncio client has: it agrees with the other one, runs calls side by side, and can be cancelled."""
+
+import asyncio
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from serving.async_client import AsyncSearchClient
+from serving.client import ClientConfig, HistoryEvent, Request, SearchClient
+from serving.errors import ServingError
+from serving.local_server import Server, ServerConfig, serve
+from tests.serving.scripted import Never, ScriptedServer, answer
+
+Scripts = Callable[..., ScriptedServer]
+
+words = st.text(st.characters(codec="utf-8"), max_size=20)
+events = st.builds(HistoryEvent, words, st.sampled_from(["view", "cart"]), st.integers(0, 2_000_000_000))
+requests = st.builds(
+    Request, words, st.lists(events, max_size=6).map(tuple), st.just({}) | st.builds(lambda it: {"country": it}, words)
+)
+few = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture(scope="module")
+def stock_server(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of retrieval and rerank alone."""
+    folder = tmp_path_factory.mktemp("stock")
+    models = ""
+    for name in ("retrieval", "rerank"):
+        shutil.copytree(exported / name / "1", folder / name / "1")
+        models += f'config {{ name: "{name}" base_path: "{folder / name}" model_platform: "tensorflow" }}\n'
+    (folder / "models.config").write_text(f"model_config_list {{ {models} }}", encoding="utf-8")
+    server = serve(ServerConfig(model_config_file=folder / "models.config", port=0))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module", params=["one call", "two calls"])
+def address(request: pytest.FixtureRequest, shared_server: Server, stock_server: Server) -> str:
+    """A server that is searched by one call, and one that takes two."""
+    return shared_server.address if request.param == "one call" else stock_server.address
+
+
+@few
+@given(asked=st.lists(requests, min_size=1, max_size=5), k=st.integers(1, 5))
+def test_both_clients_give_the_same_answers(
+    address: str, loop: asyncio.AbstractEventLoop, asked: list[Request], k: int
+) -> None:
+    config = ClientConfig(address=address, timeout=30)
+
+    async def awaited() -> tuple[object, ...]:
+        async with AsyncSearchClient(config=config) as client:
+            alone = await asyncio.gather(*(client.search(it.query, it.history, it.user, k=k) for it in asked))
+            return list(alone), await client.search_many(asked, k)
+
+    with SearchClient(config=config) as client:
+        alone = [client.search(it.query, it.history, it.user, k=k) for it in asked]
+        together = client.search_many(asked, k)
+    assert (alone, together) == asyncio.run_coroutine_threadsafe(awaited(), loop).result()
+    assert together == alone  # a batch changes nothing
+
+
+@few
+@given(asked=requests)
+def test_both_clients_retrieve_and_rerank_alike(
+    stock_server: Server, loop: asyncio.AbstractEventLoop, asked: Request
+) -> None:
+    config = ClientConfig(address=stock_server.address, timeout=30)
+    arguments = (asked.query, asked.history, asked.user)
+
+    async def awaited() -> tuple[object, ...]:
+        async with AsyncSearchClient(config=config) as client:
+            found = await client.retrieve(*arguments)
+            return found.hits, found.query_embedding.tolist(), await client.rerank(found, *arguments)
+
+    with SearchClient(config=config) as client:
+        found = client.retrieve(*arguments)
+        expected = (found.hits, found.query_embedding.tolist(), client.rerank(found, *arguments))
+    assert expected == asyncio.run_coroutine_threadsafe(awaited(), loop).result()
+
+
+@pytest.mark.parametrize("hedge_after", [None, 0.01])
+def test_a_call_that_is_cancelled_cancels_its_requests(
+    scripted: Scripts, loop: asyncio.AbstractEventLoop, hedge_after: float | None
+) -> None:
+    nevers = [Never() for _ in range(2 if hedge_after else 1)]
+    server = scripted(search=[*nevers, answer])
+
+    async def cancelled() -> bool:
+        async with AsyncSearchClient(config=ClientConfig(address=server.address, hedge_after=hedge_after)) as client:
+            task = asyncio.create_task(client.search("dress", timeout=60))
+            for never in nevers:
+                await asyncio.to_thread(never.asked.wait, 30)
+            task.cancel()
+            await asyncio.wait([task])
+            for never in nevers:
+                assert await asyncio.to_thread(never.given_up.wait, 30)
+            return task.cancelled()
+
+    assert asyncio.run_coroutine_threadsafe(cancelled(), loop).result()
+
+
+@pytest.mark.parametrize("hedge_after", [None, 0.01])
+def test_a_call_under_way_ends_when_the_client_is_closed(
+    scripted: Scripts, loop: asyncio.AbstractEventLoop, hedge_after: float | None
+) -> None:
+    never = Never()
+    server = scripted(search=[never])
+
+    async def closed() -> None:
+        client = AsyncSearchClient(config=ClientConfig(address=server.address, hedge_after=hedge_after))
+        task = asyncio.create_task(client.search("dress", timeout=60))
+        await asyncio.to_thread(never.asked.wait, 30)
+        await client.close()
+        with pytest.raises(ServingError, match="is closed"):
+            await task
+
+    asyncio.run_coroutine_threadsafe(closed(), loop).result()
+
+
+def test_calls_run_side_by_side(scripted: Scripts, loop: asyncio.AbstractEventLoop) -> None:
+    never = Never()
+    server = scripted(search=[answer, never, answer])
+
+    async def both() -> str:
+        async with AsyncSearchClient(server.address) as client:
+            await client.search("learns the shapes")
+            waiting = asyncio.create_task(client.search("dress", timeout=60))
+            await asyncio.to_thread(never.asked.wait, 30)
+            overtaking = await client.search("shoes")
+            assert not waiting.done()
+            waiting.cancel()
+            return overtaking.hits[0].product_id
+
+    assert asyncio.run_coroutine_threadsafe(both(), loop).result() == "shoes"
+
+
+def test_a_client_that_never_connected_is_closed(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.run_coroutine_threadsafe(AsyncSearchClient("127.0.0.1:1").close(), loop).result()
