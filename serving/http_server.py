@@ -80,7 +80,7 @@ class HttpServer:
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._connections = max(1, min(limits.connections, files // 2))
         self._pool = pool
-        self._waiting: dict[asyncio.Task[None], bool] = {}  # for a request, oldest first; whether one came before
+        self._waiting: dict[asyncio.Task[None], bool] = {}  # for a whole request, oldest first; whether one came before
         self._busy: set[asyncio.Task[None]] = set()
         self._held: dict[asyncio.Task[None], int] = {}  # bytes of bodies
         self._draining = False
@@ -152,10 +152,10 @@ class HttpServer:
         try:
             async with asyncio.timeout(self._limits.idle_seconds):
                 head = parse_head(await reader.readuntil(b"\r\n\r\n"))
-            self._waiting.pop(task)
-            self._busy.add(task)
             async with asyncio.timeout(self._limits.body_seconds):
                 body = await self._read_body(reader, writer, head, task)
+            self._waiting.pop(task)
+            self._busy.add(task)
             request = HttpRequest(head.method, head.target, head.headers, body)
             response = await self._loop.run_in_executor(self._pool, self._answer, request)
         except asyncio.LimitOverrunError:

@@ -130,9 +130,11 @@ def test_half_open_connections_cost_others_nothing(start: Start) -> None:
     with ExitStack() as stack:
         for number in range(200):
             connection = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
-            connection.sendall(b"GET /half HTTP/1.1\r\n")
+            half = b"GET /half HTTP/1.1\r\n", b"POST /half HTTP/1.1\r\nContent-Length: 9\r\n\r\nhalf"
+            connection.sendall(half[number % 2])
             if number % 20 == 0:
                 assert post(server.port, "Content-Length: 5\r\n", b"hello").endswith(b"POST /x 5")
+        server.stop(3600)  # waits for none of them
 
 
 def test_who_sends_half_a_body_or_nothing_is_let_go(start: Start) -> None:
