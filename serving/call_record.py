@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, ParamSpec, TypeVar
 
+import grpc
+
+from serving.errors import Rejection
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -28,6 +32,7 @@ class Call:
         model: as the client named it.
         status: the name of the gRPC status.
         traceparent: the trace that the client is in, as it sent it.
+        refused: whether too many waited when it came; its answer is a refusal.
     """
 
     queued: float = 0.0
@@ -40,12 +45,19 @@ class Call:
     model: str = ""
     status: str = "OK"
     traceparent: str = ""
+    refused: bool = False
 
 
 Record = Callable[[Call], None]
 """Takes note of a finished call; raises nothing."""
 
 _thread = threading.local()
+
+
+def check_accepted(call: Call) -> None:
+    """Raise UNAVAILABLE for a refused call."""
+    if call.refused:
+        raise Rejection(grpc.StatusCode.UNAVAILABLE, "the server has more requests waiting than it takes; try again")
 
 
 def current_call() -> Call:
@@ -61,18 +73,30 @@ class CallPool(ThreadPoolExecutor):
         threads: calls worked on at a time.
         name: what the threads are called.
         record: gets each finished call of the API.
+        waiting: calls that may wait for a thread. One that finds more is handed on as refused, in a thread that does
+            nothing else, so that under overload a refusal comes at once and nothing piles up; 0 for no bound.
     """
 
-    def __init__(self, threads: int, name: str, record: Record) -> None:
+    def __init__(self, threads: int, name: str, record: Record, waiting: int = 0) -> None:
         super().__init__(threads, thread_name_prefix=name)
         self._record = record
+        self._most_waiting = waiting
+        self._refusals = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-refusals") if waiting else None
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Work on a call that came right now."""
+        if self._refusals is not None and self._work_queue.qsize() >= self._most_waiting:
+            return self._refusals.submit(self._work, perf_counter(), fn, args, kwargs, True)
         return super().submit(self._work, perf_counter(), fn, args, kwargs)
 
-    def _work(self, queued: float, fn: Callable[..., T], args: Any, kwargs: Any) -> T:
-        _thread.call = call = Call(queued, perf_counter())
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """As an executor ends."""
+        super().shutdown(wait, cancel_futures=cancel_futures)
+        if self._refusals is not None:
+            self._refusals.shutdown(wait, cancel_futures=cancel_futures)
+
+    def _work(self, queued: float, fn: Callable[..., T], args: Any, kwargs: Any, refused: bool = False) -> T:
+        _thread.call = call = Call(queued, perf_counter(), refused=refused)
         try:
             return fn(*args, **kwargs)
         finally:

@@ -1,7 +1,5 @@
 """The gRPC side of the embedded server: services, health, reflection, and what it listens on."""
 
-import os
-
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -55,9 +53,9 @@ class GrpcFront:
     ) -> None:
         self._health = health.HealthServicer()
         register_service_descriptors()
-        threads = config.grpc_threads or 4 * (os.cpu_count() or 1)
+        threads = config.threads(config.grpc_threads)
         self._server = grpc.server(
-            CallPool(threads, "grpc", record),
+            CallPool(threads, "grpc", record, config.queue_length(threads)),
             options=[
                 ("grpc.max_receive_message_length", config.max_message_bytes),
                 ("grpc.max_send_message_length", -1),

@@ -5,11 +5,13 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
 import grpc
 
+from serving.batching import Batcher, BatchingParameters, can_batch
 from serving.call_record import current_call
 from serving.errors import Rejection, as_rejection, without_insides
 from serving.example_inference import classify, multi_inference, regress
@@ -17,14 +19,29 @@ from serving.monitoring import Monitoring
 from serving.predict import predict
 from serving.servable import Servable, Threads
 from serving.server_config import ServerConfig
+from serving.server_files import read_batching_parameters
 from serving.tensors import Array
 from serving.warmup import read_warmup_logs
+
+BATCHING_FILE = "batching_params.pbtxt"
+"""Beside saved_model.pb: how this version's requests are merged (--enable_per_model_batching_parameters)."""
 
 _log = logging.getLogger(__name__)
 
 
 class MeasuredServable(Servable):
-    """A servable that notes on each call when its run began and ended, and keeps its insides out of errors."""
+    """A servable that notes on each call when its run began and ended, and keeps its insides out of errors.
+
+    Args:
+        path, threads: as of a servable.
+        batcher: merges requests that can be merged; None runs each alone.
+        own_batcher: whether closing the servable closes the batcher.
+    """
+
+    def __init__(self, path: Path, threads: Threads, batcher: Batcher | None = None, own_batcher: bool = False) -> None:
+        super().__init__(path, threads)
+        self._batcher = batcher
+        self._own_batcher = own_batcher
 
     def run(
         self,
@@ -35,7 +52,22 @@ class MeasuredServable(Servable):
     ) -> dict[str, Array]:
         """As a servable runs a signature."""
         with _measured_run():
-            return super().run(signature, inputs, outputs, timeout)
+            definition = self.signatures.get(signature)
+            if self._batcher is None or definition is None or not can_batch(definition, inputs):
+                return super().run(signature, inputs, outputs, timeout)
+            kind = (self, signature, None if outputs is None else tuple(outputs))
+            return self._batcher.run(kind, partial(self._run_batch, signature, outputs), inputs, timeout)
+
+    def close(self) -> None:
+        """As a servable gives its memory back."""
+        if self._batcher is not None and self._own_batcher:
+            self._batcher.close()
+        super().close()
+
+    def _run_batch(
+        self, signature: str, outputs: Sequence[str] | None, inputs: Mapping[str, Array], timeout: float | None
+    ) -> dict[str, Array]:
+        return super().run(signature, inputs, outputs, timeout)
 
     def run_tensors(self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout: float | None) -> list[Array]:
         """As a servable runs its graph."""
@@ -61,12 +93,19 @@ class Loader:
     Args:
         config: parallelism, warm-up and retries are read from it.
         monitoring: where each try is counted.
+
+    Raises:
+        ConfigError: if batching is wanted and its file cannot be used.
     """
 
     def __init__(self, config: ServerConfig, monitoring: Monitoring) -> None:
         self._config = config
         self._monitoring = monitoring
         self._given_up = threading.Event()
+        self._parameters = BatchingParameters()
+        if config.batching_parameters_file is not None:
+            self._parameters = read_batching_parameters(config.batching_parameters_file)
+        self._batcher = Batcher(self._parameters, monitoring.record_batch) if config.enable_batching else None
 
     def __call__(self, name: str, path: Path) -> Servable:
         """Load `path` as a version of the model `name`, trying again as often as the config says."""
@@ -85,6 +124,11 @@ class Loader:
         """Start nothing more: what loads is finished, what waits for another try fails, what comes is refused."""
         self._given_up.set()
 
+    def close(self) -> None:
+        """End the threads that batches run in; the models must have been closed."""
+        if self._batcher is not None:
+            self._batcher.close()
+
     def _load(self, path: Path) -> Servable:
         if self._given_up.is_set():
             raise Rejection(grpc.StatusCode.CANCELLED, "the server is stopping")
@@ -92,7 +136,7 @@ class Loader:
         threads = Threads(config.tensorflow_intra_op_parallelism, config.tensorflow_inter_op_parallelism)
         began = perf_counter()
         try:
-            servable = MeasuredServable(path, threads)
+            servable = self._servable(path, threads)
         except BaseException:
             self._monitoring.record_load(str(path), perf_counter() - began, "fail")
             raise
@@ -100,6 +144,17 @@ class Loader:
         if config.enable_model_warmup:
             self._warm_up(servable, path)
         return servable
+
+    def _servable(self, path: Path, threads: Threads) -> MeasuredServable:
+        own = path / BATCHING_FILE
+        if not (self._config.enable_batching and self._config.enable_per_model_batching_parameters and own.exists()):
+            return MeasuredServable(path, threads, self._batcher)
+        batcher = Batcher(read_batching_parameters(own), self._monitoring.record_batch)
+        try:
+            return MeasuredServable(path, threads, batcher, own_batcher=True)
+        except BaseException:
+            batcher.close()
+            raise
 
     def _warm_up(self, servable: Servable, path: Path) -> None:
         began, status = perf_counter(), "OK"

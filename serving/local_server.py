@@ -109,6 +109,7 @@ class Server:
             thread.join()
         self._grpc = self._rest = self._watch = None
         self._manager.close()
+        self._loader.close()
 
     def wait(self) -> None:
         """Serve until SIGTERM or SIGINT, then stop. Call it in the main thread."""

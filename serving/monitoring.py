@@ -41,6 +41,11 @@ class Monitoring:
         self._graph_time = Counter(
             ":tensorflow:core:graph_run_time_usecs", "The total time of these runs in microseconds."
         )
+        self._batches = Counter(":tandem:serving:batch_count", "The number of batches that requests were merged into.")
+        self._batched = Counter(":tandem:serving:batched_rows", "The rows of these batches, in total.")
+        self._batch_wait = Histogram(
+            ":tandem:serving:batch_wait", "Microseconds that the first request of a batch waited for its run."
+        )
         self._load_attempts = Counter(
             ":tensorflow:cc:saved_model:load_attempt_count",
             "The number of times that loading a SavedModel was tried.",
@@ -79,6 +84,12 @@ class Monitoring:
         self._runtime_latency.observe(run, call.model, call.api, "TF1")
         self._graph_runs.add()
         self._graph_time.add(amount=round(run))
+
+    def record_batch(self, rows: int, waited: float) -> None:
+        """Count one batch: its rows, and how many seconds its first request waited."""
+        self._batches.add()
+        self._batched.add(amount=rows)
+        self._batch_wait.observe(waited * _MICROSECONDS)
 
     def record_load(self, path: str, seconds: float, status: str) -> None:
         """Count one try at loading; `status` is success or fail."""

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import grpc
 
-from serving.call_record import current_call
+from serving.call_record import check_accepted, current_call
 from serving.errors import Rejection, invalid_argument
 from serving.example_inference import classify, multi_inference, regress
 from serving.logs import where_it_failed
@@ -109,6 +109,7 @@ def answer(context: grpc.ServicerContext, api: str, spec: ModelSpec, work: Calla
     call.traceparent = read_traceparent(metadata_of(context, TRACEPARENT))
     try:
         with span(call):
+            check_accepted(call)
             return work()
     except Rejection as rejection:
         code, details = rejection.code, rejection.details

@@ -5,7 +5,6 @@ It answers by the same functions as gRPC: what differs is how tensors are writte
 
 import json
 import logging
-import os
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,7 +15,7 @@ from google.protobuf.json_format import MessageToDict, MessageToJson
 from google.protobuf.message import Message
 
 from serving.auth import Token
-from serving.call_record import Call, CallPool, Record, current_call
+from serving.call_record import Call, CallPool, Record, check_accepted, current_call
 from serving.errors import Rejection, invalid_argument
 from serving.example_inference import classify, regress
 from serving.http_messages import HttpRequest, HttpResponse
@@ -111,6 +110,7 @@ class RestApi:
             call.entrypoint, call.api = "REST", "request"
             call.traceparent = read_traceparent(request.headers.get(TRACEPARENT, ""))
             with span(call):
+                check_accepted(call)
                 return HttpResponse(200, self._route(request, call), headers=self._headers)
         except Rejection as rejection:
             call.status = rejection.code.name
@@ -188,8 +188,8 @@ class RestApi:
 def listen(api: RestApi, config: ServerConfig, record: Record) -> HttpServer:
     """Serve the API on the REST port of `config`, telling `record` of each call; ServingError if the port is taken."""
     assert config.rest_api_port is not None
-    threads = config.rest_api_num_threads or 4 * (os.cpu_count() or 1)
-    limits, pool = HttpLimits(config.max_message_bytes), CallPool(threads, "rest", record)
+    threads = config.threads(config.rest_api_num_threads)
+    limits, pool = HttpLimits(config.max_message_bytes), CallPool(threads, "rest", record, config.queue_length(threads))
     return HttpServer(api, api.refuse, config.rest_api_host, config.rest_api_port, limits, pool)
 
 

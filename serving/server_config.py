@@ -1,5 +1,6 @@
 """What the embedded server is told. Named as tensorflow_model_server's flags are; imports no TensorFlow."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -7,6 +8,8 @@ from pydantic import Field, model_validator
 
 from catalog.config import Config
 
+_BATCHING_THREADS = 64  # a request holds a thread while its batch fills and runs
+_BATCHING_THREADS = 64  # a request holds a thread while its batch fills and runs
 LogFormat = Literal["text", "json"]
 
 
@@ -23,7 +26,9 @@ class ServerConfig(Config):
     port: int | None = Field(8500, ge=0, le=65535, description="gRPC port; 0 takes a free one.")
     grpc_socket_path: Path | None = Field(None, description="A Unix socket to listen on for gRPC, beside the port.")
     grpc_channel_arguments: str = Field("", description="gRPC server settings: name=value, separated by commas.")
-    grpc_threads: int = Field(0, ge=0, description="gRPC requests worked on at a time; 0 for four a core.")
+    grpc_threads: int = Field(
+        0, ge=0, description="gRPC requests worked on at a time; 0 for four a core, with batching 64."
+    )
     enable_grpc_healthcheck_service: bool = Field(True, description="Answer the standard gRPC health check.")
     ssl_config_file: Path | None = Field(None, description="An SSLConfig in text form: gRPC speaks TLS.")
     rest_api_port: int | None = Field(None, ge=0, le=65535, description="REST port.")
@@ -42,6 +47,12 @@ class ServerConfig(Config):
         False, description="Accept labels on versions that are not loaded yet, as labels in a config at start are."
     )
     enable_batching: bool = Field(False, description="Merge requests into batches.")
+    enable_per_model_batching_parameters: bool = Field(
+        False, description="A version's own batching_params.pbtxt, where it ships one, says how it is batched."
+    )
+    max_queued_requests: int = Field(
+        0, ge=0, description="Requests that may wait for a thread; more are refused. 0 for 4 a thread."
+    )
     batching_parameters_file: Path | None = Field(None, description="BatchingParameters in text form.")
     enable_model_warmup: bool = Field(
         True, description="Run the requests that a version ships before it takes traffic."
@@ -56,6 +67,14 @@ class ServerConfig(Config):
     drain_seconds: float = Field(10.0, ge=0, description="How long requests in flight may take after SIGTERM.")
     log_format: LogFormat = Field("text", description="text, or json for one object a line.")
     log_requests: bool = Field(False, description="Log a line a request: what was called and how it went, no inputs.")
+
+    def threads(self, wanted: int) -> int:
+        """Threads for requests: as `wanted`, or so many that batches can fill."""
+        return wanted or (_BATCHING_THREADS if self.enable_batching else 4 * (os.cpu_count() or 1))
+
+    def queue_length(self, threads: int) -> int:
+        """Requests that may wait for one of `threads`."""
+        return self.max_queued_requests or 4 * threads
 
     @model_validator(mode="after")
     def _settings_fit(self) -> "ServerConfig":

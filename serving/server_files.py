@@ -1,4 +1,4 @@
-"""The small textproto files beside the model config: MonitoringConfig and SSLConfig.
+"""The small textproto files beside the model config: MonitoringConfig, SSLConfig and BatchingParameters.
 
 Their messages are not in the tensorflow-serving-api wheel, so they are declared here, field by field.
 """
@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from pydantic import ValidationError
 
 from catalog.errors import ConfigError
+from serving.batching import BatchingParameters
 
 _Field = descriptor_pb2.FieldDescriptorProto
 
@@ -18,11 +20,26 @@ METRICS_PATH = "/monitoring/prometheus/metrics"
 """Where TF Serving shows metrics unless told otherwise (PrometheusExporter::kPrometheusPath)."""
 
 _FIELDS = {
+    "Number": {"value": "int64"},
+    "Text": {"value": "string"},
+    "Switch": {"value": "bool"},
+    "BatchingParameters": {
+        "max_batch_size": "Number",
+        "batch_timeout_micros": "Number",
+        "max_enqueued_batches": "Number",
+        "num_batch_threads": "Number",
+        "thread_pool_name": "Text",
+        "allowed_batch_sizes": "int64s",
+        "pad_variable_length_inputs": "bool",
+        "enable_large_batch_splitting": "Switch",
+        "max_execution_batch_size": "Number",
+    },
     "PrometheusConfig": {"enable": "bool", "path": "string"},
     "MonitoringConfig": {"prometheus_config": "PrometheusConfig"},
     "SSLConfig": {"server_key": "string", "server_cert": "string", "custom_ca": "string", "client_verify": "bool"},
 }
-"""Fields in the order of their numbers (config/monitoring_config.proto, config/ssl_config.proto)."""
+"""Fields in the order of their numbers: config/monitoring_config.proto, config/ssl_config.proto and BatchingParameters
+of servables/tensorflow/session_bundle_config.proto, whose numbers are wrapped in google.protobuf's own messages."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +88,33 @@ def read_ssl_config(path: Path) -> SslConfig:
     return SslConfig(config.server_key, config.server_cert, config.custom_ca, config.client_verify)
 
 
+def read_batching_parameters(path: Path) -> BatchingParameters:
+    """Read BatchingParameters; what the file leaves out has TF Serving's default.
+
+    Raises:
+        ConfigError: if the file is unreadable, no BatchingParameters, or asks for what this server does not do.
+    """
+    message = _read(path, "BatchingParameters")
+    if message.pad_variable_length_inputs:
+        raise ConfigError(
+            f"{path}: pad_variable_length_inputs is not supported; only requests whose shapes agree are merged"
+        )
+    if message.max_execution_batch_size.value:
+        raise ConfigError(f"{path}: max_execution_batch_size is not supported; set max_batch_size instead")
+    settings: dict[str, Any] = {
+        name: getattr(message, name).value
+        for name in ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads")
+        if message.HasField(name)
+    }
+    if message.allowed_batch_sizes:
+        settings["allowed_batch_sizes"] = tuple(message.allowed_batch_sizes)
+    try:
+        return BatchingParameters(**settings, enable_large_batch_splitting=message.enable_large_batch_splitting.value)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise ConfigError(f"{path}: {problems}") from error
+
+
 def _read(path: Path, name: str) -> Any:
     try:
         return text_format.Parse(path.read_text(encoding="utf-8"), _messages()[name]())
@@ -86,11 +130,13 @@ def _read(path: Path, name: str) -> Any:
 def _messages() -> dict[str, Any]:
     package = "tensorflow.serving"
     file = descriptor_pb2.FileDescriptorProto(name="server_files.proto", package=package, syntax="proto3")
-    kinds = {"bool": _Field.TYPE_BOOL, "string": _Field.TYPE_STRING}
+    kinds = {"bool": _Field.TYPE_BOOL, "string": _Field.TYPE_STRING, "int64": _Field.TYPE_INT64}
     for name, fields in _FIELDS.items():
         message = file.message_type.add(name=name)
         for number, (field, kind) in enumerate(fields.items(), start=1):
             added = message.field.add(name=field, number=number, label=_Field.LABEL_OPTIONAL)
+            if kind.endswith("s"):
+                added.label, kind = _Field.LABEL_REPEATED, kind.removesuffix("s")
             if kind in kinds:
                 added.type = kinds[kind]
             else:

@@ -37,3 +37,27 @@ def test_a_call_that_fails_is_recorded_too() -> None:
 def test_outside_a_pool_a_call_is_nobody_s() -> None:
     current_call().api = "Predict"
     assert current_call().api == ""
+
+
+def test_a_call_that_finds_too_many_waiting_is_handed_on_as_refused() -> None:
+    recorded: list[Call] = []
+    busy, free = threading.Event(), threading.Event()
+
+    def work() -> bool:
+        call = current_call()
+        call.api = "Predict"
+        if not call.refused:
+            busy.set()
+            assert free.wait(timeout=30)
+        return call.refused
+
+    with CallPool(1, "test", recorded.append, waiting=1) as pool:
+        first = pool.submit(work)
+        assert busy.wait(timeout=30)
+        second, third = pool.submit(work), pool.submit(work)
+        assert third.result(timeout=30)
+        assert not second.done()
+        free.set()
+        assert not first.result(timeout=30)
+        assert not second.result(timeout=30)
+    assert [call.refused for call in recorded] == [True, False, False]

@@ -3,7 +3,13 @@ from pathlib import Path
 import pytest
 
 from catalog.errors import ConfigError
-from serving.server_files import METRICS_PATH, SslConfig, read_metrics_path, read_ssl_config
+from serving.server_files import (
+    METRICS_PATH,
+    SslConfig,
+    read_batching_parameters,
+    read_metrics_path,
+    read_ssl_config,
+)
 
 PEM = "-----BEGIN X-----"
 
@@ -68,3 +74,15 @@ def test_a_key_is_never_in_an_error(tmp_path: Path) -> None:
     assert "SECRET" not in str(error.value)
     with pytest.raises(ConfigError, match="the file cannot be read"):
         read_ssl_config(tmp_path / "absent")
+
+
+def test_batching_parameters_are_read_and_the_rest_has_defaults(tmp_path: Path) -> None:
+    text = "max_batch_size { value: 8 } allowed_batch_sizes: 4 allowed_batch_sizes: 8 thread_pool_name { value: 'a' }"
+    found = read_batching_parameters(written(tmp_path, text))
+    assert (found.max_batch_size, found.allowed_batch_sizes, found.batch_timeout_micros) == (8, (4, 8), 0)
+    assert found.max_enqueued_batches == 10
+
+
+def test_the_batching_parameters_that_ship_are_some() -> None:
+    found = read_batching_parameters(Path(__file__).parents[2] / "serving_config" / "batching_parameters.txt")
+    assert found.max_batch_size == 32

@@ -1,0 +1,150 @@
+"""A server that merges requests, and one that refuses what it cannot take, over real gRPC."""
+
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.request import urlopen
+
+import grpc
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from catalog.errors import ConfigError
+from serving.loading import BATCHING_FILE
+from serving.local_server import ServerConfig, serve
+from serving.messages import PredictionServiceStub, PredictRequest, PredictResponse
+from serving.tensors import to_array
+
+Build = Callable[..., PredictRequest]
+
+
+def written(folder: Path, text: str, name: str = "batching.txt") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def batched(exported: Path, tmp_path: Path, text: str, **settings: object) -> ServerConfig:
+    return ServerConfig(
+        model_name="scale",
+        model_base_path=exported / "scale",
+        port=0,
+        enable_batching=True,
+        batching_parameters_file=written(tmp_path, text),
+        **settings,
+    )
+
+
+def outcome(stub: PredictionServiceStub, request: PredictRequest) -> PredictResponse | grpc.StatusCode:
+    try:
+        return stub.Predict(request, timeout=30)
+    except grpc.RpcError as error:
+        return error.code()
+
+
+def test_requests_of_many_clients_are_merged_and_each_gets_its_own(
+    exported: Path, tmp_path: Path, predict_request: Build
+) -> None:
+    monitoring = written(tmp_path, "prometheus_config { enable: true }", "monitoring.config")
+    text = "max_batch_size { value: 4 } batch_timeout_micros { value: 200000 } num_batch_threads { value: 1 }"
+    server = serve(batched(exported, tmp_path, text, rest_api_port=0, monitoring_config_file=monitoring))
+    try:
+        with grpc.insecure_channel(server.address) as channel, ThreadPoolExecutor(8) as pool:
+            stub = PredictionServiceStub(channel)
+            requests = [predict_request("scale", x=np.array([n], np.float32), text=[f"t{n}"]) for n in range(8)]
+            answers = list(pool.map(stub.Predict, requests))
+        assert [to_array(answer.outputs["y"]).tolist() for answer in answers] == [[3.0 * n] for n in range(8)]
+        assert [to_array(answer.outputs["capitals"]).tolist() for answer in answers] == [[b"T%d" % n] for n in range(8)]
+        page = urlopen(f"http://127.0.0.1:{server.rest_port}/monitoring/prometheus/metrics", timeout=30).read().decode()
+        values = dict(line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#"))
+        assert values[":tandem:serving:batched_rows{}"] == "9"  # the warm-up request besides
+        assert int(values[":tandem:serving:batch_count{}"]) < 9
+    finally:
+        server.stop()
+
+
+def test_a_request_that_fails_costs_its_batch_nothing(exported: Path, tmp_path: Path, predict_request: Build) -> None:
+    text = "max_batch_size { value: 3 } batch_timeout_micros { value: 30000000 } num_batch_threads { value: 1 }"
+    server = serve(batched(exported, tmp_path, text, enable_model_warmup=False))
+    try:
+        with grpc.insecure_channel(server.address) as channel, ThreadPoolExecutor(3) as pool:
+            stub = PredictionServiceStub(channel)
+            requests = [predict_request("scale", "fails", x=np.array([n], np.int32)) for n in (3, 0, 2)]
+            first, bad, last = pool.map(lambda request: outcome(stub, request), requests)
+            too_large = outcome(stub, predict_request("scale", "fails", x=np.ones(4, np.int32)))
+            # A signature without a batch runs alone.
+            alone = outcome(stub, predict_request("scale", "slow", steps=np.int32(1)))
+        assert to_array(first.outputs["y"]).tolist() == [2]
+        assert bad is grpc.StatusCode.INVALID_ARGUMENT
+        assert to_array(last.outputs["y"]).tolist() == [3]
+        assert too_large is grpc.StatusCode.INVALID_ARGUMENT
+        assert to_array(alone.outputs["sum"]).tolist() == pytest.approx(40_000.0)
+    finally:
+        server.stop()
+
+
+def test_a_version_s_own_parameters_count_where_that_is_wanted(
+    exported: Path, tmp_path: Path, predict_request: Build
+) -> None:
+    base = tmp_path / "scale"
+    shutil.copytree(exported / "scale" / "1", base / "1")
+    written(base / "1", "max_batch_size { value: 1 }", BATCHING_FILE)
+    for wanted, expected in ((True, grpc.StatusCode.INVALID_ARGUMENT), (False, None)):
+        config = ServerConfig(
+            model_name="scale",
+            model_base_path=base,
+            port=0,
+            enable_batching=True,
+            enable_per_model_batching_parameters=wanted,
+        )
+        server = serve(config)
+        try:
+            with grpc.insecure_channel(server.address) as channel:
+                request = predict_request("scale", x=np.ones(2, np.float32), text=["a", "b"])
+                answer = outcome(PredictionServiceStub(channel), request)
+        finally:
+            server.stop()
+        assert answer is expected if expected else isinstance(answer, PredictResponse)
+
+
+def test_too_many_waiting_are_refused_at_once_while_health_answers(exported: Path, predict_request: Build) -> None:
+    config = ServerConfig(
+        model_name="scale", model_base_path=exported / "scale", port=0, grpc_threads=1, max_queued_requests=2
+    )
+    server = serve(config)
+    try:
+        with grpc.insecure_channel(server.address) as channel, ThreadPoolExecutor(12) as pool:
+            stub = PredictionServiceStub(channel)
+            slow = predict_request("scale", "slow", steps=np.int32(3000))
+            waiting = [pool.submit(outcome, stub, slow) for _ in range(12)]
+            while not any(future.done() for future in waiting):
+                pass
+            refused = [future.result() for future in waiting if future.done()]
+            health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
+            answers = [future.result() for future in waiting]
+        assert set(refused) == {grpc.StatusCode.UNAVAILABLE}
+        assert health.status == health_pb2.HealthCheckResponse.SERVING
+        answered = [answer for answer in answers if isinstance(answer, PredictResponse)]
+        assert 1 <= len(answered) <= 4
+        assert len(answered) + answers.count(grpc.StatusCode.UNAVAILABLE) == 12
+        with grpc.insecure_channel(server.address) as channel:
+            good = predict_request("scale", x=np.ones(1, np.float32), text=["a"])
+            assert isinstance(outcome(PredictionServiceStub(channel), good), PredictResponse)
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("max_batch_size: 3", "not a BatchingParameters in text form"),
+        ("max_batch_size { value: 0 }", "max_batch_size"),
+        ("pad_variable_length_inputs: true", "only requests whose shapes agree are merged"),
+        ("max_batch_size { value: 4 } allowed_batch_sizes: 2", "must rise and end with max_batch_size"),
+    ],
+)
+def test_parameters_that_cannot_be_used(exported: Path, tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        serve(batched(exported, tmp_path, text))

@@ -1,0 +1,226 @@
+"""Requests merged into batches: what is merged, what is refused, who gets which answer."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from tensorflow.core.framework.tensor_shape_pb2 import TensorShapeProto
+from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
+
+from serving.batching import Batcher, BatchingParameters, can_batch
+from serving.errors import Rejection
+
+SECONDS = 30.0
+
+
+class Recorder:
+    """Runs y = 2 x, and keeps the sizes of what it ran. While `gate` is closed, runs wait."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.started = threading.Semaphore(0)
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def __call__(self, inputs: Any, timeout: float | None) -> dict[str, np.ndarray]:
+        self.sizes.append(len(inputs["x"]))
+        self.started.release()
+        assert self.gate.wait(SECONDS)
+        if (inputs["x"] < 0).any():
+            raise Rejection(grpc.StatusCode.INVALID_ARGUMENT, "a negative number")
+        return {"y": inputs["x"] * 2}
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[..., Batcher]]:
+    made: list[Batcher] = []
+
+    def build(**parameters: Any) -> Batcher:
+        made.append(Batcher(BatchingParameters(**{"num_batch_threads": 1, "max_batch_size": 8, **parameters})))
+        return made[-1]
+
+    yield build
+    for batcher in made:
+        batcher.close()
+
+
+def x(*values: float) -> dict[str, np.ndarray]:
+    return {"x": np.array(values, np.float32)}
+
+
+def ask_behind_a_run(
+    batcher: Batcher, run: Recorder, requests: list[dict[str, np.ndarray]], timeout: float | None = SECONDS
+) -> list[Any]:
+    """Each request's answer, or its error; all of them wait while the only batch thread runs something else."""
+    run.gate.clear()
+    with ThreadPoolExecutor(len(requests) + 1) as pool:
+        first = pool.submit(batcher.run, "kind", run, x(0), SECONDS)
+        assert run.started.acquire(timeout=SECONDS)
+        waiting = [pool.submit(batcher.run, "kind", run, request, timeout) for request in requests]
+        while sum(queue.size for queue in list(batcher._queues.values())) < sum(len(r["x"]) for r in requests):
+            if any(future.done() for future in waiting):
+                break
+        run.gate.set()
+        first.result()
+        return [future.exception() or future.result()["y"].tolist() for future in waiting]
+
+
+def test_what_waits_together_runs_together_and_each_gets_its_own(make: Callable[..., Batcher]) -> None:
+    run = Recorder()
+    assert ask_behind_a_run(make(), run, [x(1), x(2, 3), x(4)]) == [[2], [4, 6], [8]]
+    assert run.sizes == [1, 4]
+
+
+def test_a_batch_holds_no_more_than_its_largest_size(make: Callable[..., Batcher]) -> None:
+    run = Recorder()
+    assert ask_behind_a_run(make(max_batch_size=2), run, [x(n) for n in range(5)]) == [[2 * n] for n in range(5)]
+    assert run.sizes == [1, 2, 2, 1]
+
+
+def test_a_request_waits_for_company_no_longer_than_the_timeout(make: Callable[..., Batcher]) -> None:
+    run = Recorder()
+    batcher = make(batch_timeout_micros=20_000)
+    assert batcher.run("kind", run, x(1), SECONDS)["y"].tolist() == [2]
+    # A full batch does not wait: with an hour's timeout these two would never end otherwise.
+    patient = make(batch_timeout_micros=3_600_000_000, max_batch_size=2)
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda n: patient.run("kind", run, x(n), SECONDS)["y"].tolist(), [1, 2]))
+    assert answers == [[2], [4]]
+    assert run.sizes == [1, 2]
+
+
+def test_a_request_larger_than_a_batch_is_refused(make: Callable[..., Batcher]) -> None:
+    with pytest.raises(Rejection, match="Task size 9 is larger than maximum input batch size 8") as caught:
+        make().run("kind", Recorder(), x(*range(9)), None)
+    assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_or_split_where_that_is_wanted(make: Callable[..., Batcher]) -> None:
+    run = Recorder()
+    batcher = make(max_batch_size=4, enable_large_batch_splitting=True)
+    assert batcher.run("kind", run, x(*range(9)), None)["y"].tolist() == [2 * n for n in range(9)]
+    assert sorted(run.sizes) == [1, 4, 4]
+
+
+def test_a_full_queue_refuses_at_once(make: Callable[..., Batcher]) -> None:
+    run = Recorder()
+    answers = ask_behind_a_run(make(max_batch_size=1, max_enqueued_batches=2), run, [x(1), x(2), x(3)])
+    refused = [answer for answer in answers if isinstance(answer, Rejection)]
+    assert [error.code for error in refused] == [grpc.StatusCode.UNAVAILABLE]
+    assert "queue to which this task was submitted is full" in refused[0].message
+    assert len(run.sizes) == 3
+
+
+def test_a_bad_request_costs_the_others_nothing(make: Callable[..., Batcher]) -> None:
+    good, bad, other = ask_behind_a_run(make(), Recorder(), [x(1), x(-1), x(3)])
+    assert (good, other) == ([2], [6])
+    assert isinstance(bad, Rejection)
+    assert bad.message == "a negative number"
+
+
+def test_who_waited_too_long_is_not_run(make: Callable[..., Batcher]) -> None:
+    run, batcher = Recorder(), make()
+    run.gate.clear()
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(batcher.run, "kind", run, x(0), SECONDS)
+        assert run.started.acquire(timeout=SECONDS)
+        with pytest.raises(Rejection) as caught:
+            batcher.run("kind", run, x(5), 0.01)
+        run.gate.set()
+        first.result()
+    assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert batcher.run("kind", run, x(1), SECONDS)["y"].tolist() == [2]
+    assert run.sizes == [1, 1]
+
+
+def test_only_requests_alike_are_merged(make: Callable[..., Batcher]) -> None:
+    run, batcher = Recorder(), make()
+    run.gate.clear()
+    wide = {"x": np.ones((1, 2), np.float32)}
+    double = {"x": np.ones(1, np.float64)}
+    with ThreadPoolExecutor(5) as pool:
+        first = pool.submit(batcher.run, "kind", run, x(0), SECONDS)
+        assert run.started.acquire(timeout=SECONDS)
+        others = [pool.submit(batcher.run, "kind", run, request, SECONDS) for request in (x(1), wide, double)]
+        others.append(pool.submit(batcher.run, "another kind", run, x(1), SECONDS))
+        while len(batcher._queues) < 4:
+            assert not any(future.done() for future in others)
+        run.gate.set()
+        for future in (first, *others):
+            future.result()
+    assert run.sizes == [1] * 5
+
+
+def test_batches_are_padded_to_an_allowed_size(make: Callable[..., Batcher]) -> None:
+    run = Recorder()
+    batcher = make(allowed_batch_sizes=(4, 8))
+    assert batcher.run("kind", run, x(1, 2, 3), SECONDS)["y"].tolist() == [2, 4, 6]
+    assert batcher.run("kind", run, x(*range(5)), SECONDS)["y"].tolist() == [0, 2, 4, 6, 8]
+    assert run.sizes == [4, 8]
+
+
+def test_an_output_without_the_batch_is_an_error(make: Callable[..., Batcher]) -> None:
+    run = Recorder()
+
+    def summed(inputs: Any, timeout: float | None) -> dict[str, np.ndarray]:
+        return {"y": run(inputs, timeout)["y"].sum()}
+
+    batcher = make(allowed_batch_sizes=(2, 8))
+    with pytest.raises(Rejection, match="Batched output tensor's 0th dimension"):
+        batcher.run("kind", summed, x(1), SECONDS)
+
+
+def test_a_closed_batcher_refuses(make: Callable[..., Batcher]) -> None:
+    batcher = make()
+    batcher.close()
+    batcher.close()
+    with pytest.raises(Rejection) as caught:
+        batcher.run("kind", Recorder(), x(1), None)
+    assert caught.value.code is grpc.StatusCode.UNAVAILABLE
+
+
+@given(st.lists(st.lists(st.integers(0, 100), min_size=1, max_size=4), min_size=1, max_size=12), st.integers(4, 9))
+@settings(max_examples=30, deadline=None)
+def test_merging_changes_no_answer(requests: list[list[int]], largest: int) -> None:
+    batcher = Batcher(BatchingParameters(max_batch_size=largest, num_batch_threads=2))
+    try:
+        with ThreadPoolExecutor(len(requests)) as pool:
+            answers = pool.map(lambda values: batcher.run("kind", Recorder(), x(*values), SECONDS)["y"], requests)
+            assert [answer.tolist() for answer in answers] == [[2 * v for v in values] for values in requests]
+    finally:
+        batcher.close()
+
+
+def signature(first: int | None) -> SignatureDef:
+    shape = TensorShapeProto(unknown_rank=True) if first is None else TensorShapeProto()
+    if first is not None:
+        shape.dim.add().size = first
+    definition = SignatureDef()
+    definition.inputs["x"].tensor_shape.CopyFrom(shape)
+    definition.outputs["y"].tensor_shape.CopyFrom(shape)
+    return definition
+
+
+@pytest.mark.parametrize(("first", "expected"), [(-1, True), (None, True), (1, False)])
+def test_the_signature_has_to_leave_the_batch_open(first: int | None, expected: bool) -> None:
+    assert can_batch(signature(first), x(1)) is expected
+
+
+@pytest.mark.parametrize("inputs", [{}, {"x": np.float32(1)}, x(), {**x(1), "z": np.ones(2)}])
+def test_inputs_without_a_common_batch_are_not_merged(inputs: dict[str, Any]) -> None:
+    definition = signature(-1)
+    definition.inputs["z"].CopyFrom(definition.inputs["x"])
+    assert not can_batch(definition, {name: np.asarray(value) for name, value in inputs.items()})
+
+
+@pytest.mark.parametrize("sizes", [(4, 2, 8), (2, 4), (8, 8)])
+def test_allowed_sizes_rise_to_the_largest(sizes: tuple[int, ...]) -> None:
+    with pytest.raises(ValidationError, match="must rise and end with max_batch_size"):
+        BatchingParameters(max_batch_size=8, allowed_batch_sizes=sizes)
