@@ -1,204 +1,122 @@
-"""Served latency: one server process, closed-loop clients in this one, on the same machine.
+"""Served latency: p50, p99 and requests a second, closed loop and open loop, batched and not.
 
-    python -m benchmarks.serving                                   the newest release under saved_models/
+    python -m benchmarks.serving                                   the newest fashion release under saved_models/
     python -m benchmarks.serving --model search_exact --clients 1 16 --seconds 10
 
-Asks with the release's own sample requests (real products in the histories), batch of one, after a warm-up, and
-prints p50, p99 and requests a second beside the same graph called in process. The last line is JSON. Requests are
-serialised beforehand and responses left unread: this measures the server, not the client. No open loop yet.
+The server runs in a process of its own, the clients in this one, on the same machine. Asks with the release's own
+sample requests (real products in the histories), batch of one, after a warm-up, and prints p50, p99 and requests a
+second beside the same graph called in process. Sixteen clients also ask a server without batching, in turns with the
+batched one. The open loop sends at a fixed rate, whether answers come or not, and looks for the highest rate at which
+p99, counted from when a request was due, stays under 25 ms. The last line is JSON. Requests are serialised beforehand
+and responses left unread: this measures the server, not the client.
 """
 
 import argparse
 import json
-import multiprocessing
 import os
-import tempfile
-import threading
-import time
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import grpc
 import numpy as np
-import numpy.typing as npt
 
-from catalog.errors import ArtifactError
+from benchmarks.load import Load, closed_loop, open_loop
+from benchmarks.served_release import check, fashion_release, in_process, requests_of, start_server
 from catalog.files import read_json
 from evaluation.provenance import describe_machine, package_versions
-from serving.local_server import ServerConfig, serve
-from serving.messages import PredictRequest, PredictResponse
-from serving.model_config import single_model_config
-from serving.requests import Contract, HistoryEvent, Request, read_contract
-from serving.servable import Servable
-from serving.tensors import make_proto, to_array
 
-_PREDICT = "/tensorflow.serving.PredictionService/Predict"
-_START_SECONDS = 180
+BATCHING = Path(__file__).parent.parent / "serving_config" / "batching_parameters.txt"
 _WARM_UP_SECONDS = 2.0
-
-Latencies = npt.NDArray[np.float64]
+_MOST_MILLISECONDS = 25.0
+_RATE_STEPS = 5
 
 
 def main() -> None:
     """Measure and print."""
     arguments = _arguments()
-    version = arguments.version or _newest(arguments.models_dir / arguments.model)
+    version = arguments.version or fashion_release(arguments.models_dir, arguments.model)
     folder = arguments.models_dir / arguments.model / str(version)
     samples = read_json(arguments.models_dir / "releases" / str(version) / "sample_requests.json")
-    print(f"{folder}: {len(samples)} sample requests, {arguments.seconds:g} s a row")
     machine = describe_machine()
-    print(", ".join(machine.values()))
-
-    contract, in_process = measure_in_process(folder, samples, arguments.seconds)
-    requests = [predict_request(arguments.model, sample, contract) for sample in samples]
-    rows = {"in process": (in_process, len(in_process) / in_process.sum())}
-    address, stop = start_server(arguments.model, folder, arguments.grpc_threads)
+    print(f"{folder}: {len(samples)} sample requests, {arguments.seconds:g} s a row; {', '.join(machine.values())}")
+    print(f"\n{'':>24} {'requests':>9} {'p50 ms':>8} {'p99 ms':>8} {'req/s':>8}")
+    report: dict[str, Any] = {"p50_ms": {}, "p99_ms": {}, "qps": {}}
+    contract, alone = in_process(folder, samples, arguments.batches, arguments.seconds)
+    for size, seconds in alone.items():
+        _row(f"in process, batch of {size}", Load(seconds, float(seconds.sum()), size), report, f"in_process_{size}")
+    requests = requests_of(arguments.model, samples, contract)
+    batched, stop_batched = start_server(arguments.model, folder, BATCHING)
+    plain, stop_plain = start_server(arguments.model, folder, None)
     try:
-        _check(address, requests[0])
+        for address in (batched, plain):
+            check(address, requests[0])
         for clients in arguments.clients:
-            measure_served(address, requests, clients, _WARM_UP_SECONDS)
-            rows[str(clients)] = measure_served(address, requests, clients, arguments.seconds)
+            load = _closed(batched, requests, clients, arguments.seconds)
+            _row(f"{clients} clients", load, report, str(clients))
+        report["batched_over_unbatched"] = _paired(batched, plain, requests, arguments, report)
+        report["qps_at_p99_25ms"] = _highest_rate(batched, requests, report["qps"], arguments.seconds)
     finally:
-        stop()
-    report = print_table(rows)
+        stop_batched()
+        stop_plain()
+    largest = max(alone)
+    report["served_over_in_process"] = round(
+        report["qps"][f"in_process_{largest}"] / report["qps"][str(max(arguments.clients))], 3
+    )
+    print(f"open loop: {report['qps_at_p99_25ms']:.0f} requests a second at a p99 under {_MOST_MILLISECONDS:g} ms")
     report |= {"model": arguments.model, "version": version, "machine": machine, "versions": package_versions()}
     print(json.dumps({"benchmark": "serving", **report}))
 
 
-def measure_in_process(folder: Path, samples: list[dict[str, Any]], seconds: float) -> tuple[Contract, Latencies]:
-    """Run the graph of `folder` on the samples for `seconds`: what the model asks for, and seconds a call."""
-    servable = Servable(folder)
-    contract = read_contract(servable.signatures)
-    inputs = [_request(sample).inputs(contract) for sample in samples]
-    latencies = []
-    for duration in (_WARM_UP_SECONDS, seconds):
-        latencies = []
-        until = time.perf_counter() + duration
-        while (started := time.perf_counter()) < until:
-            servable.run("serving_default", inputs[len(latencies) % len(inputs)])
-            latencies.append(time.perf_counter() - started)
-    servable.close()
-    return contract, np.array(latencies)
+def _closed(address: str, requests: list[bytes], clients: int, seconds: float) -> Load:
+    closed_loop(address, requests, clients, _WARM_UP_SECONDS)
+    return closed_loop(address, requests, clients, seconds)
 
 
-def measure_served(address: str, requests: list[bytes], clients: int, seconds: float) -> tuple[Latencies, float]:
-    """Each client sends its next request when it has its answer: seconds a request, and requests a second."""
-    latencies: list[list[float]] = [[] for _ in range(clients)]
-    failures: list[grpc.RpcError] = []
-    until = time.perf_counter() + seconds
-
-    def ask(client: int) -> None:
-        # A connection a client, as many backends would have.
-        with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
-            call = channel.unary_unary(_PREDICT)
-            turn = client * 7
-            while (started := time.perf_counter()) < until:
-                try:
-                    call(requests[turn % len(requests)], timeout=10)
-                except grpc.RpcError as error:
-                    failures.append(error)
-                    return
-                latencies[client].append(time.perf_counter() - started)
-                turn += 1
-
-    threads = [threading.Thread(target=ask, args=(client,)) for client in range(clients)]
-    started = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    elapsed = time.perf_counter() - started
-    if failures:
-        raise failures[0]
-    every = np.concatenate([np.array(own) for own in latencies])
-    return every, len(every) / elapsed
+def _paired(
+    batched: str, plain: str, requests: list[bytes], arguments: argparse.Namespace, report: dict[str, Any]
+) -> float:
+    """Requests a second with batching over without, with the most clients, in turns: the median of three ratios."""
+    clients, ratios = max(arguments.clients), []
+    for turn in range(3):
+        with_batches = _closed(batched, requests, clients, arguments.seconds / 2)
+        without = _closed(plain, requests, clients, arguments.seconds / 2)
+        ratios.append(with_batches.rate / without.rate)
+        _row(f"{clients} clients, pair {turn + 1}", with_batches, report, "")
+        _row("without batching", without, report, f"{clients}_unbatched")
+    return round(float(np.median(ratios)), 3)
 
 
-def start_server(model: str, folder: Path, grpc_threads: int) -> tuple[str, Any]:
-    """Start a server on one version in a process of its own: its address, and what stops it."""
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe()
-    process = context.Process(target=_serve, args=(model, folder, grpc_threads, there), daemon=True)
-    process.start()
-    if not here.poll(_START_SECONDS):
-        process.kill()
-        raise ArtifactError(f"the server did not start within {_START_SECONDS} s")
-    address: str = here.recv()
-
-    def stop() -> None:
-        process.terminate()
-        process.join()
-
-    return address, stop
+def _highest_rate(address: str, requests: list[bytes], rates: dict[str, float], seconds: float) -> float:
+    """Bisection between a quarter of the closed loop's rate and all of it."""
+    low, high = 0.25 * max(rates[name] for name in rates if name.isdigit()), max(rates.values())
+    kept = 0.0
+    for _ in range(_RATE_STEPS):
+        rate = (low + high) / 2
+        load = open_loop(address, requests, rate, seconds)
+        _row(f"open loop at {rate:.0f}/s", load, {}, "")
+        if load.p99 <= _MOST_MILLISECONDS and not load.failed:
+            low = kept = rate
+        else:
+            high = rate
+    return round(kept, 1)
 
 
-def predict_request(model: str, sample: dict[str, Any], contract: Contract) -> bytes:
-    """A sample request as it goes over the wire."""
-    message = PredictRequest()
-    message.model_spec.name = model
-    for name, values in _request(sample).inputs(contract).items():
-        message.inputs[name].CopyFrom(make_proto(values))
-    return message.SerializeToString()
-
-
-def print_table(rows: dict[str, tuple[Latencies, float]]) -> dict[str, Any]:
-    """Print the table; the same numbers by figure and number of clients."""
-    print(f"\n{'clients':>10} {'requests':>9} {'p50 ms':>8} {'p99 ms':>8} {'req/s':>8}")
-    result: dict[str, Any] = {"p50_ms": {}, "p99_ms": {}, "qps": {}}
-    for name, (latencies, rate) in rows.items():
-        p50, p99 = np.percentile(latencies * 1000, [50, 99])
-        print(f"{name:>10} {len(latencies):>9} {p50:>8.2f} {p99:>8.2f} {rate:>8.0f}")
-        for key, value in (("p50_ms", p50), ("p99_ms", p99), ("qps", rate)):
-            result[key][name.replace(" ", "_")] = round(float(value), 3)
-    return result
-
-
-def _serve(model: str, folder: Path, grpc_threads: int, pipe: Connection) -> None:
-    models = single_model_config(model, folder.parent)
-    models.model_config_list.config[0].model_version_policy.specific.versions.append(int(folder.name))
-    with tempfile.NamedTemporaryFile("w", suffix=".config") as file:
-        file.write(str(models))
-        file.flush()
-        config = ServerConfig(
-            model_config_file=Path(file.name), port=0, grpc_threads=grpc_threads, file_system_poll_wait_seconds=0
-        )
-        server = serve(config)
-    pipe.send(server.address)
-    server.wait()
-
-
-def _check(address: str, request: bytes) -> None:
-    with grpc.insecure_channel(address) as channel:
-        response = PredictResponse.FromString(channel.unary_unary(_PREDICT)(request, timeout=30))
-    products = to_array(response.outputs["product_id"])
-    if not products.size or not any(products.ravel().tolist()):
-        raise ArtifactError("the served model answers with no products")
-
-
-def _request(sample: dict[str, Any]) -> Request:
-    columns = (sample["history_product_id"], sample["history_kind"], sample["history_timestamp"])
-    history = [HistoryEvent(*event) for event in zip(*columns, strict=True) if event[0]]
-    return Request(sample["query"], history, timestamp=sample["timestamp"])
-
-
-def _newest(base: Path) -> int:
-    versions = [int(item.name) for item in base.glob("*") if item.name.isdigit()]
-    if not versions:
-        raise ArtifactError(f"no release under {base}; make one with `tandem run --config CONFIG`")
-    return max(versions)
+def _row(name: str, load: Load, report: dict[str, Any], key: str) -> None:
+    print(f"{name:>24} {len(load.seconds):>9} {load.p50:>8.2f} {load.p99:>8.2f} {load.rate:>8.0f}", flush=True)
+    if key:
+        for figure, value in (("p50_ms", load.p50), ("p99_ms", load.p99), ("qps", load.rate)):
+            report[figure][key] = round(value, 3)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models-dir", type=Path, default=Path("saved_models"))
     parser.add_argument("--model", default="search", help="search or search_exact")
-    parser.add_argument("--version", type=int, help="the newest by default")
+    parser.add_argument("--version", type=int, help="the newest fashion release by default, else the newest")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 4, 16])
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 16], help="sizes of the in-process runs")
     parser.add_argument("--seconds", type=float, default=10.0, help="measured a row, after the warm-up")
-    parser.add_argument("--grpc-threads", type=int, default=0, help="as in the server's config")
     return parser.parse_args()
 
 

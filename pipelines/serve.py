@@ -6,6 +6,7 @@ tandem serve --models saved_models --port 8500
 import logging
 import os
 import tempfile
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,13 +28,23 @@ def run_server(flags: Flags) -> None:
     for note in flags.notes:
         _log.warning("%s", note)
     with tempfile.TemporaryDirectory(prefix="tandem-serve-") as folder:
-        models = None if flags.name_models else _rendered(flags.models, Path(folder))
+        models = None
+        if not flags.name_models:
+            models, flags = _rendered(flags.models, Path(folder)), _batching(flags)
         server = Server(server_config(flags, models))
         ended = server.run(lambda: _log.info("listening on %s", server.address))
     if not ended:
         _log.warning("a model still loads; the process ends without it")
         logging.shutdown()
         os._exit(0)  # an interpreter that ends takes its lock from TensorFlow's threads, and they abort
+
+
+def _batching(flags: Flags) -> Flags:
+    """A folder of releases is served in batches unless a flag says otherwise."""
+    if "enable_batching" in flags.settings:
+        return flags
+    settings = {"enable_batching": True, "batching_parameters_file": SERVING_CONFIG / "batching_parameters.txt"}
+    return replace(flags, settings={**settings, **flags.settings})
 
 
 def print_version() -> None:

@@ -61,7 +61,9 @@ class ServerConfig(Config):
     num_load_threads: int = Field(0, ge=0, description="Models loaded side by side; 0 for one after the other.")
     max_num_load_retries: int = Field(0, ge=0, description="How often loading a version is tried again.")
     load_retry_interval_micros: int = Field(60_000_000, description="The wait before that, in microseconds.")
-    tensorflow_intra_op_parallelism: int = Field(0, ge=0, description="Threads that share one op; 0 for one a core.")
+    tensorflow_intra_op_parallelism: int = Field(
+        1, ge=0, description="Threads that share one op; 0 for one a core. 1 is fastest where the ops are small."
+    )
     tensorflow_inter_op_parallelism: int = Field(0, ge=0, description="Threads that run ops; 0 for one a core.")
     max_message_bytes: int = Field(64 << 20, ge=1 << 10, description="Largest request that is read.")
     drain_seconds: float = Field(10.0, ge=0, description="How long requests in flight may take after SIGTERM.")

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pipelines.serve import _batching
+from serving.flags import parse_flags
 from serving.messages import PredictionServiceStub, PredictRequest
 from serving.tensors import make_proto
 from serving.warmup import write_warmup
@@ -126,3 +128,12 @@ def test_sigterm_ends_a_load_that_does_not_end(start: Callable[..., Process], tm
     code, rest = server.terminate()
     assert code == 0
     assert "a model still loads" in rest
+
+
+def test_a_folder_of_releases_is_served_in_batches_unless_told_otherwise(tmp_path: Path) -> None:
+    own = _batching(parse_flags([f"--models={tmp_path}"]))
+    assert own.settings["enable_batching"] is True
+    assert own.settings["batching_parameters_file"].name == "batching_parameters.txt"
+    told = _batching(parse_flags([f"--models={tmp_path}", "--enable_batching=false"]))
+    assert told.settings["enable_batching"] is False
+    assert "batching_parameters_file" not in told.settings

@@ -1,0 +1,135 @@
+"""A release as the serving benchmarks ask for it: in process, and in a server of its own."""
+
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+
+from benchmarks.load import PREDICT, Seconds
+from catalog.errors import ArtifactError, TandemError
+from catalog.files import read_json
+from serving.local_server import ServerConfig, serve
+from serving.messages import PredictRequest, PredictResponse
+from serving.model_config import single_model_config
+from serving.requests import Contract, HistoryEvent, Request, read_contract
+from serving.servable import Servable
+from serving.tensors import Array, make_proto, to_array
+
+_START_SECONDS = 180
+_WARM_UP_SECONDS = 2.0
+
+
+def fashion_release(models_dir: Path, model: str) -> int:
+    """The newest release of a shop called fashion that holds `model`; the newest of any shop where there is none.
+
+    Raises:
+        ArtifactError: if there is no release.
+    """
+    versions = sorted((int(item.name) for item in (models_dir / model).glob("*") if item.name.isdigit()), reverse=True)
+    if not versions:
+        raise ArtifactError(f"no release under {models_dir / model}; make one with `tandem run --config CONFIG`")
+    for version in versions:
+        try:
+            manifest = read_json(models_dir / "releases" / str(version) / "manifest.json")
+        except TandemError:
+            continue
+        if manifest.get("name") == "fashion":
+            return version
+    return versions[0]
+
+
+def in_process(
+    folder: Path, samples: list[dict[str, Any]], sizes: list[int], seconds: float
+) -> tuple[Contract, dict[int, Seconds]]:
+    """Run the graph of `folder` on batches of samples for `seconds` each: what the model asks for, seconds a run."""
+    servable = Servable(folder)
+    contract = read_contract(servable.signatures)
+    inputs = [_request(sample).inputs(contract) for sample in samples]
+    measured = {}
+    for size in sizes:
+        batches = [_batch(inputs, turn, size) for turn in range(len(inputs))]
+        latencies: list[float] = []
+        for duration in (_WARM_UP_SECONDS, seconds):
+            latencies = []
+            until = time.perf_counter() + duration
+            while (started := time.perf_counter()) < until:
+                servable.run("serving_default", batches[len(latencies) % len(batches)])
+                latencies.append(time.perf_counter() - started)
+        measured[size] = np.array(latencies)
+    servable.close()
+    return contract, measured
+
+
+def requests_of(model: str, samples: list[dict[str, Any]], contract: Contract) -> list[bytes]:
+    """The samples as they go over the wire."""
+    return [_serialised(model, _request(sample).inputs(contract)) for sample in samples]
+
+
+def start_server(model: str, folder: Path, batching: Path | None) -> tuple[str, Callable[[], None]]:
+    """Start a server on one version in a process of its own: its address, and what stops it."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=_serve, args=(model, folder, batching, there), daemon=True)
+    process.start()
+    if not here.poll(_START_SECONDS):
+        process.kill()
+        raise ArtifactError(f"the server did not start within {_START_SECONDS} s")
+    address: str = here.recv()
+
+    def stop() -> None:
+        process.terminate()
+        process.join()
+
+    return address, stop
+
+
+def check(address: str, request: bytes) -> None:
+    """Ask once; ArtifactError where no product comes."""
+    with grpc.insecure_channel(address) as channel:
+        response = PredictResponse.FromString(channel.unary_unary(PREDICT)(request, timeout=30))
+    products = to_array(response.outputs["product_id"])
+    if not products.size or not any(products.ravel().tolist()):
+        raise ArtifactError("the served model answers with no products")
+
+
+def _serve(model: str, folder: Path, batching: Path | None, pipe: Connection) -> None:
+    models = single_model_config(model, folder.parent)
+    models.model_config_list.config[0].model_version_policy.specific.versions.append(int(folder.name))
+    with tempfile.NamedTemporaryFile("w", suffix=".config") as file:
+        file.write(str(models))
+        file.flush()
+        config = ServerConfig(
+            model_config_file=Path(file.name),
+            port=0,
+            file_system_poll_wait_seconds=0,
+            enable_batching=batching is not None,
+            batching_parameters_file=batching,
+        )
+        server = serve(config)
+    pipe.send(server.address)
+    server.wait()
+
+
+def _serialised(model: str, inputs: dict[str, Array]) -> bytes:
+    message = PredictRequest()
+    message.model_spec.name = model
+    for name, values in inputs.items():
+        message.inputs[name].CopyFrom(make_proto(values))
+    return message.SerializeToString()
+
+
+def _batch(inputs: list[dict[str, Array]], turn: int, size: int) -> dict[str, Array]:
+    chosen = [inputs[(turn * size + place) % len(inputs)] for place in range(size)]
+    return {name: np.concatenate([one[name] for one in chosen]) for name in inputs[0]}
+
+
+def _request(sample: dict[str, Any]) -> Request:
+    columns = (sample["history_product_id"], sample["history_kind"], sample["history_timestamp"])
+    history = [HistoryEvent(*event) for event in zip(*columns, strict=True) if event[0]]
+    return Request(sample["query"], history, timestamp=sample["timestamp"])
