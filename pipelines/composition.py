@@ -134,6 +134,12 @@ class Composition(tf.Module):
         rows = self.catalogue.rows(inputs["candidate_product_id"])
         return self._score(inputs, request, inputs["query_embedding"], rows, inputs["candidate_score"])
 
+    def explain(self, inputs: Tensors) -> Tensors:
+        """Score, base and what each group of features adds [B, C], in the candidates' order."""
+        request = self.catalogue.request(inputs)
+        rows = self.catalogue.rows(inputs["candidate_product_id"])
+        return self._score(inputs, request, inputs["query_embedding"], rows, inputs["candidate_score"], "explain")
+
     def search(self, inputs: Tensors) -> Tensors:
         """{product_id, score, retrieval_score, and the probabilities} [B, K], best first."""
         request = self.catalogue.request(inputs)
@@ -160,10 +166,16 @@ class Composition(tf.Module):
         )
 
     def _score(
-        self, inputs: Tensors, request: Tensors, embedding: tf.Tensor, rows: tf.Tensor, scores: tf.Tensor
+        self,
+        inputs: Tensors,
+        request: Tensors,
+        embedding: tf.Tensor,
+        rows: tf.Tensor,
+        scores: tf.Tensor,
+        method: str = "__call__",
     ) -> Tensors:
         assert self._rerank is not None
-        outputs: Tensors = self._rerank(
+        outputs: Tensors = getattr(self._rerank, method)(
             query=inputs["query"],
             query_embedding=embedding,
             **request,

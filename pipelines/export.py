@@ -127,7 +127,9 @@ class Exporter:
                 "candidate_score": found["score"].numpy(),
             }
             warm.append(("serving_default", inputs | candidates))
-        self._save(staging, "rerank", model, {"serving_default": model.rerank}, {"serving_default": specs}, warm)
+        warm.append(("explain", warm[0][1]))
+        functions = {"serving_default": model.rerank, "explain": model.explain}
+        self._save(staging, "rerank", model, functions, dict.fromkeys(functions, specs), warm)
 
     def _save_product_tower(self, staging: Path) -> None:
         encoder = ProductEncoder(self._towers, self._backbone, snapshot_time(self._features, self._day))

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from catalog.errors import ArtifactError
 from catalog.files import atomic_path, read_json, read_npy, write_json, write_npy
 from rerank.associations import Associations
+from rerank.calibration import Calibration
 from rerank.config import RerankConfig
 from rerank.features import FeatureExtractor, Features
 from rerank.ranking_model import RankingModel
@@ -56,6 +57,7 @@ class TrainedReranker:
     model: RankingModel
     examination: npt.NDArray[np.float32]
     fitted: FittedFeatures
+    calibration: Calibration
 
 
 def save(folder: Path, trained: TrainedReranker) -> None:
@@ -70,6 +72,7 @@ def save(folder: Path, trained: TrainedReranker) -> None:
         (folder / "relevance.npz").unlink(missing_ok=True)
     else:
         fitted.relevance.save(folder / "relevance.npz")
+    trained.calibration.save(folder / "calibration.npz")
     write_arrays(folder / "weights.npz", values_of(trained.model.variables), {})
 
 
@@ -91,7 +94,8 @@ def load(folder: Path) -> TrainedReranker:
         Associations.load(folder / "associations.npz"),
         RelevanceWeights.load(judged) if judged.exists() else None,
     )
-    return TrainedReranker(config, spec, model, read_npy(folder / "examination.npy"), fitted)
+    calibration = Calibration.load(folder / "calibration.npz")
+    return TrainedReranker(config, spec, model, read_npy(folder / "examination.npy"), fitted, calibration)
 
 
 def build_model(config: RerankConfig, spec: FeatureSpec) -> RankingModel:

@@ -12,11 +12,13 @@ import tensorflow as tf
 from catalog.feature_store import FeatureStore
 from catalog.schema import ShopData
 from rerank.artifacts import check_names, load, run
-from rerank.features import FeatureExtractor, Tensors, retrieval_ranks
+from rerank.calibration import Calibrator
+from rerank.features import FeatureExtractor, Features, Tensors, retrieval_ranks
 from rerank.lists import request_inputs
 from rerank.pictures import picture_table
 from rerank.product_tables import behaviour_table, build_tables
 from rerank.ranking_model import HEADS, order_score
+from rerank.shapley import GROUPS, coalitions, shapley_weights
 
 OUTPUTS = ("score", *(f"{head}_probability" for head in HEADS))
 ABSENT_SCORE = -1e9
@@ -74,6 +76,10 @@ class Reranker(tf.Module):
         # tracked one by one, since a tf.Module misses those of layers that sit in lists.
         self._rank = partial(run, trained.model)
         self._tracked = [variable.value for variable in trained.model.variables]
+        self._calibrate = Calibrator(trained.calibration)
+        self._usual = tf.Variable(trained.model.mean.value, trainable=False)
+        groups = [name.partition(":")[0] for name in self.extractor.names]
+        self._members = tf.constant([[group == name for name in groups] for group in GROUPS], tf.float32)
 
     def __call__(
         self,
@@ -87,6 +93,72 @@ class Reranker(tf.Module):
         candidate_row: tf.Tensor,
         candidate_score: tf.Tensor,
     ) -> Tensors:
+        features = self._features(
+            query,
+            query_embedding,
+            history_row,
+            history_kind,
+            history_timestamp,
+            timestamp,
+            user_columns,
+            candidate_row,
+            candidate_score,
+        )
+        logs = self._rank(features)
+        score = order_score(logs, features.grade, self.config)
+        outputs = {"score": tf.where(features.present, score, ABSENT_SCORE)}
+        for head, log in zip(HEADS, self._calibrate(logs), strict=True):
+            outputs[f"{head}_probability"] = tf.where(features.present, tf.exp(log), 0.0)
+        return outputs
+
+    def explain(self, **inputs: Any) -> Tensors:
+        """Shapley values of the groups of features, [B, C] float32 each, in the units of the score.
+
+        `base` and the values of retrieval, text, picture, behaviour and person add up to `score`. A group that is
+        masked has its features' training means, no values of category, brand and attributes (text), no grade (text) and
+        no profile (person). Absent candidates have zeros.
+
+        Args:
+            inputs: as of a call.
+        """
+        features = self._features(**inputs)
+        worth = self._worth(features, tf.constant(coalitions(len(GROUPS)), tf.float32))
+        values = tf.tensordot(tf.constant(shapley_weights(len(GROUPS))), worth, 1)
+        parts = {"score": worth[-1], "base": worth[0], **dict(zip(GROUPS, tf.unstack(values), strict=True))}
+        return {name: tf.where(features.present, part, 0.0) for name, part in parts.items()}
+
+    def _worth(self, features: Features, members: tf.Tensor) -> tf.Tensor:
+        """[S, B, C] the score where only some groups are told; members: [S, groups] 0 or 1."""
+        kept = tf.matmul(members, self._members)[:, None, None]
+        text, person = (members[:, GROUPS.index(name)][:, None, None] for name in ("text", "person"))
+        numeric = features.numeric * kept + self._usual * (1.0 - kept)
+        value = features.value * tf.cast(text, tf.int32)[..., None]
+        profile = tf.where(person > 0, features.profile, self.extractor.unknown_profile(features.profile))
+        sets, requests = tf.unstack(tf.shape(numeric))[:2]
+        grade = features.grade * text
+
+        def merged(values: tf.Tensor) -> tf.Tensor:
+            """[S, B, ...] -> [S B, ...]."""
+            return tf.reshape(values, tf.concat([[sets * requests], tf.shape(values)[2:]], 0))
+
+        masked = Features(
+            merged(numeric), merged(value), merged(profile), tf.tile(features.present, [sets, 1]), merged(grade)
+        )
+        score = order_score(self._rank(masked), masked.grade, self.config)
+        return tf.reshape(score, tf.concat([[sets, requests], tf.shape(score)[1:]], 0))
+
+    def _features(
+        self,
+        query: tf.Tensor,
+        query_embedding: tf.Tensor,
+        history_row: tf.Tensor,
+        history_kind: tf.Tensor,
+        history_timestamp: tf.Tensor,
+        timestamp: tf.Tensor,
+        user_columns: Tensors,
+        candidate_row: tf.Tensor,
+        candidate_score: tf.Tensor,
+    ) -> Features:
         absent = (candidate_row < 0) | (candidate_row >= self.extractor.size)
         # A client's padding may carry any number, -inf and NaN too; real scores are cosines.
         score = tf.where(absent | ~tf.math.is_finite(candidate_score), 0.0, candidate_score)
@@ -105,12 +177,7 @@ class Reranker(tf.Module):
             "day_slot": tf.zeros_like(timestamp, tf.int32),
             **{f"user_{name}": values for name, values in user_columns.items()},
         }
-        features = self.extractor(inputs)
-        logs = self._rank(features)
-        outputs = {"score": tf.where(absent, ABSENT_SCORE, order_score(logs, features.grade, self.config))}
-        for head, log in zip(HEADS, logs, strict=True):
-            outputs[f"{head}_probability"] = tf.where(absent, 0.0, tf.exp(log))
-        return outputs
+        return self.extractor(inputs)
 
 
 class BatchScorer:

@@ -328,6 +328,12 @@ class FeatureExtractor(tf.Module):
         gap = tf.where(comparable, price - mean, 0.0)
         return gap, tf.abs(gap), tf.cast(comparable, tf.float32)
 
+    def unknown_profile(self, profile: tf.Tensor) -> tf.Tensor:
+        """The buckets of a shopper of whom nothing is known, in the shape of `profile`, [B, P]."""
+        names = [f"{name}=" for name in self._config.profile_columns]
+        buckets = tf.strings.to_hash_bucket_fast(tf.constant(names, tf.string), self._config.profile_buckets)
+        return tf.zeros_like(profile) + tf.cast(buckets, tf.int32)
+
     def _profile(self, inputs: Tensors) -> tf.Tensor:
         columns = self._config.profile_columns
         if not columns:

@@ -25,6 +25,7 @@ from rerank.artifacts import (
     values_of,
     write_arrays,
 )
+from rerank.calibration import fit_calibration
 from rerank.config import RerankConfig
 from rerank.features import FeatureExtractor
 from rerank.lists import Candidates, RankingLists
@@ -100,9 +101,12 @@ class Learner:
             "heads": head_metrics(lists, logs._asdict(), curve),
         }
 
-    def trained(self, fitted: FittedFeatures) -> TrainedReranker:
-        """The weights as they are now, with what the features were fitted on."""
-        return TrainedReranker(self._config, self._spec, self._model, self._examination.curve(), fitted)
+    def trained(self, fitted: FittedFeatures, held_out: Slice) -> TrainedReranker:
+        """The weights as they are now, with what the features were fitted on, calibrated on held-out lists."""
+        logs, _ = self._predict(held_out)
+        curve = self._examination.curve()
+        calibration = fit_calibration(logs, held_out.data.lists, curve)
+        return TrainedReranker(self._config, self._spec, self._model, curve, fitted, calibration)
 
     @property
     def _weights(self) -> list[Any]:

@@ -79,12 +79,12 @@ def train(
         return Slice(TrainingData(features, candidates, lists, slots, config), candidates)
 
     learner = Learner(extractor, FeatureSpec(keys, counters, extractor.names, rerank.query_embedding.shape[1]), config)
-    training = lists_of(rerank, config.list_length)
-    history = learner.fit(training, lists_of(held_out, config.list_length), out_dir / "checkpoint.npz")
+    training, validation = lists_of(rerank, config.list_length), lists_of(held_out, config.list_length)
+    history = learner.fit(training, validation, out_dir / "checkpoint.npz")
     final = held_out.take(np.arange(min(_FINAL_REQUESTS, len(held_out.request))))
     # Every candidate, and every shown product besides.
     whole = lists_of(final, final.rows.shape[1] + config.list_length)
-    trained = learner.trained(FittedFeatures(basis, associations, relevance))
+    trained = learner.trained(FittedFeatures(basis, associations, relevance), validation)
     save(out_dir, trained)
     metrics = learner.metrics(whole)
     examination = trained.examination.tolist()

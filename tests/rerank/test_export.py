@@ -165,3 +165,22 @@ def test_embeddings_can_be_shared(made_up_shop: MadeUpShop, trained_dir: Path, r
     other = make_reranker(made_up_shop, trained_dir, shared)
     assert other.extractor.embeddings is shared
     np.testing.assert_array_equal(other.extractor.embeddings, reranker.extractor.embeddings)
+
+
+def test_explanations_add_up_to_the_score(reranker: Reranker, score: BatchScorer, requests: dict[str, Any]) -> None:
+    inputs = {name: tf.constant(values) for name, values in requests["inputs"].items()}
+    columns = {"city": inputs.pop("user_city")}
+    rows = np.array(requests["rows"])
+    rows[0, -1] = reranker.extractor.size  # an absent candidate
+    told = reranker.explain(
+        **inputs, user_columns=columns, candidate_row=tf.constant(rows), candidate_score=tf.constant(requests["scores"])
+    )
+    present = rows < reranker.extractor.size
+    answer = score(requests["inputs"], rows, requests["scores"])
+    np.testing.assert_allclose(told["score"].numpy()[present], answer["score"][present], atol=1e-4)
+    parts = sum(told[name].numpy() for name in ("base", "retrieval", "text", "picture", "behaviour", "person"))
+    np.testing.assert_allclose(parts, told["score"].numpy(), atol=1e-4)
+    assert all(told[name].numpy()[0, -1] == 0 for name in told)
+    # With every group masked all candidates are alike.
+    assert np.ptp(told["base"].numpy()[present]) < 1e-4
+    assert np.ptp(told["text"].numpy()[present]) > 1e-3

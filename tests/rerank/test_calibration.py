@@ -1,0 +1,89 @@
+"""Maps that make predictions come true, against clicks whose probabilities are known."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from catalog.errors import ArtifactError
+from rerank.calibration import Calibration, Calibrator, _rising, fit_calibration
+from rerank.ranking_model import HeadLogs
+
+EXAMINATION = np.array([1.0, 0.5, 0.25], np.float32)
+
+
+def lists(log: np.ndarray, truth: np.ndarray, seed: int = 0) -> Any:
+    """[R, 3] pages on which a product at position r is clicked with P(examined at r) x truth; nothing is bought."""
+    random = np.random.default_rng(seed)
+    position = np.broadcast_to(np.arange(1, 4), log.shape)
+    click = random.random(log.shape) < truth * EXAMINATION
+    none = np.zeros(log.shape, bool)
+    return SimpleNamespace(position=position, shown=~none, click=click, cart=none, purchase=none)
+
+
+def heads(log: np.ndarray) -> HeadLogs:
+    return HeadLogs(*(np.asarray(log, np.float32) - shift for shift in (0.0, 2.0, 3.0)))
+
+
+def calibrated(calibration: Calibration, log: Any) -> np.ndarray:
+    return Calibrator(calibration)(HeadLogs(*(tf.constant(part) for part in heads(log)))).click.numpy()
+
+
+def test_overconfident_predictions_come_true() -> None:
+    log = np.log(np.random.default_rng(1).uniform(0.02, 0.9, (20_000, 3)))
+    truth = 0.5 * np.exp(log) ** 1.5
+    calibration = fit_calibration(heads(log), lists(log, truth), EXAMINATION)
+    told = np.exp(calibrated(calibration, log))
+    # Below 0.1 lie some twenty clicks, which chance moves by a fifth; no part of the map rests on so few.
+    for low, high in ((0.1, 0.3), (0.3, 0.6), (0.6, 0.9)):
+        part = (np.exp(log) >= low) & (np.exp(log) < high)
+        assert told[part].mean() / truth[part].mean() == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_head_with_few_positives_is_only_scaled_and_one_without_stays() -> None:
+    log = np.full((30, 3), np.log(0.5))
+    page = lists(log, np.full((30, 3), 0.25))
+    page.click = np.zeros((30, 3), bool)
+    page.click[:10, 0] = True
+    # Expected 30 x 0.5 x (1 + 0.5 + 0.25) = 26.25, found 10: 10 / 26.25 of what was predicted.
+    calibration = fit_calibration(heads(log), page, EXAMINATION)
+    np.testing.assert_allclose(np.exp(calibrated(calibration, log)), 0.5 * 10 / 26.25, rtol=1e-4)
+    np.testing.assert_array_equal(calibration.knots[2], calibration.values[2])
+
+
+def test_neighbours_that_fall_are_pooled() -> None:
+    # 3 and 1 with weights 1 and 3 pool to 1.5, which is still more than the 1 after it: (1.5 x 4 + 1 x 1) / 5 = 1.4.
+    assert _rising(np.array([0.0, 3.0, 1.0, 1.0, 5.0]), np.array([1.0, 1, 3, 1, 1])).tolist() == [0, 1.4, 1.4, 1.4, 5]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 1000), st.lists(st.floats(-12, -1e-3), min_size=2, max_size=20))
+def test_the_order_is_kept_and_probabilities_stay_below_one(seed: int, logs: list[float]) -> None:
+    random = np.random.default_rng(seed)
+    log = np.log(random.uniform(0.01, 0.99, (300, 3)))
+    calibration = fit_calibration(heads(log), lists(log, random.random((300, 3)), seed), EXAMINATION)
+    told = calibrated(calibration, np.sort(logs)[None])[0]
+    assert (np.diff(told) >= -1e-5).all()
+    assert (told < 0).all()
+
+
+def test_a_purchase_is_no_likelier_than_a_cart_nor_that_than_a_click() -> None:
+    up = np.array([-3.0, -2.0], np.float32)
+    calibration = Calibration((up, up, up), (up - 1, up + 1, up + 2))
+    click, cart, purchase = Calibrator(calibration)(HeadLogs(*(tf.constant([-2.5]),) * 3))
+    assert click.numpy() == cart.numpy() == purchase.numpy() == pytest.approx(-3.5)
+
+
+def test_saved_and_loaded(tmp_path: Path) -> None:
+    up = np.array([-3.0, -2.0], np.float32)
+    Calibration((up, up - 1, up - 2), (up, up, up)).save(tmp_path / "c.npz")
+    loaded = Calibration.load(tmp_path / "c.npz")
+    assert [knots.tolist() for knots in loaded.knots] == [[-3, -2], [-4, -3], [-5, -4]]
+    (tmp_path / "c.npz").write_bytes(b"broken")
+    with pytest.raises(ArtifactError, match="run the rerank stage again"):
+        Calibration.load(tmp_path / "c.npz")
