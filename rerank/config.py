@@ -38,6 +38,7 @@ class RelevanceConfig(Config):
     weight: float = Field(1.0, ge=0, description="What one expected grade adds to the score, which is a log.")
     min_judgments: int = Field(500, ge=1, description="Judgments below which none are learned from.")
     misspelt: int = Field(3, ge=0, description="Misspelt variants of a judged query that are learned from besides.")
+    max_judgments: int = Field(50_000, ge=1, description="At most so many judgments, a seeded sample.")
     units: int = Field(32, ge=1, description="Width of the hidden layer.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout on features and hidden layer.")
     learning_rate: float = Field(2e-3, gt=0, description="AdamW's peak rate; it falls to 0 by a cosine.")

@@ -23,7 +23,7 @@ Ints = npt.NDArray[np.int32]
 
 _CLIP = 5.0  # standard deviations
 _BATCH = 64
-_QUERIES = 32  # judged queries whose features are computed at a time
+_QUERIES, _PRODUCTS = 32, 64  # judged lists whose features are computed at a time, and the products of one
 
 
 class TextFeatures(Protocol):
@@ -103,8 +103,10 @@ def fit_relevance(
     """
     if judgments is None:
         return None
+    row_of = {name: row for row, name in enumerate(product_ids)}
+    rows = np.array([row_of.get(name, -1) for name in judgments["product_id"].to_pylist()], np.int32)
     queries = np.asarray(judgments["query"].to_pylist(), dtype=object)
-    mine = np.flatnonzero(judgments_for_training(queries.tolist()))
+    mine = np.flatnonzero(judgments_for_training(queries.tolist()) & (rows >= 0))
     if len(mine) < config.min_judgments:
         if len(mine):
             console.print(
@@ -112,12 +114,12 @@ def fit_relevance(
                 f"{config.min_judgments:,}: relevance is not learned from them"
             )
         return None
-    row_of = {name: row for row, name in enumerate(product_ids)}
-    rows = np.array([row_of[name] for name in judgments["product_id"].take(mine).to_pylist()], np.int32)
+    if len(mine) > config.max_judgments:
+        mine = np.sort(np.random.default_rng(seed).choice(mine, config.max_judgments, replace=False))
     grades = judgments["grade"].to_numpy()[mine].astype(np.float32)
     typed, judged = _as_typed(queries[mine], config.misspelt, seed)
     console.print(f"rerank: learning grades from {len(mine):,} judgments")
-    return _fit(_features(typed, rows[judged], extractor), grades[judged], config, seed)
+    return _fit(_features(typed, rows[mine][judged], extractor), grades[judged], config, seed)
 
 
 def _as_typed(
@@ -130,27 +132,31 @@ def _as_typed(
     random = Random(seed)
     distinct, query = np.unique(queries.astype(str), return_inverse=True)
     texts = [distinct.tolist()] + [[misspell(text, random) for text in distinct.tolist()] for _ in range(variants)]
-    kept = [np.array([number == 0 or text not in distinct for text in row]) for number, row in enumerate(texts)]
+    judged = set(texts[0])
+    kept = [np.array([number == 0 or text not in judged for text in row]) for number, row in enumerate(texts)]
     pairs = [np.flatnonzero(mask[query]) for mask in kept]
     typed = [np.array(row, dtype=object)[query[part]] for row, part in zip(texts, pairs, strict=True)]
     return np.concatenate(typed), np.concatenate(pairs)
 
 
 def _features(queries: npt.NDArray[np.object_], rows: Ints, extractor: TextFeatures) -> Floats:
-    """[J, F] of each judged pair: a query's products are computed together, padded to the longest list."""
+    """[J, F] of each judged pair: a query's products are computed together, in lists of _PRODUCTS at most."""
     distinct, query = np.unique(queries.astype(str), return_inverse=True)
     order = np.argsort(query, kind="stable")
     start = np.searchsorted(query[order], np.arange(len(distinct)))
-    place = np.arange(len(order)) - start[query[order]]
-    lists = np.full((len(distinct), int(place.max()) + 1), extractor.size, np.int32)
-    lists[query[order], place] = rows[order]
+    turn = np.arange(len(order)) - start[query[order]]
+    first = (turn % _PRODUCTS == 0).astype(np.int64)
+    row, place = np.cumsum(first) - 1, turn % _PRODUCTS
+    lists = np.full((row[-1] + 1, int(place.max()) + 1), extractor.size, np.int32)
+    lists[row, place] = rows[order]
+    asked = distinct[query[order][first > 0]].astype(object)
     text = tf.function(extractor.text, reduce_retracing=True)
     parts = [
-        text(tf.constant(distinct[at : at + _QUERIES].astype(object)), tf.constant(lists[at : at + _QUERIES])).numpy()
-        for at in range(0, len(distinct), _QUERIES)
+        text(tf.constant(asked[at : at + _QUERIES]), tf.constant(lists[at : at + _QUERIES])).numpy()
+        for at in range(0, len(asked), _QUERIES)
     ]
     found = np.empty((len(rows), parts[0].shape[-1]), np.float32)
-    found[order] = np.concatenate(parts)[query[order], place]
+    found[order] = np.concatenate(parts)[row, place]
     return found
 
 

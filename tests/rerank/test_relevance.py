@@ -10,7 +10,7 @@ import tensorflow as tf
 from catalog.errors import ArtifactError
 from catalog.splits import judgments_for_training
 from rerank.config import RelevanceConfig
-from rerank.relevance import Relevance, RelevanceWeights, fit_relevance, no_relevance
+from rerank.relevance import Relevance, RelevanceWeights, _features, fit_relevance, no_relevance
 
 PRODUCTS = 12
 IDS = [f"p{row}" for row in range(PRODUCTS)]
@@ -64,6 +64,24 @@ def test_judgments_kept_for_evaluation_teach_nothing() -> None:
     assert second is not None
     np.testing.assert_array_equal(first.mean, second.mean)
     np.testing.assert_allclose(first.scale, second.scale)
+
+
+def test_features_of_long_lists_are_those_of_short_ones() -> None:
+    random = np.random.default_rng(0)
+    queries = random.choice(np.array(["a", "bbb", "cccccc"], object), 500)
+    rows = random.integers(0, PRODUCTS, 500).astype(np.int32)
+    found = _features(queries, rows, Lengths())
+    np.testing.assert_array_equal(found[:, 0], np.abs(np.array([len(query) for query in queries]) - rows))
+    np.testing.assert_array_equal(found[:, 1], rows)
+
+
+def test_judgments_of_products_that_are_gone_are_left_out() -> None:
+    table = judgments(80)
+    gone = pa.concat_tables([table, table.slice(0, 20).set_column(1, "product_id", pa.array(["gone"] * 20))])
+    first, second = (fit_relevance(part, IDS, Lengths(), CONFIG, seed=0) for part in (table, gone))
+    assert first is not None
+    assert second is not None
+    np.testing.assert_array_equal(first.mean, second.mean)
 
 
 @pytest.mark.parametrize("table", [None, judgments(1), judgments(80).slice(0, 0)])
