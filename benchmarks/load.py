@@ -2,7 +2,9 @@
 
 import threading
 import time
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import grpc
 import numpy as np
@@ -24,12 +26,16 @@ class Load:
         elapsed: seconds from the first request to the last answer.
         rows: requests in one answer.
         failed: requests that were refused or failed.
+        statuses: requests by the gRPC status that they ended with; of the open loop.
+        wrong: answers that are not the expected ones.
     """
 
     seconds: Seconds
     elapsed: float
     rows: int = 1
     failed: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    wrong: int = 0
 
     @property
     def rate(self) -> float:
@@ -83,31 +89,60 @@ def closed_loop(address: str, requests: list[bytes], clients: int, seconds: floa
     return Load(np.concatenate([np.array(own) for own in latencies]), elapsed)
 
 
-def open_loop(address: str, requests: list[bytes], rate: float, seconds: float, seed: int = 0) -> Load:
+def open_loop(
+    address: str,
+    requests: list[bytes],
+    rate: float,
+    seconds: float,
+    seed: int = 0,
+    until: threading.Event | None = None,
+    right: Callable[[int, bytes], bool] | None = None,
+) -> Load:
     """Requests come at random moments, `rate` a second on average (a Poisson process), whether answers come or not.
 
     A latency counts from the moment at which the request was due, so that a sender that falls behind hides nothing.
+
+    Args:
+        address: of the server.
+        requests: serialised, sent in turns.
+        rate: requests a second.
+        seconds: how long they are sent.
+        seed: of the moments.
+        until: ends the sending early when it is set.
+        right: whether the answer to the request of this number, in `requests`, is the one expected.
     """
     due = np.cumsum(np.random.default_rng(seed).exponential(1.0 / rate, max(int(rate * seconds), 1)))
-    ended = np.zeros(len(due))
+    ended, answered = np.zeros(len(due)), np.zeros(len(due), bool)
+    statuses: Counter[str] = Counter()
+    wrong: list[int] = []
     channels = [grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) for _ in range(_CONNECTIONS)]
     calls = [channel.unary_unary(PREDICT) for channel in channels]
-    futures = []
+    lock, all_ended = threading.Lock(), threading.Semaphore(0)
 
-    def finish(number: int) -> None:
-        ended[number] = time.perf_counter()
+    def finish(number: int, future: grpc.Future) -> None:
+        moment = time.perf_counter()
+        answered[number] = future.code() is grpc.StatusCode.OK
+        with lock:
+            statuses[future.code().name] += 1
+        if answered[number] and right is not None and not right(number % len(requests), future.result()):
+            wrong.append(number)
+        ended[number] = moment
+        all_ended.release()
 
-    started = time.perf_counter()
+    started, sent = time.perf_counter(), 0
     for number, moment in enumerate((started + due).tolist()):
         if (left := moment - time.perf_counter()) > 0:
             time.sleep(left)
+        if until is not None and until.is_set():
+            break
         future = calls[number % _CONNECTIONS].future(requests[number % len(requests)], timeout=_TIMEOUT)
-        future.add_done_callback(lambda _, number=number: finish(number))
-        futures.append(future)
-    answered = np.array([future.exception() is None for future in futures])
-    while (ended == 0).any():  # the last callbacks
-        time.sleep(0.001)
-    elapsed = float(ended.max() - started)
+        future.add_done_callback(lambda future, number=number: finish(number, future))
+        sent = number + 1
+    for _ in range(sent):
+        all_ended.acquire()
     for channel in channels:
         channel.close()
-    return Load((ended - started - due)[answered], elapsed, failed=int((~answered).sum()))
+    due, ended, answered = due[:sent], ended[:sent], answered[:sent]
+    latencies = (ended - started - due)[answered]
+    failed = int((~answered).sum())
+    return Load(latencies, float(ended.max() - started), failed=failed, statuses=statuses, wrong=len(wrong))

@@ -3,7 +3,8 @@
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from benchmarks.load import PREDICT, Seconds
 from catalog.errors import ArtifactError, TandemError
 from catalog.files import read_json
 from serving.local_server import ServerConfig, serve
-from serving.messages import PredictRequest, PredictResponse
+from serving.messages import ModelServerConfig, PredictRequest, PredictResponse
 from serving.model_config import single_model_config
 from serving.requests import Contract, HistoryEvent, Request, read_contract
 from serving.servable import Servable
@@ -71,22 +72,78 @@ def requests_of(model: str, samples: list[dict[str, Any]], contract: Contract) -
     return [_serialised(model, _request(sample).inputs(contract)) for sample in samples]
 
 
+@dataclass(frozen=True)
+class ServerProcess:
+    """A server in a process of its own.
+
+    Attributes:
+        address: of gRPC, host:port.
+        rest_port: of REST; None for none.
+        pid: of the process.
+        stop: ends it.
+    """
+
+    address: str
+    rest_port: int | None
+    pid: int
+    stop: Callable[[], None]
+
+    @property
+    def resident(self) -> int:
+        """Bytes of memory that are resident now."""
+        return resident_bytes(Path(f"/proc/{self.pid}/status").read_text(encoding="ascii"))
+
+
+def resident_bytes(status: str) -> int:
+    """VmRSS of a /proc/PID/status, in bytes.
+
+    Raises:
+        ArtifactError: for the status of a process that has ended.
+    """
+    for line in status.splitlines():
+        name, _, value = line.partition(":")
+        if name == "VmRSS":
+            return int(value.split()[0]) << 10
+    raise ArtifactError("the server's process has ended; its output says why")
+
+
 def start_server(model: str, folder: Path, batching: Path | None) -> tuple[str, Callable[[], None]]:
     """Start a server on one version in a process of its own: its address, and what stops it."""
+    server = start_models(pinned({model: folder}), batching, file_system_poll_wait_seconds=0)
+    return server.address, server.stop
+
+
+def pinned(folders: Mapping[str, Path]) -> ModelServerConfig:
+    """The config of models, each of one version."""
+    config = ModelServerConfig()
+    for model, folder in folders.items():
+        config.MergeFrom(single_model_config(model, folder.parent))
+        config.model_config_list.config[-1].model_version_policy.specific.versions.append(int(folder.name))
+    return config
+
+
+def start_models(models: ModelServerConfig, batching: Path | None, **settings: Any) -> ServerProcess:
+    """Start a server in a process of its own; `settings` are ServerConfig's.
+
+    Raises:
+        ArtifactError: if it does not answer in time.
+    """
+    settings |= {"port": 0, "enable_batching": batching is not None, "batching_parameters_file": batching}
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=_serve, args=(model, folder, batching, there), daemon=True)
+    process = context.Process(target=_serve, args=(str(models), settings, there), daemon=True)
     process.start()
     if not here.poll(_START_SECONDS):
         process.kill()
         raise ArtifactError(f"the server did not start within {_START_SECONDS} s")
-    address: str = here.recv()
+    address, rest_port = here.recv()
+    assert process.pid is not None
 
     def stop() -> None:
         process.terminate()
         process.join()
 
-    return address, stop
+    return ServerProcess(address, rest_port, process.pid, stop)
 
 
 def check(address: str, request: bytes) -> None:
@@ -98,21 +155,12 @@ def check(address: str, request: bytes) -> None:
         raise ArtifactError("the served model answers with no products")
 
 
-def _serve(model: str, folder: Path, batching: Path | None, pipe: Connection) -> None:
-    models = single_model_config(model, folder.parent)
-    models.model_config_list.config[0].model_version_policy.specific.versions.append(int(folder.name))
+def _serve(models: str, settings: dict[str, Any], pipe: Connection) -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".config") as file:
-        file.write(str(models))
+        file.write(models)
         file.flush()
-        config = ServerConfig(
-            model_config_file=Path(file.name),
-            port=0,
-            file_system_poll_wait_seconds=0,
-            enable_batching=batching is not None,
-            batching_parameters_file=batching,
-        )
-        server = serve(config)
-    pipe.send(server.address)
+        server = serve(ServerConfig(model_config_file=Path(file.name), **settings))
+    pipe.send((server.address, server.rest_port))
     server.wait()
 
 

@@ -176,10 +176,13 @@ class Batcher:
                     if self._closed and not self._queues:
                         return
                     self._change.wait(self._until_next())
-            queue, tasks = taken
-            if self._observe is not None:
-                self._observe(sum(task.size for task in tasks), monotonic() - tasks[0].queued)
-            self._run(queue.run, tasks)
+            self._run_taken(*taken)
+            del taken  # a thread that waits for the next batch would keep the model of the last one in memory
+
+    def _run_taken(self, queue: _Queue, tasks: list[_Task]) -> None:
+        if self._observe is not None:
+            self._observe(sum(task.size for task in tasks), monotonic() - tasks[0].queued)
+        self._run(queue.run, tasks)
 
     def _take(self) -> tuple[_Queue, list[_Task]] | None:
         """The batch whose first request has waited longest, of those that are full or have waited enough."""
@@ -260,13 +263,19 @@ class Batcher:
 def can_batch(signature: SignatureDef, inputs: Arrays) -> bool:
     """Whether a request can be merged with others.
 
-    The signature has to leave the first dimension of every tensor open, and the request's tensors have to agree in it.
+    The signature has to leave the first dimension of every tensor open, and the request has to bring rows.
+
+    Raises:
+        Rejection: INVALID_ARGUMENT for tensors of different numbers of rows. Run alone, they would be bound by no
+            batch's size, and broadcast against each other: a small request could take all memory.
     """
     tensors = [*signature.inputs.values(), *signature.outputs.values()]
     if not inputs or any(not _open_first(info.tensor_shape) for info in tensors):
         return False
     rows = {values.shape[0] if values.ndim else -1 for values in inputs.values()}
-    return len(rows) == 1 and rows.pop() > 0
+    if len(rows) > 1:
+        raise invalid_argument("Batching session Run() input tensors must have equal 0th-dimension size")
+    return rows.pop() > 0
 
 
 def _open_first(shape: Any) -> bool:

@@ -2,8 +2,11 @@
 
 import gc
 import logging
+import os
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -26,6 +29,9 @@ from serving.warmup import read_warmup_logs
 BATCHING_FILE = "batching_params.pbtxt"
 """Beside saved_model.pb: how this version's requests are merged (--enable_per_model_batching_parameters)."""
 
+_WARM_UP_NICE = 10
+"""A tenth of a busy core: TensorFlow optimises a graph in its first run, for seconds and without Python's lock."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -34,14 +40,16 @@ class MeasuredServable(Servable):
 
     Args:
         path, threads: as of a servable.
-        batcher: merges requests that can be merged; None runs each alone.
-        own_batcher: whether closing the servable closes the batcher.
     """
 
-    def __init__(self, path: Path, threads: Threads, batcher: Batcher | None = None, own_batcher: bool = False) -> None:
+    def __init__(self, path: Path, threads: Threads) -> None:
         super().__init__(path, threads)
-        self._batcher = batcher
-        self._own_batcher = own_batcher
+        self._batcher: Batcher | None = None
+        self._own_batcher = False
+
+    def merge_with(self, batcher: Batcher | None, own: bool = False) -> None:
+        """Let `batcher` merge the requests that can be merged from now on; closing the servable closes its own."""
+        self._batcher, self._own_batcher = batcher, own
 
     def run(
         self,
@@ -136,36 +144,42 @@ class Loader:
         threads = Threads(config.tensorflow_intra_op_parallelism, config.tensorflow_inter_op_parallelism)
         began = perf_counter()
         try:
-            servable = self._servable(path, threads)
+            own = self._own_parameters(path)
+            servable = MeasuredServable(path, threads)
         except BaseException:
             self._monitoring.record_load(str(path), perf_counter() - began, "fail")
             raise
         self._monitoring.record_load(str(path), perf_counter() - began, "success")
         if config.enable_model_warmup:
             self._warm_up(servable, path)
+        # Only now: the first run of a graph takes seconds, and would take them from a thread that batches wait for.
+        servable.merge_with(Batcher(own, self._monitoring.record_batch) if own else self._batcher, own is not None)
         return servable
 
-    def _servable(self, path: Path, threads: Threads) -> MeasuredServable:
+    def _own_parameters(self, path: Path) -> BatchingParameters | None:
+        """What the version ships about batching, where that is wanted."""
         own = path / BATCHING_FILE
-        if not (self._config.enable_batching and self._config.enable_per_model_batching_parameters and own.exists()):
-            return MeasuredServable(path, threads, self._batcher)
-        batcher = Batcher(read_batching_parameters(own), self._monitoring.record_batch)
-        try:
-            return MeasuredServable(path, threads, batcher, own_batcher=True)
-        except BaseException:
-            batcher.close()
-            raise
+        wanted = self._config.enable_batching and self._config.enable_per_model_batching_parameters
+        return read_batching_parameters(own) if wanted and own.exists() else None
 
     def _warm_up(self, servable: Servable, path: Path) -> None:
         began, status = perf_counter(), "OK"
         try:
-            warm_up(servable, path, max(self._config.num_request_iterations_for_warmup, 1))
+            iterations = max(self._config.num_request_iterations_for_warmup, 1)
+            with ThreadPoolExecutor(1, "warm-up", initializer=_give_way) as thread:
+                thread.submit(warm_up, servable, path, iterations).result()
         except BaseException as error:
             status = as_rejection(error).code.name if isinstance(error, Exception) else "CANCELLED"
             servable.close()
             raise
         finally:
             self._monitoring.record_warmup(str(path), perf_counter() - began, status)
+
+
+def _give_way() -> None:
+    """Let the threads that answer requests go first. Linux alone has priorities of single threads."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _WARM_UP_NICE)
 
 
 def warm_up(servable: Servable, path: Path, iterations: int = 1) -> int:

@@ -4,7 +4,6 @@ A version is loaded and warmed before the one it replaces stops taking requests,
 it has finished. The rules are those of TF Serving's AspiredVersionsManager with its AvailabilityPreservingPolicy.
 """
 
-import gc
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ import grpc
 from serving.errors import Rejection, as_rejection, invalid_argument
 from serving.messages import ModelConfig, ModelServerConfig, ModelSpec
 from serving.model_config import check_model_list
-from serving.servable import Servable
+from serving.servable import Servable, give_memory_back
 from serving.versions import find_versions, no_versions, wanted_versions
 
 _log = logging.getLogger(__name__)
@@ -244,8 +243,9 @@ class ModelManager:
             _log.warning("%s version %d does not load: %s", version.model, version.number, error)
             with self._models.lock:
                 version.state, version.error = State.END, as_rejection(error)
-            gc.collect()
+            give_memory_back()
             return
+        give_memory_back()
         with self._models.lock:
             version.servable, version.state = servable, State.AVAILABLE
         _log.info("%s version %d is available", version.model, version.number)
@@ -263,7 +263,7 @@ class ModelManager:
             assert servable is not None
             servable.close()
             del servable
-            gc.collect()  # a graph is full of cycles; its constants are the bulk of a model
+            give_memory_back()
             with self._models.lock:
                 version.state = State.END
             _log.info("unloaded %s version %d", version.model, version.number)

@@ -1,5 +1,7 @@
 """One loaded version of a SavedModel: TF1 or TF2, whatever its signatures."""
 
+import ctypes
+import gc
 import importlib
 import importlib.util
 import threading
@@ -195,6 +197,18 @@ class Servable:
                 pywrap_tf_session.TF_DeleteBuffer(options)
         # A tensor of no dimension comes back as a scalar.
         return [np.asarray(value, object if isinstance(value, bytes) else None) for value in results]
+
+
+def give_memory_back() -> None:
+    """Free what closed servables and failed loads leave behind, down to the operating system.
+
+    A graph is full of cycles, and its constants are the bulk of a model. glibc keeps what is freed in a heap of each
+    thread that allocated it; without the trim a server grows by some hundred megabytes with its first version changes.
+    """
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _first_line(error: BaseException) -> str:

@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 from catalog.config import Config
 
 _BATCHING_THREADS = 64  # a request holds a thread while its batch fills and runs
-_BATCHING_THREADS = 64  # a request holds a thread while its batch fills and runs
 LogFormat = Literal["text", "json"]
 
 

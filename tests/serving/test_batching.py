@@ -1,6 +1,7 @@
 """Requests merged into batches: what is merged, what is refused, who gets which answer."""
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -177,6 +178,15 @@ def test_an_output_without_the_batch_is_an_error(make: Callable[..., Batcher]) -
         batcher.run("kind", summed, x(1), SECONDS)
 
 
+def test_an_idle_batcher_keeps_nothing_of_what_it_ran(make: Callable[..., Batcher]) -> None:
+    batcher, run = make(), Recorder()
+    batcher.run("kind", run, x(1), SECONDS)
+    gone = threading.Event()
+    weakref.finalize(run, gone.set)
+    del run
+    assert gone.wait(SECONDS)
+
+
 def test_a_closed_batcher_refuses(make: Callable[..., Batcher]) -> None:
     batcher = make()
     batcher.close()
@@ -213,11 +223,17 @@ def test_the_signature_has_to_leave_the_batch_open(first: int | None, expected: 
     assert can_batch(signature(first), x(1)) is expected
 
 
-@pytest.mark.parametrize("inputs", [{}, {"x": np.float32(1)}, x(), {**x(1), "z": np.ones(2)}])
-def test_inputs_without_a_common_batch_are_not_merged(inputs: dict[str, Any]) -> None:
+@pytest.mark.parametrize("inputs", [{}, {"x": np.float32(1)}, x()])
+def test_inputs_without_rows_are_not_merged(inputs: dict[str, Any]) -> None:
     definition = signature(-1)
     definition.inputs["z"].CopyFrom(definition.inputs["x"])
     assert not can_batch(definition, {name: np.asarray(value) for name, value in inputs.items()})
+
+
+def test_inputs_of_different_numbers_of_rows_are_refused() -> None:
+    with pytest.raises(Rejection, match="equal 0th-dimension size") as caught:
+        can_batch(signature(-1), {**x(1), "z": np.ones(2)})
+    assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
 
 
 @pytest.mark.parametrize("sizes", [(4, 2, 8), (2, 4), (8, 8)])

@@ -1,0 +1,193 @@
+"""Good, bad and hostile traffic at twice the capacity: is what is answered right, in time, and does memory stay flat.
+
+    python -m benchmarks.hostile                                   ten minutes on the newest fashion release
+    python -m benchmarks.hostile --seconds 30                      a short run
+
+A server of the release's search and rerank models runs in a process of its own, attackers in another. First every
+sample request is asked alone: its answer is what is expected later. Then good requests come at twice the rate that 64
+closed-loop clients got answered, while the attackers send, in turn, what benchmarks/hostile_traffic.py lists, and hold
+1,000 half-open connections on the gRPC and the REST port each. A good request is answered as before or refused with
+UNAVAILABLE; anything else is a failure. Queued requests bound the wait: the bound printed is the time in which the
+server answers as many good requests as it works on and lets wait. Prints tables; the last line is JSON. Everything
+shares one machine: the capacity is that of server, clients and attackers together.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import threading
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import grpc
+import numpy as np
+
+from benchmarks.hostile_traffic import Target, Traffic, attack, kinds
+from benchmarks.load import PREDICT, Load, closed_loop, open_loop
+from benchmarks.served_release import ServerProcess, fashion_release, pinned, requests_of, start_models
+from benchmarks.serving import BATCHING
+from catalog.files import read_json
+from evaluation.provenance import describe_machine, package_versions
+from serving.messages import PredictResponse
+from serving.requests import read_contract
+from serving.servable import Servable
+from serving.server_config import ServerConfig
+from serving.tensors import to_array
+
+_CLIENTS = 64
+_OVERLOAD = 2.0
+_TOLERANCE = 1e-3  # a row of a batch is not computed to the last bit as it is alone
+_SAMPLES = 40  # of resident memory
+
+
+def main() -> None:
+    """Measure and print."""
+    arguments = _arguments()
+    version = arguments.version or fashion_release(arguments.models_dir, "search")
+    folders = {model: arguments.models_dir / model / str(version) for model in ("search", "rerank")}
+    samples = read_json(arguments.models_dir / "releases" / str(version) / "sample_requests.json")
+    servable = Servable(folders["search"])
+    requests = requests_of("search", samples, read_contract(servable.signatures))
+    servable.close()
+    machine = describe_machine()
+    print(f"release {version}: {arguments.seconds:g} s, {arguments.attackers} attackers; {', '.join(machine.values())}")
+    server = start_models(pinned(folders), BATCHING, file_system_poll_wait_seconds=0, rest_api_port=0)
+    try:
+        report = _measure(server, requests, arguments)
+    finally:
+        server.stop()
+    report |= {"version": version, "machine": machine, "versions": package_versions()}
+    print(json.dumps({"benchmark": "hostile", **report}))
+
+
+def _measure(server: ServerProcess, requests: list[bytes], arguments: argparse.Namespace) -> dict[str, Any]:
+    expected = _answers(server.address, requests)
+    closed_loop(server.address, requests, _CLIENTS, 2.0)
+    capacity = closed_loop(server.address, requests, _CLIENTS, arguments.warm_up).rate
+    rate = _OVERLOAD * capacity
+    assert server.rest_port is not None
+    target = Target(server.address, server.rest_port, requests[0])
+    pipe, process = _start_attack(target, arguments.seconds, arguments.attackers)
+    over = threading.Event()
+    memory: list[int] = []
+    watcher = threading.Thread(target=_watch_memory, args=(server, memory, arguments.seconds / _SAMPLES, over))
+    watcher.start()
+
+    def right(number: int, answer: bytes) -> bool:
+        return same_answer(expected[number], read_answer(answer))
+
+    try:
+        load = open_loop(server.address, requests, rate, arguments.seconds, right=right)
+    finally:
+        over.set()
+        watcher.join()
+    traffic: Traffic = pipe.recv()
+    process.join()
+    after = sum(same_answer(*pair) for pair in zip(expected, _answers(server.address, requests), strict=True))
+    return _report(load, traffic, target, capacity, memory, after / len(requests))
+
+
+def _report(
+    load: Load,
+    traffic: Traffic,
+    target: Target,
+    capacity: float,
+    memory: list[int],
+    after: float,
+) -> dict[str, Any]:
+    unexpected = traffic.unexpected({name: kind.expected for name, kind in kinds(target).items()})
+    print(f"\n{'kind':>20} {'sent':>8}  outcomes")
+    for name, counts in traffic.outcomes.items():
+        shown = ", ".join(f"{outcome} {count}" for outcome, count in counts.most_common())
+        print(f"{name:>20} {counts.total():>8}  {shown}{'  UNEXPECTED' if name in unexpected else ''}")
+    failed = load.failed - load.statuses["UNAVAILABLE"]
+    bound = queue_seconds(load.rate)
+    warm, last = (int(np.median(part)) for part in (memory[len(memory) // 4 : len(memory) // 2], memory[-5:]))
+    print(f"good: {dict(load.statuses)}, wrong {load.wrong}, failed {failed}")
+    print(f"capacity {capacity:.0f}/s before, {load.rate:.0f}/s under attack")
+    print(f"p50 {load.p50:.0f} ms, p99 {load.p99:.0f} ms, bound of the queue {1000 * bound:.0f} ms")
+    print(f"memory MB: first {memory[0] >> 20}, warm {warm >> 20}, last {last >> 20}, most {max(memory) >> 20}")
+    print(f"half-open at the end {traffic.half_open}; afterwards {after:.1%} of answers as before")
+    return {
+        "seconds": round(load.elapsed, 1),
+        "capacity": round(capacity, 1),
+        "good": {"statuses": dict(load.statuses), "wrong": load.wrong, "failed": failed, "rate": round(load.rate, 1)},
+        "p50_ms": round(load.p50, 1),
+        "p99_ms": round(load.p99, 1),
+        "queue_bound_ms": round(1000 * bound, 1),
+        "hostile": {name: dict(counts) for name, counts in traffic.outcomes.items()},
+        "unexpected": unexpected,
+        "half_open": traffic.half_open,
+        "resident_mb": [value >> 20 for value in memory],
+        "memory_ratio": round(last / warm, 4),
+        "right_afterwards": after,
+    }
+
+
+def queue_seconds(rate: float) -> float:
+    """The time in which a server that answers `rate` requests a second empties a full queue."""
+    config = ServerConfig(model_name="search", model_base_path=Path("/"), enable_batching=True)
+    threads = config.threads(config.grpc_threads)
+    return (threads + config.queue_length(threads)) / rate
+
+
+def read_answer(answer: bytes) -> dict[bytes, float]:
+    """Product -> score, of a serialised response."""
+    outputs = PredictResponse.FromString(answer).outputs
+    products, scores = to_array(outputs["product_id"])[0].tolist(), to_array(outputs["score"])[0].tolist()
+    return dict(zip(products, scores, strict=True))
+
+
+def same_answer(expected: dict[bytes, float], found: dict[bytes, float]) -> bool:
+    """Whether two answers are the same but for rounding, which lets equals change places at the end of a list."""
+    both = expected.keys() & found.keys()
+    if not both or len(expected) != len(found):
+        return False
+    lowest = min(expected.values()) + _TOLERANCE
+    left_out = [score for own in (expected, found) for product, score in own.items() if product not in both]
+    near = all(abs(expected[product] - found[product]) <= _TOLERANCE for product in both)
+    return near and all(score <= lowest for score in left_out)
+
+
+def _answers(address: str, requests: list[bytes]) -> list[dict[bytes, float]]:
+    with grpc.insecure_channel(address) as channel:
+        call = channel.unary_unary(PREDICT)
+        return [read_answer(call(request, timeout=30)) for request in requests]
+
+
+def _start_attack(target: Target, seconds: float, threads: int) -> tuple[Connection, Any]:
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=_attack, args=(target, seconds, threads, there), daemon=True)
+    process.start()
+    return here, process
+
+
+def _attack(target: Target, seconds: float, threads: int, pipe: Connection) -> None:
+    pipe.send(attack(target, seconds, threads))
+
+
+def _watch_memory(server: ServerProcess, memory: list[int], seconds: float, over: threading.Event) -> None:
+    while True:
+        memory.append(server.resident)
+        if over.wait(seconds):
+            break
+    memory.append(server.resident)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models-dir", type=Path, default=Path("saved_models"))
+    parser.add_argument("--version", type=int, help="the newest fashion release by default, else the newest")
+    parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--warm-up", type=float, default=5.0, help="seconds in which the capacity is measured")
+    parser.add_argument("--attackers", type=int, default=4, help="threads that send hostile traffic")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
