@@ -109,8 +109,8 @@ def read_sequences(path: Path) -> Sequences:
             )
         if len(items) < _LEAST_ITEMS:
             raise DataError(
-                f"{path}, line {number}: user {user} has {len(items)} item(s); expected at least {_LEAST_ITEMS}: one to "
-                "learn from, the validation target and the test target. Leave such users out of the file"
+                f"{path}, line {number}: user {user} has {len(items)} item(s); expected at least {_LEAST_ITEMS}: one "
+                "to learn from, the validation target and the test target. Leave such users out of the file"
             )
         lines[user] = number
         parsed.append(items)

@@ -21,7 +21,9 @@ from towers.retrieval_task import RetrievalTask
 from towers.sequence_towers import SequenceTowers
 from towers.train import TrainingError
 
-_GROUPS = 4  # of like length in a batch, each padded to its own longest: most sequences are far shorter than the longest
+_GROUPS = (
+    4  # of like length in a batch, each padded to its own longest: most sequences are far shorter than the longest
+)
 _STEERS_BY = "ndcg@10"
 
 Groups = list[tuple[Rows, Rows]]

@@ -51,7 +51,9 @@ class SequenceTowers(keras.Model):
     def products(self) -> tf.Tensor:
         """[products, dim]: every product's vector."""
         vectors = self.identity(np.arange(self.n_products, dtype=np.int32)[:, None])
-        return vectors if self.attributes is None else vectors + self.attributes(self._members, products=self.n_products)
+        return (
+            vectors if self.attributes is None else vectors + self.attributes(self._members, products=self.n_products)
+        )
 
     def queries(self, products: tf.Tensor, rows: tf.Tensor, training: bool = False) -> tf.Tensor:
         """What each position of the histories asks for.

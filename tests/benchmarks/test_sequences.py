@@ -19,7 +19,7 @@ SMALL = TowersConfig.model_validate(
     {
         "dim": 8,
         "history": {"length": 3, "blocks": 1, "heads": 2, "dropout": 0.1},
-        "sequences": {"targets": 4, "epochs": 2, "uniform_negatives": 2},
+        "sequences": {"targets": 4, "epochs": 1, "uniform_negatives": 2},
     }
 )
 
@@ -181,12 +181,7 @@ def test_the_test_target_never_changes_a_weight(data: Path, attributes: Path) ->
     data.write_text("\n".join(map(" ".join, swapped)))
     for one, other in zip(before, trained(data, attributes), strict=True):
         np.testing.assert_array_equal(one, other)
-
-
-def test_the_training_part_and_the_seed_change_the_weights(data: Path, attributes: Path) -> None:
-    before = trained(data, attributes)
-    assert any((one != other).any() for one, other in zip(before, trained(data, attributes, seed=1), strict=True))
-    data.write_text(data.read_text().replace("7 10 20", "7 20 10"))
+    data.write_text(data.read_text().replace("7 10 20", "7 20 10"))  # of the training part
     assert any((one != other).any() for one, other in zip(before, trained(data, attributes), strict=True))
 
 
@@ -196,7 +191,7 @@ def test_a_rule_is_learned_by_either_loss(tmp_path: Path) -> None:
     path.write_text("\n".join(f"{u} " + " ".join(str((u + step) % 12) for step in range(7)) for u in range(60)))
     sequences = read_sequences(path)
     for loss in ("full", "in_batch"):
-        settings = {"loss": loss, "targets": 64, "epochs": 30, "patience": 30, "learning_rate": 0.02, "average": 0.5}
+        settings = {"loss": loss, "targets": 64, "epochs": 12, "patience": 12, "learning_rate": 0.05, "average": 0.5}
         config = SMALL.model_copy(update={"sequences": SMALL.sequences.model_copy(update=settings)})
         training = SequenceTraining(sequences, None, config, 0)
         best = training.run()
@@ -233,24 +228,17 @@ def test_the_command_prints_json_last_and_goes_on_from_finished_seeds(
     assert all(seed["peak_memory_gb"] > 0 and seed["seconds"] > 0 for seed in answer["seeds"])
     assert "eSASRec" in output.err
 
-    run(monkeypatch, *given, "--seeds", 3)
+    out.with_name("shop.seed1.json").unlink()  # as if the run had been killed in the second seed
+    run(monkeypatch, *given, "--seeds", 2)
     output = capsys.readouterr()
-    assert output.err.count("kept in") == 2
-    again = json.loads(output.out.strip().splitlines()[-1])
-    assert again["seeds"][:2] == answer["seeds"]
-    assert len(again["seeds"]) == 3
+    assert output.err.count("kept in") == 1
+    again = json.loads(output.out.strip().splitlines()[-1])["seeds"]
+    assert again[0] == answer["seeds"][0]
+    assert again[1]["test"] == answer["seeds"][1]["test"]
 
-
-def test_a_changed_file_is_trained_anew(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    config, out = tmp_path / "small.yaml", tmp_path / "shop.json"
-    config.write_text(SMALL.model_dump_json())
-    given = ("--data", data, "--config", config, "--out", out, "--seeds", 1)
-    run(monkeypatch, *given)
     data.write_text(data.read_text().replace("7 10 20", "7 20 10"))
-    run(monkeypatch, *given)
-    assert "kept in" not in capsys.readouterr().err
+    run(monkeypatch, *given, "--seeds", 1)
+    assert "kept in" not in capsys.readouterr().err  # another file
 
 
 def test_the_commands_errors_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,6 +249,5 @@ def test_the_commands_errors_are_one_line(tmp_path: Path, monkeypatch: pytest.Mo
 def test_the_settings_of_the_benchmark_are_settings_of_the_towers() -> None:
     from catalog.config import parse_config, read_yaml
 
-    text = command.DEFAULT_CONFIG.read_text().lower()
-    parse_config(TowersConfig, read_yaml(command.DEFAULT_CONFIG), "sequences.yaml")
-    assert not any(name in text.split("#", 2)[-1].split("\n", 1)[1] for name in ("beauty", "sports", "toys", "yelp"))
+    config = parse_config(TowersConfig, read_yaml(command.DEFAULT_CONFIG), "sequences.yaml")
+    assert config.sequences.loss == "full"
