@@ -11,7 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from benchmarks.sequence_data import Attributes, HeldOut, Rows, Sequences
-from benchmarks.sequence_scores import last_items, metrics, target_ranks
+from benchmarks.sequence_scores import metrics, target_ranks
 from catalog.errors import DataError
 from catalog.progress import console, track
 from towers.averaging import WeightAverage
@@ -140,7 +140,8 @@ class SequenceTraining:
         loss = float(np.mean([value.numpy() for value in losses]))
         if not np.isfinite(loss):
             raise TrainingError(
-                f"the loss of epoch {number} is {loss}; lower sequences.learning_rate (now {self.settings.learning_rate})"
+                f"the loss of epoch {number} is {loss}; expected a number. Lower sequences.learning_rate "
+                f"(now {self.settings.learning_rate})"
             )
         return loss
 

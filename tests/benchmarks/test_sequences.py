@@ -135,7 +135,7 @@ def test_a_fault_of_the_file_is_named(tmp_path: Path, content: str, message: str
 
 
 def test_a_file_that_is_not_there_or_not_text_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nowhere.txt is not a readable text file"):
+    with pytest.raises(DataError, match="is not a readable text file"):
         read_sequences(tmp_path / "nowhere.txt")
     (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="not a readable text file"):
@@ -242,7 +242,7 @@ def test_the_command_prints_json_last_and_goes_on_from_finished_seeds(
 
 
 def test_the_commands_errors_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SystemExit, match="error: --data .*nowhere.txt is not a readable text file"):
+    with pytest.raises(SystemExit, match=r"^error: --data .*nowhere\.txt is not a readable"):
         run(monkeypatch, "--data", tmp_path / "nowhere.txt")
 
 
