@@ -21,9 +21,7 @@ from towers.retrieval_task import RetrievalTask
 from towers.sequence_towers import SequenceTowers
 from towers.train import TrainingError
 
-_GROUPS = (
-    4  # of like length in a batch, each padded to its own longest: most sequences are far shorter than the longest
-)
+_GROUPS = 4  # of like length in a batch, each padded to its own longest: few are as long as the longest
 _STEERS_BY = "ndcg@10"
 
 Groups = list[tuple[Rows, Rows]]
@@ -88,7 +86,7 @@ class SequenceTraining:
                 "give sequences of four items and more"
             )
         known = (attributes.rows, attributes.count) if attributes else ((), 0)
-        self.model = SequenceTowers(config, len(sequences.items), *known)
+        self.model = SequenceTowers(config, len(sequences.items), sequences.training(), *known)
         self.optimizer = keras.optimizers.Adam(self.settings.learning_rate)
         self.optimizer.build(self.model.trainable_variables)
         self.average = WeightAverage(self.model.trainable_variables, self.settings.average)

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from catalog.schema import KINDS
@@ -12,12 +13,13 @@ from towers.attributes import AttributeEncoder, attribute_members
 from towers.config import TowersConfig
 from towers.history import HistoryEncoder
 from towers.identity import HashedIdentity
+from towers.neighbours import NeighbourEncoder, neighbour_weights
 
 _PURCHASE = 1 + KINDS.index("purchase")
 
 
 class SequenceTowers(keras.Model):
-    """A product is its id and the mean of its attributes; a query is a user's history, encoded causally.
+    """A product is its id, its neighbours' ids and the mean of its attributes; a query is an encoded history.
 
     Products and queries meet in a dot product, and a product enters a history as the same vector. The sequences hold
     no kinds and no times: every event counts as a purchase, at no distance from the one before.
@@ -25,12 +27,18 @@ class SequenceTowers(keras.Model):
     Args:
         config: `dim`, `history` and `sequences` of it.
         products: number of products.
+        sequences: what the towers are trained on, product rows in time order: neighbours come from here.
         attributes: the attribute rows of each product; empty: ids alone.
         attribute_count: number of attributes.
     """
 
     def __init__(
-        self, config: TowersConfig, products: int, attributes: Sequence[Sequence[int]] = (), attribute_count: int = 0
+        self,
+        config: TowersConfig,
+        products: int,
+        sequences: Sequence[npt.NDArray[np.int32]] = (),
+        attributes: Sequence[Sequence[int]] = (),
+        attribute_count: int = 0,
     ) -> None:
         super().__init__(name="sequence_towers")
         self.dim, self.n_products = config.dim, products
@@ -40,6 +48,12 @@ class SequenceTowers(keras.Model):
             self.attributes = AttributeEncoder(attribute_count, config.dim, name="attributes")
             self.attributes.build()
             self._members = tf.constant(attribute_members(attributes))
+        self.neighbours = None
+        if config.sequences.neighbours:
+            pairs, weights = neighbour_weights(sequences, products, config.sequences.neighbours)
+            self._near = tf.constant(pairs), tf.constant(weights)
+            self.neighbours = NeighbourEncoder(name="neighbours")
+            self.neighbours.build((products, config.dim))
         settings = config.history
         self.history = HistoryEncoder(
             settings.length, config.dim, settings.blocks, settings.heads, settings.dropout, name="history"
@@ -51,9 +65,11 @@ class SequenceTowers(keras.Model):
     def products(self) -> tf.Tensor:
         """[products, dim]: every product's vector."""
         vectors = self.identity(np.arange(self.n_products, dtype=np.int32)[:, None])
-        return (
-            vectors if self.attributes is None else vectors + self.attributes(self._members, products=self.n_products)
-        )
+        if self.neighbours is not None:
+            vectors = self.neighbours(vectors, *self._near)
+        if self.attributes is None:
+            return vectors
+        return vectors + self.attributes(self._members, products=self.n_products)
 
     def queries(self, products: tf.Tensor, rows: tf.Tensor, training: bool = False) -> tf.Tensor:
         """What each position of the histories asks for.
