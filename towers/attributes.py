@@ -24,17 +24,18 @@ class AttributeEncoder(keras.layers.Layer):
     Args:
         attributes: number of attributes.
         dim: size of the vectors.
+        stddev: of the normal distribution that the table starts from.
 
     Call:
         members: [pairs, 2] int32, of `attribute_members`. products: how many products there are.
         Returns [products, dim].
     """
 
-    def __init__(self, attributes: int, dim: int, **kwargs: Any) -> None:
+    def __init__(self, attributes: int, dim: int, stddev: float = 0.05, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.attributes, self.dim = attributes, dim
+        self.attributes, self.dim, self.stddev = attributes, dim, stddev
         self.table = keras.layers.Embedding(
-            attributes, dim, embeddings_initializer=keras.initializers.RandomNormal(stddev=0.05), name="table"
+            attributes, dim, embeddings_initializer=keras.initializers.RandomNormal(stddev=stddev), name="table"
         )
 
     def build(self, members_shape: tuple[int | None, ...] | None = None) -> None:
@@ -49,4 +50,4 @@ class AttributeEncoder(keras.layers.Layer):
         return tf.sparse.sparse_dense_matmul(mean, self.table.embeddings)
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"attributes": self.attributes, "dim": self.dim}
+        return super().get_config() | {"attributes": self.attributes, "dim": self.dim, "stddev": self.stddev}

@@ -80,6 +80,7 @@ class SequenceConfig(Config):
     neighbours: int = Field(
         0, ge=0, description="products met closest to each product whose id vectors are added to its own, at most"
     )
+    stddev: float = Field(0.02, ge=0, description="of the ids' and attributes' vectors before training")
     targets: int = Field(1536, ge=1, description="next-item targets a batch, from all positions of whole sequences")
     epochs: int = Field(40, ge=1, description="passes over the sequences, at most")
     patience: int = Field(4, ge=1, description="epochs without a better validation NDCG@10 before training stops")

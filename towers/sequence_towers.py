@@ -42,10 +42,10 @@ class SequenceTowers(keras.Model):
     ) -> None:
         super().__init__(name="sequence_towers")
         self.dim, self.n_products = config.dim, products
-        self.identity = HashedIdentity(products, config.dim, name="identity")
+        self.identity = HashedIdentity(products, config.dim, config.sequences.stddev, name="identity")
         self.attributes, self._members = None, None
         if len(attributes):
-            self.attributes = AttributeEncoder(attribute_count, config.dim, name="attributes")
+            self.attributes = AttributeEncoder(attribute_count, config.dim, config.sequences.stddev, name="attributes")
             self.attributes.build()
             self._members = tf.constant(attribute_members(attributes))
         self.neighbours = None
