@@ -8,9 +8,10 @@ import tensorflow as tf
 
 
 class WeightAverage:
-    """The exponential average of a model's weights (Polyak and Juditsky 1992), which is better than any of them.
+    """The average of a model's weights over its updates, which ranks better than any of them.
 
-    After n updates the decay is min(decay, (1 + n) / (10 + n)): the first weights are forgotten soon.
+    The n-th update keeps min(decay, n / (n + 4)) of the average. The first is exponential averaging; the second forgets
+    the early weights and is polynomial-decay averaging with eta = 3 (Shamir and Zhang 2013, section 4).
 
     Args:
         variables: the weights; their present values are where the average starts.
@@ -31,7 +32,7 @@ class WeightAverage:
     def update(self) -> None:
         """Take in the present weights; call it after each update, inside its graph."""
         self._updates.assign_add(1.0)
-        kept = tf.minimum(self.decay, self._updates / (9.0 + self._updates))
+        kept = tf.minimum(self.decay, self._updates / (self._updates + 4.0))
         for average, variable in zip(self._averages, self._variables, strict=True):
             average.assign(kept * average + (1.0 - kept) * variable.value)
 

@@ -76,7 +76,7 @@ class SequenceConfig(Config):
         "full", description="softmax over the whole catalogue, or over the batch's products by RetrievalTask"
     )
     uniform_negatives: int = Field(1024, ge=0, description="uniformly drawn products a batch, with loss in_batch")
-    smoothing: float = Field(0.0, ge=0, lt=1, description="label smoothing, with loss full")
+    smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing, with loss full")
     neighbours: int = Field(
         0, ge=0, description="products met closest to each product whose id vectors are added to its own, at most"
     )
@@ -84,9 +84,9 @@ class SequenceConfig(Config):
     targets: int = Field(1536, ge=1, description="next-item targets a batch, from all positions of whole sequences")
     epochs: int = Field(40, ge=1, description="passes over the sequences, at most")
     patience: int = Field(4, ge=1, description="epochs without a better validation NDCG@10 before training stops")
-    learning_rate: float = Field(2e-3, gt=0, description="of Adam, constant")
+    learning_rate: float = Field(1.5e-3, gt=0, description="of Adam, constant")
     average: float = Field(
-        0.995, ge=0, lt=1, description="decay of the averaged weights, which are scored and kept; 0: the last weights"
+        0.998, ge=0, lt=1, description="decay of the averaged weights, which are scored and kept; 0: the last weights"
     )
 
 
