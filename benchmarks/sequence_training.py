@@ -86,7 +86,7 @@ class SequenceTraining:
                 "give sequences of four items and more"
             )
         known = (attributes.rows, attributes.count) if attributes else ((), 0)
-        self.model = SequenceTowers(config, len(sequences.items), sequences.training(), *known)
+        self.model = SequenceTowers(config, len(sequences.items), *known)
         self.optimizer = keras.optimizers.Adam(self.settings.learning_rate)
         self.optimizer.build(self.model.trainable_variables)
         self.average = WeightAverage(self.model.trainable_variables, self.settings.average)

@@ -72,10 +72,10 @@ def run_seeds(
     for seed in range(seeds):
         kept = out.with_name(f"{out.stem}.seed{seed}.json") if out else None
         if kept and kept.exists() and (found := read_json(kept)).get("key") == key:
-            console.print(f"seed {seed}: kept in {kept}")
+            console.print(f"seed {seed}: kept in {kept}", soft_wrap=True)
             results.append(found["result"])
             continue
-        console.print(f"seed {seed} of {seeds}")
+        console.print(f"seed {seed} of {seeds}", soft_wrap=True)
         results.append(run_seed(sequences, attributes, config, seed))
         if kept:
             write_json(kept, {"key": key, "result": results[-1]})
@@ -137,10 +137,10 @@ def main() -> None:
     try:
         config = parse_config(TowersConfig, read_yaml(arguments.config) or {}, str(arguments.config))
         sequences = read_sequences(arguments.data)
-        console.print(f"{arguments.data}: {sequences!r}")
+        console.print(f"{arguments.data}: {sequences!r}", soft_wrap=True)
         attributes = read_attributes(arguments.attributes, sequences.items) if arguments.attributes else None
         if attributes:
-            console.print(f"{arguments.attributes}: {attributes!r}")
+            console.print(f"{arguments.attributes}: {attributes!r}", soft_wrap=True)
         results = run_seeds(sequences, attributes, config, arguments.seeds, arguments.out)
     except TandemError as error:
         sys.exit(f"error: {error}")

@@ -77,9 +77,6 @@ class SequenceConfig(Config):
     )
     uniform_negatives: int = Field(1024, ge=0, description="uniformly drawn products a batch, with loss in_batch")
     smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing, with loss full")
-    neighbours: int = Field(
-        0, ge=0, description="products met closest to each product whose id vectors are added to its own, at most"
-    )
     stddev: float = Field(0.02, ge=0, description="of the ids' and attributes' vectors before training")
     targets: int = Field(1536, ge=1, description="next-item targets a batch, from all positions of whole sequences")
     epochs: int = Field(40, ge=1, description="passes over the sequences, at most")

@@ -5,7 +5,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from catalog.schema import KINDS
@@ -13,13 +12,12 @@ from towers.attributes import AttributeEncoder, attribute_members
 from towers.config import TowersConfig
 from towers.history import HistoryEncoder
 from towers.identity import HashedIdentity
-from towers.neighbours import NeighbourEncoder, neighbour_weights
 
 _PURCHASE = 1 + KINDS.index("purchase")
 
 
 class SequenceTowers(keras.Model):
-    """A product is its id, its neighbours' ids and the mean of its attributes; a query is an encoded history.
+    """A product is its id and the mean of its attributes; a query is a user's history, encoded causally.
 
     Products and queries meet in a dot product, and a product enters a history as the same vector. The sequences hold
     no kinds and no times: every event counts as a purchase, at no distance from the one before.
@@ -27,7 +25,6 @@ class SequenceTowers(keras.Model):
     Args:
         config: `dim`, `history` and `sequences` of it.
         products: number of products.
-        sequences: what the towers are trained on, product rows in time order: neighbours come from here.
         attributes: the attribute rows of each product; empty: ids alone.
         attribute_count: number of attributes.
     """
@@ -36,7 +33,6 @@ class SequenceTowers(keras.Model):
         self,
         config: TowersConfig,
         products: int,
-        sequences: Sequence[npt.NDArray[np.int32]] = (),
         attributes: Sequence[Sequence[int]] = (),
         attribute_count: int = 0,
     ) -> None:
@@ -48,12 +44,6 @@ class SequenceTowers(keras.Model):
             self.attributes = AttributeEncoder(attribute_count, config.dim, config.sequences.stddev, name="attributes")
             self.attributes.build()
             self._members = tf.constant(attribute_members(attributes))
-        self.neighbours = None
-        if config.sequences.neighbours:
-            pairs, weights = neighbour_weights(sequences, products, config.sequences.neighbours)
-            self._near = tf.constant(pairs), tf.constant(weights)
-            self.neighbours = NeighbourEncoder(name="neighbours")
-            self.neighbours.build((products, config.dim))
         settings = config.history
         self.history = HistoryEncoder(
             settings.length, config.dim, settings.blocks, settings.heads, settings.dropout, name="history"
@@ -65,8 +55,6 @@ class SequenceTowers(keras.Model):
     def products(self) -> tf.Tensor:
         """[products, dim]: every product's vector."""
         vectors = self.identity(np.arange(self.n_products, dtype=np.int32)[:, None])
-        if self.neighbours is not None:
-            vectors = self.neighbours(vectors, *self._near)
         if self.attributes is None:
             return vectors
         return vectors + self.attributes(self._members, products=self.n_products)

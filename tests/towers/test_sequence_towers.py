@@ -9,21 +9,12 @@ CONFIG = TowersConfig.model_validate({"dim": 8, "history": {"length": 4, "blocks
 
 
 def test_products_are_ids_plus_the_mean_of_their_attributes() -> None:
-    towers = SequenceTowers(CONFIG, 3, (), [(0,), (), (0, 1)], 2)
+    towers = SequenceTowers(CONFIG, 3, [(0,), (), (0, 1)], 2)
     alone = SequenceTowers(CONFIG, 3)
     alone.identity.set_weights(towers.identity.get_weights())
     table = np.asarray(towers.attributes.table.embeddings)
     added = towers.products() - alone.products()
     np.testing.assert_allclose(added, [table[0], np.zeros(8), table.mean(axis=0)], atol=1e-6)
-
-
-def test_products_borrow_from_those_met_beside_them() -> None:
-    config = CONFIG.model_copy(update={"sequences": CONFIG.sequences.model_copy(update={"neighbours": 1})})
-    towers = SequenceTowers(config, 3, [np.array([0, 1], np.int32)])
-    ids = np.asarray(towers.identity.table.embeddings)
-    # 0 and 1 met once and nothing else: weight 1 / sqrt(1 * 1), times the factor of 0.5; 2 met nobody
-    expected = ids + 0.5 * np.stack([ids[1], ids[0], np.zeros(8)])
-    np.testing.assert_allclose(towers.products(), expected, atol=1e-6)
 
 
 def test_padding_and_the_future_change_nothing() -> None:
