@@ -8,6 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -186,10 +187,16 @@ class Servable:
             options = pywrap_tf_session.TF_NewBufferFromString(
                 config_pb2.RunOptions(timeout_in_ms=milliseconds).SerializeToString()
             )
+        began = monotonic()
         try:
             results: list[Array] = pywrap_tf_session.TF_SessionRun_wrapper(
                 self._session._session, options, feeds, fetches, [], None
             )
+        except tf.errors.CancelledError as error:
+            # A run that is out of time ends with whichever op saw it first.
+            late = options is not None and timeout is not None and monotonic() - began >= timeout
+            code = tf.errors.DEADLINE_EXCEEDED if late else error.error_code
+            raise Rejection(status_of(code), error.message) from error
         except tf.errors.OpError as error:
             raise Rejection(status_of(error.error_code), error.message) from error
         finally:

@@ -69,6 +69,24 @@ class TrainingConfig(Config):
     check_steps: int = Field(25, ge=1, description="steps between checks of the loss")
 
 
+class SequenceConfig(Config):
+    """Training of `SequenceTowers`, the towers over ids and attributes alone."""
+
+    loss: Literal["full", "in_batch"] = Field(
+        "full", description="softmax over the whole catalogue, or over the batch's products by RetrievalTask"
+    )
+    uniform_negatives: int = Field(1024, ge=0, description="uniformly drawn products a batch, with loss in_batch")
+    smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing, with loss full")
+    stddev: float = Field(0.02, ge=0, description="of the ids' and attributes' vectors before training")
+    targets: int = Field(1536, ge=1, description="next-item targets a batch, from all positions of whole sequences")
+    epochs: int = Field(40, ge=1, description="passes over the sequences, at most")
+    patience: int = Field(4, ge=1, description="epochs without a better validation NDCG@10 before training stops")
+    learning_rate: float = Field(1.5e-3, gt=0, description="of Adam, constant")
+    average: float = Field(
+        0.998, ge=0, lt=1, description="decay of the averaged weights, which are scored and kept; 0: the last weights"
+    )
+
+
 class DeviceConfig(Config):
     """Numbers and devices."""
 
@@ -84,6 +102,7 @@ class TowersConfig(Config):
     text: TextConfig = TextConfig()
     history: HistoryConfig = HistoryConfig()
     training: TrainingConfig = TrainingConfig()
+    sequences: SequenceConfig = SequenceConfig()
     device: DeviceConfig = DeviceConfig()
     fusion: FusionKind = Field("gated", description="how modalities become one vector")
     id_buckets: int = Field(

@@ -18,22 +18,24 @@ def id_buckets(ids: tf.Tensor, buckets: int) -> tf.Tensor:
 class HashedIdentity(keras.layers.Layer):
     """The sum of two rows of one table, chosen by two hashes of an id (hash embeddings, Svenstrup et al. 2017).
 
-    Two ids share both rows with probability 1 / buckets^2, so a table no larger than the catalogue is enough.
+    Two ids share both rows with probability 1 / buckets^2, so a table no larger than the catalogue is enough. Over a
+    catalogue that never grows, one row an id is exact: `buckets` is then [..., 1], the number of each product.
 
     Args:
         buckets: rows of the table.
         dim: size of the vectors.
+        stddev: of the normal distribution that the table starts from.
 
     Call:
-        buckets: [..., 2] int32, of `id_buckets`.
+        buckets: [..., 2] int32, of `id_buckets`, or [..., 1].
         Returns [..., dim].
     """
 
-    def __init__(self, buckets: int, dim: int, **kwargs: Any) -> None:
+    def __init__(self, buckets: int, dim: int, stddev: float = 0.05, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.buckets, self.dim = buckets, dim
+        self.buckets, self.dim, self.stddev = buckets, dim, stddev
         self.table = keras.layers.Embedding(
-            buckets, dim, embeddings_initializer=keras.initializers.RandomNormal(stddev=0.05), name="table"
+            buckets, dim, embeddings_initializer=keras.initializers.RandomNormal(stddev=stddev), name="table"
         )
 
     def build(self, buckets_shape: tuple[int | None, ...]) -> None:
@@ -44,4 +46,4 @@ class HashedIdentity(keras.layers.Layer):
         return tf.reduce_sum(self.table(buckets), axis=-2)
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"buckets": self.buckets, "dim": self.dim}
+        return super().get_config() | {"buckets": self.buckets, "dim": self.dim, "stddev": self.stddev}

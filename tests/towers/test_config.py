@@ -24,6 +24,6 @@ def test_an_unknown_fusion_is_named() -> None:
 def test_every_setting_is_described_and_survives_json() -> None:
     config = TowersConfig()
     assert TowersConfig.model_validate_json(config.model_dump_json()) == config
-    for section in (config, config.text, config.history, config.training, config.device):
+    for section in (config, config.text, config.history, config.training, config.sequences, config.device):
         for name, field in type(section).model_fields.items():
             assert field.description or isinstance(getattr(section, name), type(section).__mro__[1]), name

@@ -1,0 +1,185 @@
+"""Interaction sequences as the S3-Rec paper published them: read, checked, split by the leave-one-out protocol."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from catalog.errors import DataError
+
+Rows = npt.NDArray[np.int32]
+
+_FORMAT = "one user a line, `user item item item ...`, integers with spaces between, items in time order"
+_LEAST_ITEMS = 3  # one to learn from, one that validates, one that tests
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """What is asked of a model: each user's next item.
+
+    Attributes:
+        histories: [U] rows of the items before the target, in time order; they are removed from the ranking.
+        targets: [U] int32, the row to be found.
+    """
+
+    histories: tuple[Rows, ...]
+    targets: Rows
+
+    def __len__(self) -> int:
+        return len(self.histories)
+
+
+@dataclass(frozen=True, eq=False)
+class Sequences:
+    """Users' items in time order.
+
+    Attributes:
+        users: [U] int64, as the file names them. items: [N] int64, likewise, rising; row i is items[i].
+        sequences: [U] rows in time order, at least three each.
+    """
+
+    users: npt.NDArray[np.int64]
+    items: npt.NDArray[np.int64]
+    sequences: tuple[Rows, ...]
+
+    def __repr__(self) -> str:
+        return f"Sequences({len(self.users):,} users, {len(self.items):,} items, {self.interactions:,} interactions)"
+
+    @property
+    def interactions(self) -> int:
+        """Items of all sequences together."""
+        return sum(map(len, self.sequences))
+
+    def training(self) -> tuple[Rows, ...]:
+        """[U] sequences without the two targets: all that a model may learn from."""
+        return tuple(sequence[:-2] for sequence in self.sequences)
+
+    def validation(self) -> HeldOut:
+        """The item before the last: chooses epochs and hyperparameters."""
+        return HeldOut(self.training(), np.array([sequence[-2] for sequence in self.sequences], np.int32))
+
+    def test(self) -> HeldOut:
+        """The last item; the validation target is part of the history."""
+        histories = tuple(sequence[:-1] for sequence in self.sequences)
+        return HeldOut(histories, np.array([sequence[-1] for sequence in self.sequences], np.int32))
+
+
+@dataclass(frozen=True, eq=False)
+class Attributes:
+    """What is known of each item.
+
+    Attributes:
+        rows: [N] tuples of attribute rows, empty where nothing is known.
+        count: number of attributes.
+        unknown_items: items of the file that no sequence holds; they are left out.
+    """
+
+    rows: tuple[tuple[int, ...], ...]
+    count: int
+    unknown_items: int
+
+    def __repr__(self) -> str:
+        known = sum(map(bool, self.rows))
+        left_out = f", {self.unknown_items:,} unknown items left out" if self.unknown_items else ""
+        return f"Attributes({self.count:,} attributes of {known:,} among {len(self.rows):,} items{left_out})"
+
+
+def read_sequences(path: Path) -> Sequences:
+    """Read and check a file of sequences.
+
+    Raises:
+        DataError: naming file and line, if the file is missing, empty or not text, if something is no integer, a user
+            comes twice or has fewer than three items.
+    """
+    lines: dict[int, int] = {}
+    parsed: list[list[int]] = []
+    for number, line in enumerate(_read(path, "--data").splitlines(), start=1):
+        words = line.split()
+        if not words:
+            continue
+        user, *items = (_integer(word, path, number) for word in words)
+        if user in lines:
+            raise DataError(
+                f"{path}, line {number}: user {user} stands on line {lines[user]} already; expected one line a user. "
+                "Join the two in time order"
+            )
+        if len(items) < _LEAST_ITEMS:
+            raise DataError(
+                f"{path}, line {number}: user {user} has {len(items)} item(s); expected at least {_LEAST_ITEMS}: one "
+                "to learn from, the validation target and the test target. Leave such users out of the file"
+            )
+        lines[user] = number
+        parsed.append(items)
+    if not parsed:
+        raise DataError(f"{path} is empty; expected {_FORMAT}")
+    names, flat = np.unique(np.concatenate([np.array(items, np.int64) for items in parsed]), return_inverse=True)
+    ends = np.cumsum([len(items) for items in parsed])[:-1]
+    sequences = tuple(np.split(flat.astype(np.int32), ends))
+    return Sequences(np.array(list(lines), np.int64), names, sequences)
+
+
+def read_attributes(path: Path, items: npt.NDArray[np.int64]) -> Attributes:
+    """Read and check `{item: [attribute, ...]}` for the items of `read_sequences`.
+
+    Items without attributes are fine; attributes of items that no sequence holds are counted and left out.
+
+    Raises:
+        DataError: if the file is missing or not such JSON, or knows none of the items.
+    """
+    known = {int(item): row for row, item in enumerate(items)}
+    given = _parse_attributes(path)
+    named = {known[item]: attributes for item, attributes in given.items() if item in known}
+    if not named:
+        raise DataError(
+            f"{path} has attributes of {len(given):,} item(s), none of which is among the {len(items):,} items of the "
+            "sequences; give the attributes that belong to --data, or none"
+        )
+    values = sorted({attribute for attributes in named.values() for attribute in attributes})
+    row_of = {attribute: row for row, attribute in enumerate(values)}
+    rows = tuple(tuple(row_of[attribute] for attribute in named.get(row, ())) for row in range(len(items)))
+    return Attributes(rows, len(values), len(given) - len(named))
+
+
+def _read(path: Path, option: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{option} {path} is not a readable text file: {error}; give the path of one") from error
+
+
+def _integer(word: str, path: Path, number: int) -> int:
+    if not (word.isascii() and word.removeprefix("-").isdecimal()):
+        raise DataError(f"{path}, line {number}: received {word!r}; expected {_FORMAT}")
+    value = int(word)
+    if abs(value) >= 2**63:
+        raise DataError(f"{path}, line {number}: received {word}; expected ids of at most 64 bits")
+    return value
+
+
+def _parse_attributes(path: Path) -> Mapping[int, tuple[int, ...]]:
+    try:
+        content: Any = json.loads(_read(path, "--attributes"))
+    except json.JSONDecodeError as error:
+        raise DataError(f"--attributes {path} is not JSON: {error}; expected {{item: [attribute, ...]}}") from error
+    if not isinstance(content, dict):
+        raise DataError(
+            f"--attributes {path} holds a {type(content).__name__}; expected an object {{item: [attribute, ...]}}"
+        )
+    return {_attributed(item, path): _attribute_list(item, values, path) for item, values in content.items()}
+
+
+def _attributed(item: str, path: Path) -> int:
+    try:
+        return int(item)
+    except ValueError:
+        raise DataError(f"--attributes {path}: received the key {item!r}; expected an item of --data") from None
+
+
+def _attribute_list(item: str, values: Any, path: Path) -> tuple[int, ...]:
+    if not isinstance(values, list) or not all(type(value) is int for value in values):
+        raise DataError(f"--attributes {path}: item {item} has {values!r}; expected a list of integers")
+    return tuple(dict.fromkeys(values))

@@ -1,0 +1,192 @@
+"""Train `SequenceTowers` on sequences at all positions; the validation targets choose the epoch."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from benchmarks.sequence_data import Attributes, HeldOut, Rows, Sequences
+from benchmarks.sequence_scores import metrics, target_ranks
+from catalog.errors import DataError
+from catalog.progress import console, track
+from towers.averaging import WeightAverage
+from towers.config import TowersConfig
+from towers.full_softmax import FullSoftmaxTask
+from towers.retrieval_task import RetrievalTask
+from towers.sequence_towers import SequenceTowers
+from towers.train import TrainingError
+
+_GROUPS = 4  # of like length in a batch, each padded to its own longest: few are as long as the longest
+_STEERS_BY = "ndcg@10"
+
+Groups = list[tuple[Rows, Rows]]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass: its number from 1, the mean loss, seconds of training, and the validation metrics."""
+
+    number: int
+    loss: float
+    seconds: float
+    validation: dict[str, float]
+
+
+def windows(sequences: tuple[Rows, ...], length: int) -> tuple[Rows, ...]:
+    """Pieces of at most `length` + 1 items, cut from the end and sharing one item, so that each target comes once."""
+    return tuple(
+        sequence[max(0, stop - length - 1) : stop]
+        for sequence in sequences
+        for stop in range(len(sequence), 1, -length)
+    )
+
+
+def batches(pieces: tuple[Rows, ...], targets: int, rng: np.random.Generator) -> Iterator[Groups]:
+    """One pass over the pieces in random order, about `targets` targets a batch.
+
+    Yields:
+        _GROUPS pairs of [users, H] int32: items, and the item after each; -1 on the left where there is none.
+    """
+    order = rng.permutation(len(pieces))
+    lengths = np.array([len(piece) - 1 for piece in pieces])
+    number = (np.cumsum(lengths[order]) - 1) // targets
+    for chosen in np.split(order, np.flatnonzero(np.diff(number)) + 1):
+        by_length = chosen[np.argsort(lengths[chosen], kind="stable")]
+        groups = [[pieces[index] for index in group] for group in np.array_split(by_length, _GROUPS)]
+        yield [(_padded(group, 0), _padded(group, 1)) for group in groups]
+
+
+class SequenceTraining:
+    """One training: the towers, their batches and the steps.
+
+    Args:
+        sequences: only the training part and the validation targets are read.
+        attributes: of the items, or None.
+        config: of the towers.
+        seed: of weights, batches and dropout.
+
+    Attributes:
+        model: the towers; after `run` with the averaged weights of the best epoch.
+        epochs: what was measured after each epoch.
+    """
+
+    def __init__(self, sequences: Sequences, attributes: Attributes | None, config: TowersConfig, seed: int) -> None:
+        keras.utils.set_random_seed(seed)
+        self.config, self.settings = config, config.sequences
+        self.validation = sequences.validation()
+        self.pieces = windows(sequences.training(), config.history.length)
+        if not self.pieces:
+            raise DataError(
+                f"{sequences!r}: no user has two items before the two targets, so there is nothing to learn from; "
+                "give sequences of four items and more"
+            )
+        known = (attributes.rows, attributes.count) if attributes else ((), 0)
+        self.model = SequenceTowers(config, len(sequences.items), *known)
+        self.optimizer = keras.optimizers.Adam(self.settings.learning_rate)
+        self.optimizer.build(self.model.trainable_variables)
+        self.average = WeightAverage(self.model.trainable_variables, self.settings.average)
+        self.epochs: list[Epoch] = []
+        self._rng = np.random.default_rng(seed)
+        self._probabilities = tf.constant(self._draw_probabilities())
+        self._full = FullSoftmaxTask(self.settings.smoothing)
+        self._in_batch = RetrievalTask()
+        pair = (tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None, None), tf.int32))
+        self._update = tf.function(self._step, autograph=False, input_signature=[[pair] * _GROUPS])
+        self._score = tf.function(
+            self._last_scores, input_signature=[tf.TensorSpec((None, None)), tf.TensorSpec((None, None), tf.int32)]
+        )
+
+    def run(self) -> Epoch:
+        """Train until the validation stops it; the epoch that was best, whose weights the model then has.
+
+        Raises:
+            TrainingError: if the loss is not a number.
+        """
+        best: tuple[Epoch, list[Any]] | None = None
+        for number in range(1, self.settings.epochs + 1):
+            started = time.perf_counter()
+            loss = self._pass(number)
+            seconds = time.perf_counter() - started
+            with self.average.applied():
+                epoch = Epoch(number, loss, seconds, self.measure(self.validation))
+                if best is None or epoch.validation[_STEERS_BY] > best[0].validation[_STEERS_BY]:
+                    best = epoch, self.model.get_weights()
+            self.epochs.append(epoch)
+            found = ", ".join(f"{name} {value:.4f}" for name, value in epoch.validation.items() if name.endswith("@10"))
+            console.print(f"epoch {number}: loss {loss:.4f}, {seconds:.0f} s, validation {found}")
+            if number - best[0].number >= self.settings.patience:
+                break
+        assert best is not None  # there is at least one epoch
+        self.model.set_weights(best[1])
+        return best[0]
+
+    def measure(self, held_out: HeldOut) -> dict[str, float]:
+        """Recall and NDCG of the model as it is."""
+        products = self.model.products()
+        return metrics(
+            target_ranks(held_out, lambda rows: self._score(products, rows).numpy(), self.config.history.length)
+        )
+
+    def _pass(self, number: int) -> float:
+        given = list(batches(self.pieces, self.settings.targets, self._rng))
+        losses = [self._update(groups) for groups in track(given, f"epoch {number}")]
+        loss = float(np.mean([value.numpy() for value in losses]))
+        if not np.isfinite(loss):
+            raise TrainingError(
+                f"the loss of epoch {number} is {loss}; expected a number. Lower sequences.learning_rate "
+                f"(now {self.settings.learning_rate})"
+            )
+        return loss
+
+    def _step(self, groups: list[tuple[tf.Tensor, tf.Tensor]]) -> tf.Tensor:
+        variables = self.model.trainable_variables
+        with tf.GradientTape() as tape:
+            loss = self._loss(groups)
+        gradients = tape.gradient(loss, [variable.value for variable in variables])
+        given = [pair for pair in zip(gradients, variables, strict=True) if pair[0] is not None]
+        self.optimizer.apply(*map(list, zip(*given, strict=True)))
+        self.average.update()
+        return loss
+
+    def _loss(self, groups: list[tuple[tf.Tensor, tf.Tensor]]) -> tf.Tensor:
+        products = self.model.products()
+        states = [self.model.queries(products, items, training=True) for items, _ in groups]
+        # The loss sees no padding: it is most of the work.
+        queries = tf.concat([tf.boolean_mask(s, t >= 0) for s, (_, t) in zip(states, groups, strict=True)], axis=0)
+        rows = tf.concat([tf.boolean_mask(targets, targets >= 0) for _, targets in groups], axis=0)
+        weights, temperature = tf.ones_like(rows, tf.float32), tf.constant(1.0)
+        if self.settings.loss == "full":
+            return self._full(queries, products, rows, weights, temperature)
+        drawn = tf.random.uniform((self.settings.uniform_negatives,), 0, self.model.n_products, tf.int32)
+        candidates = tf.concat([rows, drawn], axis=0)
+        return self._in_batch(
+            queries,
+            tf.gather(products, candidates),
+            candidates,
+            weights,
+            temperature,
+            tf.gather(self._probabilities, candidates),
+        )
+
+    def _draw_probabilities(self) -> npt.NDArray[np.float32]:
+        """[products] the probability with which a candidate of a batch is this product: Q of the logQ correction."""
+        counts = np.bincount(np.concatenate([piece[1:] for piece in self.pieces]), minlength=self.model.n_products)
+        drawn = self.settings.targets * counts / counts.sum() + self.settings.uniform_negatives / len(counts)
+        return (drawn / drawn.sum()).astype(np.float32)
+
+    def _last_scores(self, products: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        return tf.matmul(self.model.queries(products, rows)[:, -1], products, transpose_b=True)
+
+
+def _padded(pieces: list[Rows], shift: int) -> Rows:
+    """[pieces, H] each piece without its last (shift 0) or first item (shift 1), -1 on the left; H is at least 1."""
+    width = max((len(piece) - 1 for piece in pieces), default=1)
+    padded = np.full((len(pieces), width), -1, np.int32)
+    for row, piece in enumerate(pieces):
+        padded[row, width - len(piece) + 1 :] = piece[shift : len(piece) - 1 + shift]
+    return padded
