@@ -7,12 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from catalog.errors import ArtifactError
 from catalog.feature_store import FeatureStore
-from catalog.files import atomic_path
 from rerank.config import LexicalConfig
-from rerank.lexical import clean_text, hash_words, lookup_sorted, population_count, spelling_bits, split_words
+from rerank.lexical import SAME_WORD, clean_text, hash_words, likeness, lookup_sorted, spelling_bits, split_words
 from rerank.product_tables import ProductTables
+from rerank.stored import read_named, write_named
 
 Hashes = npt.NDArray[np.int64]
 Ints = npt.NDArray[np.int32]
@@ -23,7 +22,6 @@ OTHER = -1
 
 _FEWEST_QUERIES = 3  # chosen products that a word needs to be known
 _PRIOR_CHOICES = 10.0  # choices in the usual shares that every word starts from
-_SAME_WORD = 0.5  # Dice's coefficient from which two spellings are likely one word: one letter swapped in five
 
 
 @dataclass(frozen=True)
@@ -47,17 +45,12 @@ class Associations:
 
     def save(self, path: Path) -> None:
         """Write one .npz, atomically."""
-        with atomic_path(path) as temporary, temporary.open("wb") as handle:
-            np.savez(handle, **vars(self))
+        write_named(path, vars(self))
 
     @classmethod
     def load(cls, path: Path) -> "Associations":
         """Read what `save` wrote; ArtifactError when it is missing or broken."""
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                return cls(**{name: stored[name] for name in cls.__dataclass_fields__})
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise ArtifactError(f"{path}: not readable ({error}); run the rerank stage again") from error
+        return cls(**read_named(path, list(cls.__dataclass_fields__)))
 
     def columns(self, tables: ProductTables) -> Ints:
         """[N + 1, A] the column of each product's values, 0 for none."""
@@ -178,9 +171,7 @@ class AssociationReader(tf.Module):
 
     def _nearest(self, bits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Of each spelling: the place of the word spelt most alike, [B, M] int32, 0 for none; and how alike."""
-        common = population_count(tf.bitwise.bitwise_and(bits[..., None], self._word_bits))
-        both = population_count(bits)[..., None] + population_count(self._word_bits)
-        dice = tf.where(bits[..., None] != 0, 2.0 * common / tf.maximum(both, 1.0), 0.0)
+        dice = likeness(bits[..., None], self._word_bits)
         best = tf.reduce_max(dice, -1)
-        alike = (best >= _SAME_WORD) & (best < 1.0)
+        alike = (best >= SAME_WORD) & (best < 1.0)
         return tf.where(alike, 1 + tf.argmax(dice, -1, tf.int32), 0), tf.where(alike, best, 0.0)

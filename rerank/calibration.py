@@ -7,10 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from catalog.errors import ArtifactError
-from catalog.files import atomic_path
 from rerank.lists import RankingLists
 from rerank.ranking_model import HEADS, HeadLogs
+from rerank.stored import read_named, write_named
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -37,18 +36,14 @@ class Calibration:
         """Write one .npz, atomically."""
         arrays = {f"knots_{head}": knots for head, knots in zip(HEADS, self.knots, strict=True)}
         arrays |= {f"values_{head}": values for head, values in zip(HEADS, self.values, strict=True)}
-        with atomic_path(path) as temporary, temporary.open("wb") as handle:
-            np.savez(handle, **arrays)  # type: ignore[arg-type]
+        write_named(path, arrays)
 
     @classmethod
     def load(cls, path: Path) -> "Calibration":
         """Read what `save` wrote; ArtifactError when it is missing or broken."""
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                parts = [tuple(stored[f"{part}_{head}"] for head in HEADS) for part in ("knots", "values")]
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise ArtifactError(f"{path}: not readable ({error}); run the rerank stage again") from error
-        return cls(*parts)
+        names = [[f"{part}_{head}" for head in HEADS] for part in ("knots", "values")]
+        stored = read_named(path, names[0] + names[1])
+        return cls(*(tuple(stored[name] for name in part) for part in names))
 
 
 class Calibrator(tf.Module):

@@ -81,29 +81,8 @@ class Reranker(tf.Module):
         groups = [name.partition(":")[0] for name in self.extractor.names]
         self._members = tf.constant([[group == name for name in groups] for group in GROUPS], tf.float32)
 
-    def __call__(
-        self,
-        query: tf.Tensor,
-        query_embedding: tf.Tensor,
-        history_row: tf.Tensor,
-        history_kind: tf.Tensor,
-        history_timestamp: tf.Tensor,
-        timestamp: tf.Tensor,
-        user_columns: Tensors,
-        candidate_row: tf.Tensor,
-        candidate_score: tf.Tensor,
-    ) -> Tensors:
-        features = self._features(
-            query,
-            query_embedding,
-            history_row,
-            history_kind,
-            history_timestamp,
-            timestamp,
-            user_columns,
-            candidate_row,
-            candidate_score,
-        )
+    def __call__(self, **inputs: Any) -> Tensors:
+        features = self._features(**inputs)
         logs = self._rank(features)
         score = order_score(logs, features.grade, self.config)
         outputs = {"score": tf.where(features.present, score, ABSENT_SCORE)}

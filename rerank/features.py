@@ -13,7 +13,7 @@ from rerank.associations import AssociationReader, Associations
 from rerank.behaviour import behaviour_names
 from rerank.config import RerankConfig
 from rerank.history_features import cosines, cosines_of_kind, hours_since_last, log_hours, seen_before
-from rerank.lexical import population_count
+from rerank.lexical import SAME_WORD, likeness
 from rerank.product_tables import ProductTables
 from rerank.query_features import QueryReader, QueryReading
 from rerank.relevance import Relevance, RelevanceWeights, no_relevance
@@ -21,7 +21,6 @@ from rerank.relevance import Relevance, RelevanceWeights, no_relevance
 Tensors = dict[str, tf.Tensor]
 
 _EPSILON = 1e-6
-_SAME_WORD = 0.5  # Dice's coefficient from which two spellings are likely one word: one letter swapped in five
 
 
 class Features(NamedTuple):
@@ -237,10 +236,8 @@ class FeatureExtractor(tf.Module):
         size = self._segments[0][1] + self._segments[1][1]
         bits = tf.gather(self._word_bits, words[..., :size])[:, :, None, :]
         wanted = reading.misspelt_bits[:, None, :, None]
-        common = population_count(tf.bitwise.bitwise_and(bits, wanted))
-        both = population_count(bits) + population_count(wanted)
-        dice = tf.reduce_max(2.0 * common / tf.maximum(both, 1.0), -1)
-        dice = tf.where(dice >= _SAME_WORD, dice, 0.0)
+        dice = tf.reduce_max(likeness(bits, wanted), -1)
+        dice = tf.where(dice >= SAME_WORD, dice, 0.0)
         unknown = _count(reading.misspelt_bits != 0)[:, None]
         return tf.reduce_sum(dice, -1) / tf.maximum(unknown, 1.0)
 

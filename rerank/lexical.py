@@ -20,6 +20,9 @@ _REWRITES = (
     (r"(ch|sh|ss|x|zz)es\b", r"\1"),  # watches, dresses
     (r"([a-z]{2}[^\Wsui])s\b", r"\1"),  # shirts, womens; not dress, bonus, this
 )
+SAME_WORD = 0.5
+"""The `likeness` from which two spellings are likely one word: one letter swapped in five."""
+
 _HASH_BUCKETS = 2**63 - 2
 
 
@@ -92,6 +95,12 @@ def spelling_bits(words: tf.Tensor) -> tf.Tensor:
     sets = tf.reduce_any((bit[:, :, None] == tf.range(64, dtype=tf.int64)) & present[:, :, None], axis=1)
     packed = tf.reduce_sum(tf.bitwise.left_shift(tf.cast(sets, tf.int64), tf.range(64, dtype=tf.int64)), axis=1)
     return tf.reshape(packed, tf.shape(words))
+
+
+def likeness(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
+    """Dice's coefficient of two spellings, see `spelling_bits`; float32 of their broadcast shape, 0 for ""."""
+    common = population_count(tf.bitwise.bitwise_and(first, second))
+    return 2.0 * common / tf.maximum(population_count(first) + population_count(second), 1.0)
 
 
 def population_count(bits: tf.Tensor) -> tf.Tensor:

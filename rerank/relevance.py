@@ -11,12 +11,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import tensorflow as tf
 
-from catalog.errors import ArtifactError
-from catalog.files import atomic_path
 from catalog.misspelling import misspell
 from catalog.progress import console
 from catalog.splits import judgments_for_training
 from rerank.config import RelevanceConfig
+from rerank.stored import read_named, write_named
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
@@ -52,17 +51,12 @@ class RelevanceWeights:
 
     def save(self, path: Path) -> None:
         """Write one .npz, atomically."""
-        with atomic_path(path) as temporary, temporary.open("wb") as handle:
-            np.savez(handle, **vars(self))
+        write_named(path, vars(self))
 
     @classmethod
     def load(cls, path: Path) -> "RelevanceWeights":
         """Read what `save` wrote; ArtifactError when it is missing or broken."""
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                return cls(**{name: stored[name] for name in cls.__dataclass_fields__})
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise ArtifactError(f"{path}: not readable ({error}); run the rerank stage again") from error
+        return cls(**read_named(path, list(cls.__dataclass_fields__)))
 
 
 class Relevance(tf.Module):
