@@ -24,7 +24,10 @@ from towers.index_config import IndexParameters
 from towers.tables import read_embeddings
 from towers.trained import load, pictures_dir
 
-_OPTIONS = tf.saved_model.SaveOptions(namespace_whitelist=["Scann", "TFText"])
+_OPTIONS = tf.saved_model.SaveOptions(
+    namespace_whitelist=["Scann", "TFText"],
+    experimental_custom_gradients=False,  # nobody trains a release, and they are half of its functions
+)
 _WARM_BATCHES = (1, 8, 32)
 _SAMPLES = 200
 
@@ -158,7 +161,6 @@ class Exporter:
             signature: tf.function(functions[signature], input_signature=[spec], autograph=False)
             for signature, spec in specs.items()
         }
-        model.signatures_of_release = list(signatures.values())
         concrete = {signature: function.get_concrete_function() for signature, function in signatures.items()}
         tf.saved_model.save(model, str(staging / name), concrete, _OPTIONS)
         write_warmup(staging / name, name, warm)

@@ -20,7 +20,7 @@ from serving.errors import Rejection, as_rejection, without_insides
 from serving.example_inference import classify, multi_inference, regress
 from serving.monitoring import Monitoring
 from serving.predict import predict
-from serving.servable import Servable, Threads
+from serving.servable import Servable, Threads, start_shared_threads
 from serving.server_config import ServerConfig
 from serving.server_files import read_batching_parameters
 from serving.tensors import Array
@@ -29,8 +29,8 @@ from serving.warmup import read_warmup_logs
 BATCHING_FILE = "batching_params.pbtxt"
 """Beside saved_model.pb: how this version's requests are merged (--enable_per_model_batching_parameters)."""
 
-_WARM_UP_NICE = 10
-"""A tenth of a busy core: TensorFlow optimises a graph in its first run, for seconds and without Python's lock."""
+_LOADING_NICE = 10
+"""A tenth of a busy core: loading a graph, and optimising it in its first run, takes seconds."""
 
 _log = logging.getLogger(__name__)
 
@@ -114,6 +114,8 @@ class Loader:
         if config.batching_parameters_file is not None:
             self._parameters = read_batching_parameters(config.batching_parameters_file)
         self._batcher = Batcher(self._parameters, monitoring.record_batch) if config.enable_batching else None
+        self._threads = Threads(config.tensorflow_intra_op_parallelism, config.tensorflow_inter_op_parallelism)
+        start_shared_threads(self._threads)  # here, because the threads that load have a low priority
 
     def __call__(self, name: str, path: Path) -> Servable:
         """Load `path` as a version of the model `name`, trying again as often as the config says."""
@@ -140,20 +142,23 @@ class Loader:
     def _load(self, path: Path) -> Servable:
         if self._given_up.is_set():
             raise Rejection(grpc.StatusCode.CANCELLED, "the server is stopping")
-        config = self._config
-        threads = Threads(config.tensorflow_intra_op_parallelism, config.tensorflow_inter_op_parallelism)
+        own = self._own_parameters(path)
+        with ThreadPoolExecutor(1, "load", initializer=_give_way) as thread:
+            servable = thread.submit(self._load_and_warm, path).result()
+        # Only now: the first run of a graph takes seconds, and would take them from a thread that batches wait for.
+        servable.merge_with(Batcher(own, self._monitoring.record_batch) if own else self._batcher, own is not None)
+        return servable
+
+    def _load_and_warm(self, path: Path) -> MeasuredServable:
         began = perf_counter()
         try:
-            own = self._own_parameters(path)
-            servable = MeasuredServable(path, threads)
+            servable = MeasuredServable(path, self._threads)
         except BaseException:
             self._monitoring.record_load(str(path), perf_counter() - began, "fail")
             raise
         self._monitoring.record_load(str(path), perf_counter() - began, "success")
-        if config.enable_model_warmup:
+        if self._config.enable_model_warmup:
             self._warm_up(servable, path)
-        # Only now: the first run of a graph takes seconds, and would take them from a thread that batches wait for.
-        servable.merge_with(Batcher(own, self._monitoring.record_batch) if own else self._batcher, own is not None)
         return servable
 
     def _own_parameters(self, path: Path) -> BatchingParameters | None:
@@ -166,8 +171,7 @@ class Loader:
         began, status = perf_counter(), "OK"
         try:
             iterations = max(self._config.num_request_iterations_for_warmup, 1)
-            with ThreadPoolExecutor(1, "warm-up", initializer=_give_way) as thread:
-                thread.submit(warm_up, servable, path, iterations).result()
+            warm_up(servable, path, iterations)
         except BaseException as error:
             status = as_rejection(error).code.name if isinstance(error, Exception) else "CANCELLED"
             servable.close()
@@ -179,7 +183,7 @@ class Loader:
 def _give_way() -> None:
     """Let the threads that answer requests go first. Linux alone has priorities of single threads."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _WARM_UP_NICE)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOADING_NICE)
 
 
 def warm_up(servable: Servable, path: Path, iterations: int = 1) -> int:

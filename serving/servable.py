@@ -9,17 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
-from tensorflow.python.client import pywrap_tf_session
-from tensorflow.python.saved_model.loader_impl import SavedModelLoader
 
 from catalog.errors import ArtifactError
+from serving.c_session import CSession, Output, TensorFlowError, start_threads
 from serving.errors import Rejection, invalid_argument, status_of
-from serving.messages import SignatureDef
 from serving.tensors import Array
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -63,20 +59,22 @@ DEFAULT_THREADS = Threads()
 
 @dataclass(frozen=True)
 class _Plan:
-    """What the session wants for one signature: feeds by input name, fetches by output name."""
+    """The tensors of one signature by input and by output name."""
 
-    feeds: Mapping[str, Any]
-    fetches: Mapping[str, Any]
+    feeds: Mapping[str, Output]
+    fetches: Mapping[str, Output]
 
 
 class Servable:
-    """A SavedModel in a `tf.compat.v1.Session` of its own.
-
-    A session gives its memory back when it is closed; eager loading keeps the variables of every version ever loaded.
+    """A SavedModel in a session of its own, which gives its memory back when it is closed.
 
     Args:
         path: the folder of one version, with saved_model.pb in it.
-        threads: TensorFlow's threads.
+        threads: TensorFlow's threads. All sessions of a process share those that the first one starts.
+
+    Attributes:
+        path: as given.
+        signatures: the SignatureDef of each, by name.
 
     Example:
         >>> servable = Servable(Path("saved_models/search/1"))
@@ -91,21 +89,12 @@ class Servable:
         self.path = path
         self._plans: dict[str, _Plan] = {}
         self._plans_lock = threading.Lock()
-        config = config_pb2.ConfigProto(
-            intra_op_parallelism_threads=threads.intra_op,
-            inter_op_parallelism_threads=threads.inter_op,
-            allow_soft_placement=True,
-        )
-        self._graph = tf.Graph()
-        self._session = tf.compat.v1.Session(graph=self._graph, config=config)
         try:
-            with self._graph.as_default():
-                meta_graph = SavedModelLoader(str(path)).load(self._session, [tf.saved_model.SERVING])
-        except (tf.errors.OpError, OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
-            self._session.close()
+            self._session = CSession(path, _session_config(threads))
+        except (TensorFlowError, ValueError) as error:
             reason = _first_line(error).replace(str(path), path.name)
             raise ArtifactError(f"the SavedModel cannot be loaded: {reason}") from error
-        self.signatures: dict[str, SignatureDef] = dict(meta_graph.signature_def)
+        self.signatures = self._session.signatures
 
     def __repr__(self) -> str:
         return f"Servable({str(self.path)!r}, signatures={sorted(self.signatures)})"
@@ -134,7 +123,7 @@ class Servable:
         plan = self._plan(signature)
         names = list(plan.fetches) if outputs is None else list(outputs)
         try:
-            feeds = {plan.feeds[name]: value for name, value in inputs.items()}
+            feeds = {name: (plan.feeds[name], value) for name, value in inputs.items()}
             fetches = [plan.fetches[name] for name in names]
         except KeyError as error:
             raise invalid_argument(
@@ -145,14 +134,13 @@ class Servable:
 
     def run_tensors(self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout: float | None) -> list[Array]:
         """Run the graph from tensor names to tensor names; the errors are those of `run`."""
-        values = {self._tensor(name): value for name, value in feeds.items()}
+        values = {name: (self._tensor(name), value) for name, value in feeds.items()}
         return self._run(values, [self._tensor(name) for name in fetches], timeout)
 
     def close(self) -> None:
         """Give the memory back. Nothing may be running."""
         self._session.close()
         self._plans.clear()
-        self._graph = None
 
     def _plan(self, signature: str) -> _Plan:
         plan = self._plans.get(signature)
@@ -171,46 +159,39 @@ class Servable:
             self._plans[signature] = plan
         return plan
 
-    def _tensor(self, name: str) -> Any:
+    def _tensor(self, name: str) -> Output:
         try:
-            return self._graph.get_tensor_by_name(name)._as_tf_output()
-        except (KeyError, ValueError):
+            return self._session.output(name)
+        except KeyError:
             raise invalid_argument(
                 f"Tensor {name}, specified in either feed_devices or fetch_devices was not found in the Graph"
             ) from None
 
-    def _run(self, feeds: Mapping[Any, Array], fetches: list[Any], timeout: float | None) -> list[Array]:
-        # What Session.run ends in. Its own Python takes 0.2 ms a call, four times the run of a small graph.
-        options = None
-        if timeout is not None and timeout < _FOREVER:
-            milliseconds = max(1, int(timeout * 1000))
-            options = pywrap_tf_session.TF_NewBufferFromString(
-                config_pb2.RunOptions(timeout_in_ms=milliseconds).SerializeToString()
-            )
+    def _run(
+        self, feeds: Mapping[str, tuple[Output, Array]], fetches: list[Output], timeout: float | None
+    ) -> list[Array]:
+        limited = timeout is not None and timeout < _FOREVER
+        milliseconds = max(1, int(timeout * 1000)) if timeout is not None and limited else 0
         began = monotonic()
         try:
-            results: list[Array] = pywrap_tf_session.TF_SessionRun_wrapper(
-                self._session._session, options, feeds, fetches, [], None
-            )
-        except tf.errors.CancelledError as error:
+            return self._session.run(feeds, fetches, milliseconds)
+        except TensorFlowError as error:
             # A run that is out of time ends with whichever op saw it first.
-            late = options is not None and timeout is not None and monotonic() - began >= timeout
-            code = tf.errors.DEADLINE_EXCEEDED if late else error.error_code
+            late = error.code == tf.errors.CANCELLED and limited and monotonic() - began >= milliseconds / 1000
+            code = tf.errors.DEADLINE_EXCEEDED if late else error.code
             raise Rejection(status_of(code), error.message) from error
-        except tf.errors.OpError as error:
-            raise Rejection(status_of(error.error_code), error.message) from error
-        finally:
-            if options is not None:
-                pywrap_tf_session.TF_DeleteBuffer(options)
-        # A tensor of no dimension comes back as a scalar.
-        return [np.asarray(value, object if isinstance(value, bytes) else None) for value in results]
+
+
+def start_shared_threads(threads: Threads) -> None:
+    """Start the threads that the sessions of this process share, at the priority of the thread that calls this."""
+    start_threads(_session_config(threads))
 
 
 def give_memory_back() -> None:
     """Free what closed servables and failed loads leave behind, down to the operating system.
 
-    A graph is full of cycles, and its constants are the bulk of a model. glibc keeps what is freed in a heap of each
-    thread that allocated it; without the trim a server grows by some hundred megabytes with its first version changes.
+    glibc keeps what is freed in a heap of each thread that allocated it; without the trim a server grows by some
+    hundred megabytes with its first version changes.
     """
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
@@ -218,6 +199,14 @@ def give_memory_back() -> None:
         trim(0)
 
 
-def _first_line(error: BaseException) -> str:
-    text = error.message if isinstance(error, tf.errors.OpError) else str(error)
+def _session_config(threads: Threads) -> config_pb2.ConfigProto:
+    return config_pb2.ConfigProto(
+        intra_op_parallelism_threads=threads.intra_op,
+        inter_op_parallelism_threads=threads.inter_op,
+        allow_soft_placement=True,
+    )
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error)
     return text.strip().splitlines()[0] if text.strip() else type(error).__name__

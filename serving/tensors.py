@@ -107,6 +107,16 @@ def make_proto(values: Array | Sequence[Any]) -> TensorProto:
     return proto
 
 
+def data_type_of(dtype: np.dtype[Any]) -> int:
+    """The DataType of numbers of `dtype`; KeyError for one that TensorFlow lacks."""
+    return _DATA_TYPES[dtype]
+
+
+def dtype_of(number: int) -> np.dtype[Any]:
+    """The dtype of numbers of a DataType; KeyError for one that numpy lacks, and for strings."""
+    return _TYPES[number][0]
+
+
 def data_type_name(number: int) -> str:
     """`DT_FLOAT` and so on; the number itself for one that TensorFlow does not know."""
     name: Callable[[int], str] = DataType.Name

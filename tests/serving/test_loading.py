@@ -1,5 +1,7 @@
 """Another try at loading, and how a stopping server ends it."""
 
+import os
+import sys
 import threading
 from pathlib import Path
 
@@ -69,3 +71,22 @@ def test_a_stopping_server_waits_for_no_further_try(tmp_path: Path) -> None:
     assert isinstance(errors[0], (ArtifactError, Rejection))
     with pytest.raises(Rejection, match="the server is stopping"):
         load("scale", tmp_path / "1")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has priorities of single threads")
+def test_what_loads_gives_way_and_no_thread_that_it_leaves_behind_does(
+    exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    during: list[int] = []
+
+    def note(*_: object) -> int:
+        during.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        return 0
+
+    monkeypatch.setattr("serving.loading.warm_up", note)
+    usual = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    servable = Loader(config_of(exported, enable_batching=True), Monitoring(list))("scale", exported / "scale" / "1")
+    assert during == [10]
+    tasks = [int(task) for task in os.listdir("/proc/self/task")]
+    assert {os.getpriority(os.PRIO_PROCESS, task) for task in tasks} == {usual}
+    servable.close()

@@ -1,0 +1,316 @@
+"""A TensorFlow session over the C API (tensorflow/c/c_api.h): loads and runs SavedModels without Python's lock.
+
+Python's own loader rebuilds the whole graph as Python objects and holds the lock for it: with a large model a server
+would answer nobody for half a second at each change of version, and keep the objects.
+"""
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
+
+from catalog.errors import ArtifactError
+from serving.messages import SignatureDef
+from serving.tensors import Array, data_type_of, dtype_of
+from serving.wire import fields
+
+_STRING = tf.string.as_datatype_enum
+_STRING_BYTES = 24  # sizeof(TF_TString): https://github.com/tensorflow/tensorflow, core/platform/ctstring_internal.h
+_SMALL, _VIEW = 0, 3  # TF_TString_Type, in the two lowest bits
+_SIGNATURES = 5  # MetaGraphDef.signature_def
+_CALLING_THREAD = -1  # RunOptions.inter_op_thread_pool
+
+
+class TensorFlowError(Exception):
+    """An error status of TensorFlow: its code, numbered as gRPC's are, and its text."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
+
+
+class Output(ctypes.Structure):
+    """TF_Output: an operation of a graph and which of its outputs."""
+
+    _fields_ = (("operation", ctypes.c_void_p), ("index", ctypes.c_int))
+
+
+class _Buffer(ctypes.Structure):
+    _fields_ = (("data", ctypes.c_void_p), ("length", ctypes.c_size_t), ("deallocator", ctypes.c_void_p))
+
+
+class CSession:
+    """A SavedModel's graph and variables, tables initialised.
+
+    Args:
+        path: the folder of saved_model.pb.
+        config: threads and devices.
+        tags: of the MetaGraph to load.
+
+    Attributes:
+        signatures: by name.
+
+    Raises:
+        TensorFlowError: if it cannot be loaded.
+    """
+
+    def __init__(self, path: Path, config: config_pb2.ConfigProto, tags: Sequence[str] = ("serve",)) -> None:
+        api, status = _api(), _Status()
+        meta_graph = api.TF_NewBuffer()
+        # Where the session's own threads load, they do so at their own priority, not at the caller's.
+        options = _run_options(inter_op_thread_pool=_CALLING_THREAD)
+        names = (ctypes.c_char_p * len(tags))(*(tag.encode() for tag in tags))
+        self._graph, self._handle = api.TF_NewGraph(), None
+        try:
+            with _SessionOptions(config) as session_options:
+                self._handle = api.TF_LoadSessionFromSavedModel(
+                    session_options, options, str(path).encode(), names, len(tags), self._graph, meta_graph, status
+                )
+            status.check()
+            found = ctypes.cast(meta_graph, ctypes.POINTER(_Buffer)).contents
+            self.signatures = _signatures(ctypes.string_at(found.data, found.length))
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            api.TF_DeleteBuffer(meta_graph)
+            api.TF_DeleteBuffer(options)
+
+    def output(self, name: str) -> Output:
+        """The tensor `operation:index` of the graph; KeyError where there is none."""
+        operation, _, index = name.partition(":")
+        handle = _api().TF_GraphOperationByName(self._graph, operation.encode())
+        if not handle or not (index or "0").isdecimal() or int(index or 0) >= _api().TF_OperationNumOutputs(handle):
+            raise KeyError(name)
+        return Output(handle, int(index or 0))
+
+    def run(
+        self, feeds: Mapping[str, tuple[Output, Array]], fetches: Sequence[Output], milliseconds: int
+    ) -> list[Array]:
+        """Run the graph.
+
+        Args:
+            feeds: tensors and their values by what a message calls them; strings as arrays of bytes or str.
+            fetches: tensors.
+            milliseconds: after which the run is given up; 0 for never.
+
+        Returns:
+            A value for each of `fetches`; strings as object arrays of bytes.
+
+        Raises:
+            TensorFlowError: as the run ended.
+        """
+        api, status = _api(), _Status()
+        alive: list[Any] = []
+        given, got = (ctypes.c_void_p * len(feeds))(), (ctypes.c_void_p * len(fetches))()
+        options = _run_options(timeout_in_ms=milliseconds) if milliseconds else None
+        try:
+            for place, (name, (_, value)) in enumerate(feeds.items()):
+                try:
+                    given[place] = _tensor(value, alive)
+                except KeyError:
+                    raise TensorFlowError(
+                        tf.errors.INVALID_ARGUMENT, f"{name}: dtype {value.dtype} is not fed"
+                    ) from None
+            inputs = (Output * len(feeds))(*(output for output, _ in feeds.values()))
+            outputs = (Output * len(fetches))(*fetches)
+            api.TF_SessionRun(
+                self._handle, options, inputs, given, len(given), outputs, got, len(got), None, 0, None, status
+            )
+            status.check()
+            return [_array(handle) for handle in got if handle]
+        finally:
+            for handle in (*given, *got):
+                if handle:
+                    api.TF_DeleteTensor(handle)
+            if options is not None:
+                api.TF_DeleteBuffer(options)
+
+    def close(self) -> None:
+        """Give the memory back. Nothing may be running. Safe to call twice."""
+        api, status = _api(), _Status()
+        if self._handle:
+            api.TF_CloseSession(self._handle, status)
+            api.TF_DeleteSession(self._handle, status)
+        if self._graph:
+            api.TF_DeleteGraph(self._graph)
+        self._handle = self._graph = None
+
+
+def start_threads(config: config_pb2.ConfigProto) -> None:
+    """Start the threads that all sessions share, at the caller's priority: they keep that of who starts them."""
+    api, status = _api(), _Status()
+    graph = api.TF_NewGraph()
+    with _SessionOptions(config) as options:
+        session = api.TF_NewSession(graph, options, status)
+    if session:
+        api.TF_DeleteSession(session, status)
+    api.TF_DeleteGraph(graph)
+    status.check()
+
+
+class _Status:
+    """A TF_Status, as an argument of a call and afterwards."""
+
+    def __init__(self) -> None:
+        self._as_parameter_ = ctypes.c_void_p(_api().TF_NewStatus())
+
+    def check(self) -> None:
+        code = _api().TF_GetCode(self)
+        if code:
+            raise TensorFlowError(code, _api().TF_Message(self).decode(errors="replace"))
+
+    def __del__(self) -> None:
+        _api().TF_DeleteStatus(self)
+
+
+class _SessionOptions:
+    """TF_SessionOptions of a config, for the length of a `with`."""
+
+    def __init__(self, config: config_pb2.ConfigProto) -> None:
+        self._config = config.SerializeToString()
+
+    def __enter__(self) -> ctypes.c_void_p:
+        api, status = _api(), _Status()
+        self._handle = ctypes.c_void_p(api.TF_NewSessionOptions())
+        api.TF_SetConfig(self._handle, self._config, len(self._config), status)
+        status.check()
+        return self._handle
+
+    def __exit__(self, *error: object) -> None:
+        _api().TF_DeleteSessionOptions(self._handle)
+
+
+def _signatures(meta_graph: bytes) -> dict[str, SignatureDef]:
+    """The signatures of a serialised MetaGraphDef. Its graph, which is all but a little of it, is not parsed."""
+    parts = [meta_graph[begin:end] for number, begin, end in fields(meta_graph) if number == _SIGNATURES]
+    return dict(meta_graph_pb2.MetaGraphDef.FromString(b"".join(parts)).signature_def)
+
+
+def _run_options(**settings: int) -> ctypes.c_void_p:
+    """A TF_Buffer of RunOptions."""
+    data = config_pb2.RunOptions(**settings).SerializeToString()
+    return ctypes.c_void_p(_api().TF_NewBufferFromString(data, len(data)))
+
+
+def _tensor(value: Array, alive: list[Any]) -> int:
+    """A TF_Tensor of `value`; what is put into `alive` must outlive it. KeyError for a dtype that TensorFlow lacks."""
+    api = _api()
+    dims = (ctypes.c_int64 * value.ndim)(*value.shape)
+    if value.dtype.kind in "OSU":
+        number, data = _STRING, _views(value, alive)
+    else:
+        number, data = data_type_of(value.dtype), np.ascontiguousarray(value)
+    handle = api.TF_AllocateTensor(number, dims, value.ndim, data.nbytes)
+    if not handle:
+        raise TensorFlowError(tf.errors.RESOURCE_EXHAUSTED, f"no memory for a tensor of {data.nbytes:,} bytes")
+    if data.nbytes:
+        ctypes.memmove(api.TF_TensorData(handle), data.ctypes.data, data.nbytes)
+    return int(handle)
+
+
+def _views(value: Array, alive: list[Any]) -> Array:
+    """[n, 3] uint64: strings as TF_TStrings that point into one block of bytes."""
+    texts = [text.encode() if isinstance(text, str) else text for text in value.ravel().tolist()]
+    views = np.zeros((len(texts), _STRING_BYTES // 8), np.uint64)
+    block = np.frombuffer(b"".join(texts) + b"\0", np.uint8)
+    alive.append(block)
+    sizes = np.fromiter(map(len, texts), np.uint64, len(texts))
+    views[:, 0] = sizes << np.uint64(2) | np.uint64(_VIEW)
+    views[:, 1] = np.cumsum(sizes) - sizes + np.uint64(block.ctypes.data)
+    return views
+
+
+def _array(handle: int) -> Array:
+    """A copy of a TF_Tensor."""
+    api = _api()
+    shape = tuple(api.TF_Dim(handle, axis) for axis in range(api.TF_NumDims(handle)))
+    number, data = api.TF_TensorType(handle), api.TF_TensorData(handle)
+    if number == _STRING:
+        array = np.empty(api.TF_TensorElementCount(handle), object)
+        array[:] = _texts(data, len(array))
+        return array.reshape(shape)
+    try:
+        array = np.empty(shape, dtype_of(number))
+    except KeyError:
+        name = tf.as_dtype(number).name
+        raise TensorFlowError(tf.errors.UNIMPLEMENTED, f"a tensor of dtype {name} cannot leave the session") from None
+    if array.nbytes:
+        ctypes.memmove(array.ctypes.data, data, array.nbytes)
+    return array
+
+
+def _texts(data: int, count: int) -> list[bytes]:
+    """The strings of `count` TF_TStrings at the address `data`: up to 22 bytes lie in the struct, behind their size."""
+    api, raw = _api(), ctypes.string_at(data, count * _STRING_BYTES) if count else b""
+    texts = []
+    for start in range(0, len(raw), _STRING_BYTES):
+        head = raw[start]
+        if head & 3 == _SMALL:
+            texts.append(raw[start + 1 : start + 1 + (head >> 2)])
+        else:
+            at = data + start
+            texts.append(ctypes.string_at(api.TF_StringGetDataPointer(at), api.TF_StringGetSize(at)))
+    return texts
+
+
+@cache
+def _api() -> Any:
+    """The library that TensorFlow's Python has loaded, with what its functions take and return.
+
+    Raises:
+        ArtifactError: if it is not where TensorFlow's wheels have it, or lays strings out differently.
+    """
+    folder = Path(tf.sysconfig.get_lib())
+    found = next((path for name in ("so.2", "2.dylib") if (path := folder / f"libtensorflow_cc.{name}").exists()), None)
+    if found is None:
+        raise ArtifactError(f"expected libtensorflow_cc in {folder}; install the tensorflow wheel again")
+    api = ctypes.CDLL(str(found))
+    pointer, number, size = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t
+    text, numbers = ctypes.c_char_p, ctypes.POINTER(ctypes.c_int64)
+    given_or_got = (ctypes.POINTER(Output), ctypes.POINTER(pointer), number)
+    # Name: (what it returns, what it takes).
+    for name, (returned, taken) in {
+        "TF_NewStatus": (pointer, ()),
+        "TF_DeleteStatus": (None, (pointer,)),
+        "TF_GetCode": (number, (pointer,)),
+        "TF_Message": (text, (pointer,)),
+        "TF_NewBuffer": (pointer, ()),
+        "TF_NewBufferFromString": (pointer, (text, size)),
+        "TF_DeleteBuffer": (None, (pointer,)),
+        "TF_NewGraph": (pointer, ()),
+        "TF_DeleteGraph": (None, (pointer,)),
+        "TF_GraphOperationByName": (pointer, (pointer, text)),
+        "TF_OperationNumOutputs": (number, (pointer,)),
+        "TF_NewSessionOptions": (pointer, ()),
+        "TF_DeleteSessionOptions": (None, (pointer,)),
+        "TF_SetConfig": (None, (pointer, text, size, pointer)),
+        "TF_NewSession": (pointer, (pointer, pointer, pointer)),
+        "TF_LoadSessionFromSavedModel": (
+            pointer,
+            (pointer, pointer, text, ctypes.POINTER(text), number, pointer, pointer, pointer),
+        ),
+        "TF_CloseSession": (None, (pointer, pointer)),
+        "TF_DeleteSession": (None, (pointer, pointer)),
+        "TF_SessionRun": (
+            None,
+            (pointer, pointer, *given_or_got, *given_or_got, pointer, number, pointer, pointer),
+        ),
+        "TF_AllocateTensor": (pointer, (number, numbers, number, size)),
+        "TF_DeleteTensor": (None, (pointer,)),
+        "TF_TensorType": (number, (pointer,)),
+        "TF_NumDims": (number, (pointer,)),
+        "TF_Dim": (ctypes.c_int64, (pointer, number)),
+        "TF_TensorElementCount": (ctypes.c_int64, (pointer,)),
+        "TF_TensorData": (pointer, (pointer,)),
+        "TF_StringGetSize": (size, (pointer,)),
+        "TF_StringGetDataPointer": (pointer, (pointer,)),
+    }.items():
+        function = getattr(api, name)
+        function.restype, function.argtypes = returned, taken
+    return api
