@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
+from tensorflow.python.lib.io._pywrap_record_io import RecordIterator
 
 from catalog.errors import ArtifactError
 from catalog.files import atomic_path
@@ -75,7 +76,7 @@ def read_warmup_logs(export_dir: Path) -> list[PredictionLog]:
         return []
     logs = []
     try:
-        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+        for record in RecordIterator(str(path), ""):  # tf.data would start an eager context with threads of its own
             logs.append(PredictionLog.FromString(record))
             if len(logs) > MAX_RECORDS:
                 raise ArtifactError(f"Number of warmup records exceeds the maximum ({MAX_RECORDS}) at {WARMUP_FILE}")

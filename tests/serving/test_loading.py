@@ -87,6 +87,6 @@ def test_what_loads_gives_way_and_no_thread_that_it_leaves_behind_does(
     usual = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     servable = Loader(config_of(exported, enable_batching=True), Monitoring(list))("scale", exported / "scale" / "1")
     assert during == [10]
-    tasks = [int(task) for task in os.listdir("/proc/self/task")]
+    tasks = [int(task.name) for task in Path("/proc/self/task").iterdir()]
     assert {os.getpriority(os.PRIO_PROCESS, task) for task in tasks} == {usual}
     servable.close()
