@@ -19,7 +19,7 @@ from serving.local_server import ServerConfig, serve
 from serving.messages import ModelServerConfig, PredictRequest, PredictResponse
 from serving.model_config import single_model_config
 from serving.requests import Contract, HistoryEvent, Request, read_contract
-from serving.servable import Servable
+from serving.servable import Servable, Threads
 from serving.tensors import Array, make_proto, to_array
 
 _START_SECONDS = 180
@@ -49,7 +49,7 @@ def in_process(
     folder: Path, samples: list[dict[str, Any]], sizes: list[int], seconds: float
 ) -> tuple[Contract, dict[int, Seconds]]:
     """Run the graph of `folder` on batches of samples for `seconds` each: what the model asks for, seconds a run."""
-    servable = Servable(folder)
+    servable = Servable(folder, Threads(intra_op=1))  # as the server's
     contract = read_contract(servable.signatures)
     inputs = [_request(sample).inputs(contract) for sample in samples]
     measured = {}

@@ -62,31 +62,63 @@ class TransformerBlock(keras.layers.Layer):
 
     def call(self, x: tf.Tensor, visible: tf.Tensor, training: bool = False) -> tf.Tensor:
         x = x + self.drop(self._attend(self.attention_norm(x), visible, training), training=training)
+        return x + self.drop(self._feed_forward(x), training=training)
+
+    def last(self, x: tf.Tensor, visible: tf.Tensor) -> tf.Tensor:
+        """The last position of what a call returns without training, for a fraction of the work.
+
+        Args:
+            x, visible: as of a call.
+
+        Returns:
+            [batch, dim].
+        """
+        normed = self.attention_norm(x)
+        kernel = ops.cast(self.qkv.kernel, normed.dtype)
+        query = self._by_head(ops.matmul(normed[:, -1:], kernel[:, : self.dim]), 1)[0]
+        key, value = self._by_head(ops.matmul(normed, kernel[:, self.dim :]), 2)
+        length = ops.shape(x)[1]
+        weights = self._weights(query, key, self._bias(length)[:, -1:], visible)
+        seen = ops.reshape(ops.matmul(ops.cast(weights, value.dtype), value), (-1, self.dim))
+        kept = x[:, -1] + self.merge(seen)
+        return kept + self._feed_forward(kept)
+
+    def _feed_forward(self, x: tf.Tensor) -> tf.Tensor:
         gate, value = ops.split(self.hidden(self.hidden_norm(x)), 2, axis=-1)
-        return x + self.drop(self.out(ops.silu(gate) * value), training=training)
+        return self.out(ops.silu(gate) * value)
 
     def _attend(self, x: tf.Tensor, visible: tf.Tensor, training: bool) -> tf.Tensor:
         batch, length = ops.shape(x)[0], ops.shape(x)[1]
-        size = self.dim // self.heads
-        heads = ops.reshape(self.qkv(x), (batch, length, 3, self.heads, size))
-        query, key, value = ops.unstack(ops.transpose(heads, (2, 0, 3, 1, 4)), axis=0)
-        logits = ops.cast(tf.matmul(query, key, transpose_b=True), "float32") / size**0.5
-        logits = logits + self._bias(length) + ops.where(visible[:, None, None, :], 0.0, _HIDDEN)
-        weights = self.drop(ops.cast(tf.nn.softmax(logits), value.dtype), training=training)
+        query, key, value = self._by_head(self.qkv(x), 3)
+        weights = self._weights(query, key, self._bias(length), visible)
+        weights = self.drop(ops.cast(weights, value.dtype), training=training)
         seen = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
         return self.merge(ops.reshape(seen, (batch, length, self.dim)))
 
-    def _bias(self, length: int) -> tf.Tensor:
+    def _by_head(self, projected: tf.Tensor, parts: int) -> list[tf.Tensor]:
+        """[batch, length, parts * dim] -> `parts` times [batch, heads, length, dim / heads]."""
+        batch, length = ops.shape(projected)[0], ops.shape(projected)[1]
+        split = ops.reshape(projected, (batch, length, parts, self.heads, self.dim // self.heads))
+        return list(ops.unstack(ops.transpose(split, (2, 0, 3, 1, 4)), num=parts, axis=0))
+
+    def _weights(self, query: tf.Tensor, key: tf.Tensor, bias: tf.Tensor, visible: tf.Tensor) -> tf.Tensor:
+        """[batch, heads, queries, length] float32, summing to 1 over the last."""
+        logits = ops.cast(tf.matmul(query, key, transpose_b=True), "float32") / (self.dim // self.heads) ** 0.5
+        return tf.nn.softmax(logits + bias + ops.where(visible[:, None, None, :], 0.0, _HIDDEN))
+
+    def _bias(self, length: int | tf.Tensor) -> tf.Tensor:
         """[heads or 1, length, length] float32: what is added to the logits of every example."""
-        position = tf.range(length)
+        # Of relative positions each corner is alike: where the length is open, the longest bias is one to cut from.
+        longest = length if isinstance(length, int) or not self.max_distance else self.max_distance
+        position = tf.range(longest)
         distance = position[:, None] - position[None, :]
-        bias = tf.zeros((1, length, length))
+        bias = tf.zeros((1, longest, longest))
         if self.max_distance:
             nearest = tf.clip_by_value(tf.abs(distance), 0, self.max_distance - 1)
             bias = tf.transpose(tf.gather(ops.cast(self.distance_bias, "float32"), nearest), (2, 0, 1))
         if self.causal:
             bias += tf.where(distance < 0, _HIDDEN, 0.0)[None]
-        return bias
+        return bias[:, :length, :length]
 
     def get_config(self) -> dict[str, Any]:
         names = ("dim", "heads", "dropout", "causal", "max_distance")

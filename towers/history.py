@@ -113,14 +113,26 @@ class HistoryEncoder(keras.layers.Layer):
     def call(
         self, items: tf.Tensor, kinds: tf.Tensor, timestamps: tf.Tensor, present: tf.Tensor, training: bool = False
     ) -> tf.Tensor:
+        x = self._events(items, kinds, timestamps, present, training)
+        for block in self.blocks:
+            x = block(x, visible=present, training=training)
+        return self.norm_out(x)
+
+    def last(self, items: tf.Tensor, kinds: tf.Tensor, timestamps: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
+        """[batch, dim]: the last position of what a call returns without training; the last block computes no other."""
+        x = self._events(items, kinds, timestamps, present, training=False)
+        for block in self.blocks[:-1]:
+            x = block(x, visible=present)
+        return self.norm_out(self.blocks[-1].last(x, visible=present) if self.blocks else x[:, -1])
+
+    def _events(
+        self, items: tf.Tensor, kinds: tf.Tensor, timestamps: tf.Tensor, present: tf.Tensor, training: bool
+    ) -> tf.Tensor:
         first = tf.zeros_like(timestamps[:, :1])
         known = present & tf.concat([tf.zeros_like(present[:, :1]), present[:, :-1]], axis=1)
         gaps = gap_buckets(timestamps - tf.concat([first, timestamps[:, :-1]], axis=1))
         x = items + self.kind(kinds) + self.gap(tf.where(known, gaps, 0))
-        x = self.drop(self.norm_in(x), training=training) * tf.cast(present, x.dtype)[..., None]
-        for block in self.blocks:
-            x = block(x, visible=present, training=training)
-        return self.norm_out(x)
+        return self.drop(self.norm_in(x), training=training) * tf.cast(present, x.dtype)[..., None]
 
     def read(self, states: tf.Tensor, seconds_since: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
         """What a history answers some time after its last event.

@@ -132,9 +132,25 @@ class QueryTower(keras.layers.Layer):
         Returns:
             [batch, H, dim].
         """
+        items = self._items(buckets, categories, contents, training)
+        return self.history(items, kinds=kinds, timestamps=timestamps, present=present, training=training)
+
+    def last_state(
+        self,
+        buckets: tf.Tensor,
+        categories: tf.Tensor,
+        contents: tf.Tensor,
+        kinds: tf.Tensor,
+        timestamps: tf.Tensor,
+        present: tf.Tensor,
+    ) -> tf.Tensor:
+        """[batch, dim]: of `states`, the one at the last position, without training."""
+        items = self._items(buckets, categories, contents, training=False)
+        return self.history.last(items, kinds=kinds, timestamps=timestamps, present=present)
+
+    def _items(self, buckets: tf.Tensor, categories: tf.Tensor, contents: tf.Tensor, training: bool) -> tf.Tensor:
         identity = self.identity(buckets)
         if training and self.id_dropout:
-            kept = keras.random.uniform(tf.shape(present), seed=self.random) >= self.id_dropout
+            kept = keras.random.uniform(tf.shape(categories), seed=self.random) >= self.id_dropout
             identity *= tf.cast(kept, identity.dtype)[..., None]
-        items = self.items(identity, category=categories, content=tf.cast(contents, identity.dtype))
-        return self.history(items, kinds=kinds, timestamps=timestamps, present=present, training=training)
+        return self.items(identity, category=categories, content=tf.cast(contents, identity.dtype))

@@ -175,8 +175,11 @@ class TextEncoder(keras.layers.Layer):
         self.built = True
 
     def call(self, tokens: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        if not training:  # most texts are far shorter than the limit, and nothing depends on the padding
+            filled = tf.reduce_max(tf.where(tokens != PAD, tf.range(1, tokens.shape[1] + 1), 0))
+            tokens = tokens[:, : tf.maximum(filled, 1)]
         mask = tokens != PAD
-        batch, length = tf.shape(tokens)[0], tokens.shape[1]
+        batch, length = tf.shape(tokens)[0], tf.shape(tokens)[1]
         x = self.embedding(tokens) + self.position(tf.range(length))
         for block in self.blocks:
             x = block(x, visible=mask, training=training)

@@ -107,12 +107,15 @@ def encode_queries(
     rows, kinds, timestamps = inputs["rows"], inputs["kinds"], inputs["timestamps"]
     present = (rows >= 0) & (rows < tables.n_products) & (kinds > 0)
     present, rows, kinds, timestamps = push_right(present, rows, kinds, timestamps)
+    # Nothing depends on what lies before the longest history of the batch.
+    longest = tf.maximum(tf.reduce_max(tf.reduce_sum(tf.cast(present, tf.int32), axis=1)), 1)
+    present, rows, kinds, timestamps = (values[:, -longest:] for values in (present, rows, kinds, timestamps))
     rows = tf.where(present, rows, tables.n_products)
     kinds = tf.where(present, kinds, 0)
-    states = model.query.states(**tables.history(rows), kinds=kinds, timestamps=timestamps, present=present)
+    state = model.query.last_state(**tables.history(rows), kinds=kinds, timestamps=timestamps, present=present)
     has_history = present[:, -1]
     history = model.query.history.read(
-        states[:, -1], seconds_since=inputs["timestamp"] - timestamps[:, -1], present=has_history
+        state, seconds_since=inputs["timestamp"] - timestamps[:, -1], present=has_history
     )
     profile, has_profile = model.query.profile(inputs["profile"])
     image, has_image = tf.zeros_like(text), tf.zeros_like(has_text)

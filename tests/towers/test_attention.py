@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from towers.attention import TransformerBlock
 
@@ -51,6 +52,33 @@ def test_distances_tell_positions_apart(x: np.ndarray) -> None:
 
 def test_nothing_visible_gives_numbers(x: np.ndarray) -> None:
     assert np.isfinite(run(TransformerBlock(8, heads=2, causal=True), x, np.zeros((2, 5), bool))).all()
+
+
+@pytest.mark.parametrize("max_distance", [0, 3, 8])
+@pytest.mark.parametrize("causal", [False, True])
+def test_the_last_position_alone_is_that_of_the_whole(x: np.ndarray, causal: bool, max_distance: int) -> None:
+    block = TransformerBlock(8, heads=2, causal=causal, max_distance=max_distance)
+    block.build((None, None, 8))
+    for weight in block.weights:
+        weight.assign(np.random.default_rng(2).normal(size=weight.shape, scale=0.5))
+    visible = np.random.default_rng(3).random(x.shape[:2]) < 0.7
+    whole = np.asarray(block(tf.constant(x), visible=tf.constant(visible)))
+    last = np.asarray(block.last(tf.constant(x), visible=tf.constant(visible)))
+    np.testing.assert_allclose(last, whole[:, -1], atol=1e-5)
+
+
+def test_an_open_length_changes_nothing(x: np.ndarray) -> None:
+    block = TransformerBlock(8, heads=2, causal=True, max_distance=8)
+    block.build((None, None, 8))
+    block.distance_bias.assign(np.random.default_rng(1).normal(size=(8, 2)))
+    visible = np.ones(x.shape[:2], bool)
+    opened = tf.function(
+        lambda x, visible: block(x, visible=visible),
+        input_signature=[tf.TensorSpec((None, None, 8)), tf.TensorSpec((None, None), tf.bool)],
+        autograph=False,
+    )
+    whole = block(tf.constant(x), visible=tf.constant(visible))
+    np.testing.assert_allclose(opened(x, visible), whole, atol=1e-5)
 
 
 def test_heads_must_divide_dim() -> None:

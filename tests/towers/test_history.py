@@ -77,6 +77,20 @@ def test_kinds_and_order_matter(encoder: HistoryEncoder, items: np.ndarray) -> N
     assert np.abs(states(encoder, swapped, [2, 1, 3, 4, 5, 6], [0] * 6)[-1] - last).max() > 1e-4
 
 
+@pytest.mark.parametrize("blocks", [0, 1, 2])
+def test_the_last_state_alone_is_that_of_the_whole(blocks: int, items: np.ndarray) -> None:
+    encoder = HistoryEncoder(length=6, dim=8, blocks=blocks, heads=2, dropout=0.3)
+    encoder.build((None, 6, 8))
+    kinds = tf.constant([[0, 0, 1, 2, 1, 3]], tf.int32)
+    inputs = {"kinds": kinds, "timestamps": tf.constant([[0, 0, 10, 20, 500, 501]], tf.int64), "present": kinds > 0}
+    vectors = tf.constant(items[None], tf.float32)
+    last = encoder.last(vectors, **inputs)
+    np.testing.assert_allclose(last, encoder(vectors, **inputs)[:, -1], atol=1e-5)
+    # Nor does it depend on how much padding there is on the left.
+    shorter = encoder.last(vectors[:, 2:], **{name: values[:, 2:] for name, values in inputs.items()})
+    np.testing.assert_allclose(last, shorter, atol=1e-5)
+
+
 def test_read_scales_and_shifts_by_the_time_since(encoder: HistoryEncoder) -> None:
     table = np.zeros((32, 16), np.float32)
     table[2, :8], table[2, 8:] = 1.0, 0.5  # bucket 2 is 1 to 2 seconds: state * (1 + 1) + 0.5
