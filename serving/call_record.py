@@ -81,6 +81,8 @@ class Call:
 Record = Callable[[Call], None]
 """Takes note of a finished call; raises nothing."""
 
+OVERLOADED = "the server has more requests waiting than it takes; try again"
+
 _thread = threading.local()
 
 
@@ -89,7 +91,7 @@ def check_accepted(call: Call) -> None:
     if call.departure.gone:
         raise Rejection(grpc.StatusCode.CANCELLED, "the client has gone")
     if call.refused:
-        raise Rejection(grpc.StatusCode.UNAVAILABLE, "the server has more requests waiting than it takes; try again")
+        raise Rejection(grpc.StatusCode.UNAVAILABLE, OVERLOADED)
 
 
 def current_call() -> Call:
@@ -115,9 +117,14 @@ class CallPool(ThreadPoolExecutor):
         self._most_waiting = waiting
         self._refusals = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-refusals") if waiting else None
 
+    @property
+    def full(self) -> bool:
+        """Whether a call that comes now is refused."""
+        return self._most_waiting > 0 and self._work_queue.qsize() >= self._most_waiting
+
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Work on a call that came right now."""
-        if self._refusals is not None and self._work_queue.qsize() >= self._most_waiting:
+        if self._refusals is not None and self.full:
             return self._refusals.submit(self._work, perf_counter(), fn, args, kwargs, True)
         return super().submit(self._work, perf_counter(), fn, args, kwargs)
 

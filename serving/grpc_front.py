@@ -18,6 +18,7 @@ from serving.messages import (
 )
 from serving.model_service import ModelService
 from serving.prediction_service import PredictionService
+from serving.refusals import Refusals
 from serving.server_config import ServerConfig
 from serving.server_files import SslConfig
 
@@ -54,8 +55,10 @@ class GrpcFront:
         self._health = health.HealthServicer()
         register_service_descriptors()
         threads = config.threads(config.grpc_threads)
+        pool = CallPool(threads, "grpc", record, config.queue_length(threads))
         self._server = grpc.server(
-            CallPool(threads, "grpc", record, config.queue_length(threads)),
+            pool,
+            interceptors=[Refusals(pool, record)],
             options=[
                 ("grpc.max_receive_message_length", config.max_message_bytes),
                 ("grpc.max_send_message_length", -1),

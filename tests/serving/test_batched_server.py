@@ -171,9 +171,18 @@ def test_a_version_s_own_parameters_count_where_that_is_wanted(
         assert answer is expected if expected else isinstance(answer, PredictResponse)
 
 
-def test_too_many_waiting_are_refused_at_once_while_health_answers(exported: Path, predict_request: Build) -> None:
+def test_too_many_waiting_are_refused_at_once_while_health_answers(
+    exported: Path, tmp_path: Path, predict_request: Build
+) -> None:
+    monitoring = written(tmp_path, "prometheus_config { enable: true }", "monitoring.config")
     config = ServerConfig(
-        model_name="scale", model_base_path=exported / "scale", port=0, grpc_threads=1, max_queued_requests=2
+        model_name="scale",
+        model_base_path=exported / "scale",
+        port=0,
+        grpc_threads=1,
+        max_queued_requests=2,
+        rest_api_port=0,
+        monitoring_config_file=monitoring,
     )
     server = serve(config)
     try:
@@ -190,7 +199,11 @@ def test_too_many_waiting_are_refused_at_once_while_health_answers(exported: Pat
         assert health.status == health_pb2.HealthCheckResponse.SERVING
         answered = [answer for answer in answers if isinstance(answer, PredictResponse)]
         assert 1 <= len(answered) <= 4
-        assert len(answered) + answers.count(grpc.StatusCode.UNAVAILABLE) == 12
+        refusals = answers.count(grpc.StatusCode.UNAVAILABLE)
+        assert len(answered) + refusals == 12
+        page = f"http://127.0.0.1:{server.rest_port}/monitoring/prometheus/metrics"
+        counted = f':tensorflow:serving:request_count{{model_name="",status="UNAVAILABLE"}} {refusals}'
+        assert counted in urlopen(page, timeout=30).read().decode()
         with grpc.insecure_channel(server.address) as channel:
             good = predict_request("scale", x=np.ones(1, np.float32), text=["a"])
             assert isinstance(outcome(PredictionServiceStub(channel), good), PredictResponse)
