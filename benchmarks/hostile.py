@@ -10,11 +10,12 @@ closed-loop clients got answered, while the attackers send, in turn, what benchm
 UNAVAILABLE; anything else is a failure.
 
 The queue bounds the wait: a request that is taken finds no more calls before it than the server has threads and lets
-wait, and leaves when they have left. The bound printed is the time in which the server, at the rate of its good answers
-under attack, answers so many. To hold: the p99 of the server's own measure (from the moment that gRPC hands a call over
-to its answer) stays below. The p99 at the clients, from the moment that each request was due, has the network and the
-clients' own lag on top: everything shares one machine, and the capacity is that of all together. Memory is flat if the
-last tenth of the run holds at most a tenth more than the second one. Prints tables; the last line is JSON.
+wait, and is answered once they are. The bound printed is the longest stretch of the run in which so many good requests
+were answered; beside it what it would be at the mean rate. To hold: the p99 of the server's own measure (from the
+moment that gRPC hands a call over to its answer) stays below the bound. The p99 at the clients, from the moment that
+each request was due, has the network and the clients' own lag on top: everything shares one machine, and the capacity
+is that of all together. Memory is flat if the last tenth of the run holds at most a tenth more than the second one.
+Prints tables; the last line is JSON.
 """
 
 import argparse
@@ -32,7 +33,7 @@ import grpc
 import numpy as np
 
 from benchmarks.hostile_traffic import Target, Traffic, attack, kinds
-from benchmarks.load import PREDICT, Load, closed_loop, open_loop
+from benchmarks.load import PREDICT, Load, Seconds, closed_loop, open_loop
 from benchmarks.metrics_page import Buckets, buckets, quantile, read_page
 from benchmarks.served_release import ServerProcess, fashion_release, pinned, requests_of, start_models
 from benchmarks.serving import BATCHING
@@ -116,12 +117,14 @@ def _report(
         shown = ", ".join(f"{outcome} {count}" for outcome, count in counts.most_common())
         print(f"{name:>20} {counts.total():>8}  {shown}{'  UNEXPECTED' if name in unexpected else ''}")
     failed = load.failed - load.statuses["UNAVAILABLE"]
-    bound = queue_seconds(load.rate)
+    bound, at_mean = longest_stretch(load.moments, queue_calls()), queue_calls() / load.rate
     tenth = max(len(memory) // 10, 1)
     warm, last = (int(np.median(part)) for part in (memory[tenth : 2 * tenth], memory[-tenth:]))
     print(f"good: {dict(load.statuses)}, wrong {load.wrong}, failed {failed}")
     print(f"capacity {capacity:.0f}/s before, {load.rate:.0f}/s under attack")
-    print(f"p99 in the server {1000 * inside:.0f} ms, bound of the queue {1000 * bound:.0f} ms")
+    print(
+        f"p99 in the server {1000 * inside:.0f} ms, bound {1000 * bound:.0f} ms ({1000 * at_mean:.0f} at the mean rate)"
+    )
     print(f"at the clients p50 {load.p50:.0f} ms, p99 {load.p99:.0f} ms")
     print(f"memory MB: first {memory[0] >> 20}, warm {warm >> 20}, last {last >> 20}, most {max(memory) >> 20}")
     print(f"half-open at the end {traffic.half_open}; afterwards {after:.1%} of answers as before")
@@ -133,6 +136,7 @@ def _report(
         "p99_ms": round(load.p99, 1),
         "p99_in_server_ms": round(1000 * inside, 1),
         "queue_bound_ms": round(1000 * bound, 1),
+        "queue_bound_at_mean_rate_ms": round(1000 * at_mean, 1),
         "hostile": {name: dict(counts) for name, counts in traffic.outcomes.items()},
         "unexpected": unexpected,
         "half_open": traffic.half_open,
@@ -146,11 +150,22 @@ def _latencies(port: int) -> Buckets:
     return buckets(read_page(port), ":tensorflow:serving:request_latency", entrypoint="GRPC", API="Predict")
 
 
-def queue_seconds(rate: float) -> float:
-    """The time in which a server that answers `rate` requests a second empties a full queue."""
+def queue_calls() -> int:
+    """The calls that a server with batching works on and lets wait."""
     config = ServerConfig(model_name="search", model_base_path=Path("/"), enable_batching=True)
     threads = config.threads(config.grpc_threads)
-    return (threads + config.queue_length(threads)) / rate
+    return threads + config.queue_length(threads)
+
+
+def longest_stretch(moments: Seconds, answers: int) -> float:
+    """The longest time, in seconds, in which so many answers came; infinite where there were fewer.
+
+    Args:
+        moments: [all answers] when each came, rising.
+    """
+    if len(moments) <= answers:
+        return float("inf")
+    return float((moments[answers:] - moments[:-answers]).max())
 
 
 def read_answer(answer: bytes) -> dict[bytes, float]:
