@@ -118,9 +118,14 @@ class CallPool(ThreadPoolExecutor):
         self._refusals = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-refusals") if waiting else None
 
     @property
+    def waiting(self) -> int:
+        """Calls that wait for a thread."""
+        return self._work_queue.qsize()
+
+    @property
     def full(self) -> bool:
         """Whether a call that comes now is refused."""
-        return self._most_waiting > 0 and self._work_queue.qsize() >= self._most_waiting
+        return 0 < self._most_waiting <= self.waiting
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Work on a call that came right now."""

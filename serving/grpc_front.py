@@ -8,6 +8,7 @@ from catalog.errors import ConfigError
 from serving.auth import Token
 from serving.call_record import CallPool, Record
 from serving.errors import ServingError
+from serving.intake import Intake
 from serving.manager import ModelManager
 from serving.messages import (
     MODEL_SERVICE,
@@ -18,7 +19,6 @@ from serving.messages import (
 )
 from serving.model_service import ModelService
 from serving.prediction_service import PredictionService
-from serving.refusals import Refusals
 from serving.server_config import ServerConfig
 from serving.server_files import SslConfig
 
@@ -58,7 +58,7 @@ class GrpcFront:
         pool = CallPool(threads, "grpc", record, config.queue_length(threads))
         self._server = grpc.server(
             pool,
-            interceptors=[Refusals(pool, record)],
+            interceptors=[Intake(pool, threads, record)],
             options=[
                 ("grpc.max_receive_message_length", config.max_message_bytes),
                 ("grpc.max_send_message_length", -1),

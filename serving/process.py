@@ -14,7 +14,7 @@ blocks come from heaps, which other blocks keep from shrinking. What a batch of 
 a block from the kernel costs a page fault for every 4 KiB.
 """
 
-_TRIM_BYTES = 64 << 20
+_TRIM_BYTES = 32 << 20
 """Free bytes at the top of a heap that are kept. Setting it keeps it from growing with the limit above."""
 
 _ARENAS = 4
