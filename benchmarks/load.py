@@ -28,6 +28,7 @@ class Load:
         failed: requests that were refused or failed.
         statuses: requests by the gRPC status that they ended with; of the open loop.
         wrong: answers that are not the expected ones.
+        moments: [answers] when each came, rising, in seconds from the start; of the open loop.
     """
 
     seconds: Seconds
@@ -36,6 +37,7 @@ class Load:
     failed: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
     wrong: int = 0
+    moments: Seconds = field(default_factory=lambda: np.zeros(0))
 
     @property
     def rate(self) -> float:
@@ -144,5 +146,7 @@ def open_loop(
         channel.close()
     due, ended, answered = due[:sent], ended[:sent], answered[:sent]
     latencies = (ended - started - due)[answered]
+    moments = np.sort(ended[answered] - started)
     failed = int((~answered).sum())
-    return Load(latencies, float(ended.max() - started), failed=failed, statuses=statuses, wrong=len(wrong))
+    elapsed = float(ended.max() - started)
+    return Load(latencies, elapsed, failed=failed, statuses=statuses, wrong=len(wrong), moments=moments)

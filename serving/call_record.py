@@ -6,7 +6,7 @@ A thread of a CallPool works on one call at a time, so each stage finds its call
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, ParamSpec, TypeVar
 
@@ -18,6 +18,32 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class Departure:
+    """Whether a client has gone: learned by the thread that reads its connection, asked by the one that answers it.
+
+    Attributes:
+        gone: nobody waits for the answer any more.
+    """
+
+    __slots__ = ("_told", "gone")
+
+    def __init__(self) -> None:
+        self.gone = False
+        self._told: Callable[[], None] | None = None
+
+    def leave(self) -> None:
+        """The client has gone."""
+        self.gone = True
+        if (told := self._told) is not None:
+            told()
+
+    def tell(self, told: Callable[[], None] | None) -> None:
+        """Call `told` when the client goes, at once if it has; perhaps twice. None: nobody wants to know any more."""
+        self._told = told
+        if told is not None and self.gone:
+            told()
+
+
 @dataclass(slots=True)
 class Call:
     """What is known of a request. Times are perf_counter's seconds.
@@ -25,7 +51,8 @@ class Call:
     Attributes:
         queued: when it came; it waits for a thread from then.
         started: when a thread took it: it is parsed from then.
-        run_began, run_ended: the model's run, batching included; 0 where it came to none. What follows is serialising.
+        batch_joined: when it began to wait for a batch; 0 where it was not merged.
+        run_began, run_ended: the model's run; 0 where it came to none. What follows is serialising.
         finished: when the answer was on its way.
         entrypoint: GRPC or REST.
         api: Predict and so on; empty for what is no call of the API.
@@ -33,10 +60,12 @@ class Call:
         status: the name of the gRPC status.
         traceparent: the trace that the client is in, as it sent it.
         refused: whether too many waited when it came; its answer is a refusal.
+        departure: whether its client has gone.
     """
 
     queued: float = 0.0
     started: float = 0.0
+    batch_joined: float = 0.0
     run_began: float = 0.0
     run_ended: float = 0.0
     finished: float = 0.0
@@ -46,18 +75,23 @@ class Call:
     status: str = "OK"
     traceparent: str = ""
     refused: bool = False
+    departure: Departure = field(default_factory=Departure)
 
 
 Record = Callable[[Call], None]
 """Takes note of a finished call; raises nothing."""
 
+OVERLOADED = "the server has more requests waiting than it takes; try again"
+
 _thread = threading.local()
 
 
 def check_accepted(call: Call) -> None:
-    """Raise UNAVAILABLE for a refused call."""
+    """Raise UNAVAILABLE for a refused call, and CANCELLED for one whose client has gone."""
+    if call.departure.gone:
+        raise Rejection(grpc.StatusCode.CANCELLED, "the client has gone")
     if call.refused:
-        raise Rejection(grpc.StatusCode.UNAVAILABLE, "the server has more requests waiting than it takes; try again")
+        raise Rejection(grpc.StatusCode.UNAVAILABLE, OVERLOADED)
 
 
 def current_call() -> Call:
@@ -83,9 +117,19 @@ class CallPool(ThreadPoolExecutor):
         self._most_waiting = waiting
         self._refusals = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-refusals") if waiting else None
 
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a thread."""
+        return self._work_queue.qsize()
+
+    @property
+    def full(self) -> bool:
+        """Whether a call that comes now is refused."""
+        return 0 < self._most_waiting <= self.waiting
+
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Work on a call that came right now."""
-        if self._refusals is not None and self._work_queue.qsize() >= self._most_waiting:
+        if self._refusals is not None and self.full:
             return self._refusals.submit(self._work, perf_counter(), fn, args, kwargs, True)
         return super().submit(self._work, perf_counter(), fn, args, kwargs)
 

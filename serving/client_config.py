@@ -54,6 +54,9 @@ class ClientConfig(Config):
         "127.0.0.1:8500",
         description="host:port, a gRPC target (dns:///tandem:8500), or several IP:port that share the requests.",
     )
+    version_label: str | None = Field(
+        None, min_length=1, description="Ask the versions that the server's model config labels so; None: the newest."
+    )
     timeout: float = Field(5.0, gt=0, description="Seconds that one call may take in all, retries included.")
     retrieval_share: float = Field(
         0.6, gt=0, lt=1, description="Share of the time left that retrieval may take before a separate reranker."

@@ -8,6 +8,7 @@ from catalog.errors import ConfigError
 from serving.auth import Token
 from serving.call_record import CallPool, Record
 from serving.errors import ServingError
+from serving.intake import Intake
 from serving.manager import ModelManager
 from serving.messages import (
     MODEL_SERVICE,
@@ -54,8 +55,10 @@ class GrpcFront:
         self._health = health.HealthServicer()
         register_service_descriptors()
         threads = config.threads(config.grpc_threads)
+        pool = CallPool(threads, "grpc", record, config.queue_length(threads))
         self._server = grpc.server(
-            CallPool(threads, "grpc", record, config.queue_length(threads)),
+            pool,
+            interceptors=[Intake(pool, threads, record)],
             options=[
                 ("grpc.max_receive_message_length", config.max_message_bytes),
                 ("grpc.max_send_message_length", -1),

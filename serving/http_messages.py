@@ -10,6 +10,8 @@ from email.message import Message
 from http.client import responses
 from http.server import BaseHTTPRequestHandler
 
+from serving.call_record import Departure
+
 HEAD_BYTES = 64 << 10
 """The longest head; the standard library's limit on a line is the same."""
 
@@ -27,12 +29,13 @@ class BadHttpError(Exception):
 
 @dataclass(frozen=True)
 class HttpRequest:
-    """A request, read whole; `target` is path and query as sent."""
+    """A request, read whole; `target` is path and query as sent, `departure` whether its client has gone."""
 
     method: str
     target: str
     headers: Message
     body: bytes
+    departure: Departure = field(default_factory=Departure)
 
 
 @dataclass(frozen=True)

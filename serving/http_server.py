@@ -10,8 +10,9 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from serving.call_record import Departure
 from serving.errors import ServingError
 from serving.http_messages import (
     HEAD_BYTES,
@@ -45,6 +46,34 @@ class HttpLimits:
     connections: int = 4096
     idle_seconds: float = 60.0
     body_seconds: float = 60.0
+
+
+class _Reader(asyncio.StreamReader):
+    """What a client sends; the end of it, while a request is worked on, means that the client has gone.
+
+    One that closes only its own direction and still reads looks the same until it is written to, so it counts as gone,
+    as it does for nginx.
+    """
+
+    _departure: Departure | None = None
+
+    def watch(self, departure: Departure | None) -> None:
+        """Tell this one from now on; None for nobody."""
+        self._departure = departure
+        if departure is not None and self.at_eof():
+            departure.leave()
+
+    def feed_eof(self) -> None:
+        super().feed_eof()
+        self._leave()
+
+    def set_exception(self, exc: Exception) -> None:
+        super().set_exception(exc)
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._departure is not None:
+            self._departure.leave()
 
 
 Handler = Callable[[HttpRequest], HttpResponse]
@@ -86,7 +115,7 @@ class HttpServer:
         self._draining = False
         self._loop = asyncio.new_event_loop()
         try:
-            listening = asyncio.start_server(self._accept, host, port, limit=HEAD_BYTES, backlog=1024)
+            listening = self._loop.create_server(self._protocol, host, port, backlog=1024)
             self._server = self._loop.run_until_complete(listening)
         except OSError as error:
             self._pool.shutdown()
@@ -120,9 +149,14 @@ class HttpServer:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
 
+    def _protocol(self) -> asyncio.StreamReaderProtocol:
+        reader = _Reader(HEAD_BYTES, self._loop)
+        return asyncio.StreamReaderProtocol(reader, self._accept, self._loop)
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
+        assert isinstance(reader, _Reader)
         if self._draining:  # accepted just before
             writer.close()
             return
@@ -145,9 +179,7 @@ class HttpServer:
         fresh = (task for task in others if not self._waiting[task])
         next(fresh, others[0] if others else newest).cancel()
 
-    async def _exchange(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, task: asyncio.Task[None]
-    ) -> bool:
+    async def _exchange(self, reader: _Reader, writer: asyncio.StreamWriter, task: asyncio.Task[None]) -> bool:
         """Read one request and answer it; whether the connection goes on."""
         try:
             async with asyncio.timeout(self._limits.idle_seconds):
@@ -157,12 +189,14 @@ class HttpServer:
             self._waiting.pop(task)
             self._busy.add(task)
             request = HttpRequest(head.method, head.target, head.headers, body)
+            reader.watch(request.departure)
             response = await self._loop.run_in_executor(self._pool, self._answer, request)
         except asyncio.LimitOverrunError:
             return await self._turn_away(reader, writer, 431, f"a line or the head exceeds {HEAD_BYTES} bytes")
         except BadHttpError as error:
             return await self._turn_away(reader, writer, error.status, str(error))
         finally:
+            reader.watch(None)
             self._held.pop(task, None)
         keep_alive = head.keep_alive and not self._draining
         writer.write(response.encode(keep_alive, with_body=head.method != "HEAD"))
@@ -191,12 +225,14 @@ class HttpServer:
         return b"".join(pieces)
 
     def _answer(self, request: HttpRequest) -> HttpResponse:
+        if request.departure.gone:
+            return self._refuse(499, "the client has gone")
         encoding = request.headers.get("Content-Encoding", "")
         try:
             body = decompress(request.body, encoding, self._limits.body_bytes)
         except BadHttpError as error:
             return self._refuse(error.status, str(error))
-        return self._handler(HttpRequest(request.method, request.target, request.headers, body))
+        return self._handler(replace(request, body=body))
 
     async def _turn_away(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, status: int, message: str

@@ -1,6 +1,5 @@
 """The embedded server: TF Serving's API over the same SavedModels and model configs."""
 
-import gc
 import logging
 import signal
 import threading
@@ -21,6 +20,7 @@ from serving.manager import ModelManager
 from serving.messages import ModelServerConfig
 from serving.model_config import read_model_config, single_model_config
 from serving.monitoring import Monitoring
+from serving.process import freeze_what_stays, prepare_process
 from serving.rest import RestApi, listen
 from serving.servable import load_op_libraries
 from serving.server_config import ServerConfig
@@ -74,11 +74,9 @@ class Server:
             ServingError: if a model has no version that loads, or the port is taken.
         """
         models, files = _configured_models(self.config), _read_files(self.config)
+        prepare_process()
         load_op_libraries()
-        # Unloading a version collects its graph at once. Without this, that walks all of TensorFlow's own objects too
-        # and holds every request for 0.2 s.
-        gc.collect()
-        gc.freeze()
+        freeze_what_stays()
         try:
             self._manager.start(models)
             self._listen(files)

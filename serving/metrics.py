@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 Labels = tuple[str, ...]
 
 LATENCY_LIMITS = tuple(10 * 1.8**power for power in range(33))
-"""Microseconds, up to twenty minutes: TF Serving's buckets for every latency."""
+"""Microseconds, up to twenty minutes: TF Serving's buckets for the latency of requests, runs and loads."""
 
 
 class Counter:
@@ -42,24 +42,30 @@ class Counter:
 
 
 class Histogram:
-    """How observed values spread over LATENCY_LIMITS, for each combination of labels."""
+    """How observed values spread, for each combination of labels.
+
+    Args:
+        name, description, labels: as of a counter.
+        limits: the largest value of each bucket, rising; one more bucket has no limit.
+    """
 
     kind = "histogram"
 
-    def __init__(self, name: str, description: str, *labels: str) -> None:
+    def __init__(self, name: str, description: str, *labels: str, limits: tuple[float, ...] = LATENCY_LIMITS) -> None:
         self.name = name
         self.description = description
         self._labels = labels
+        self._limits = limits
         self._lock = threading.Lock()
         self._cells: dict[Labels, list[float]] = {}  # a count for each bucket, the last one's without limit; the sum
 
     def observe(self, value: float, *labels: str) -> None:
-        """Add one value, in microseconds."""
-        bucket = bisect_left(LATENCY_LIMITS, value)
+        """Add one value."""
+        bucket = bisect_left(self._limits, value)
         with self._lock:
             cell = self._cells.get(labels)
             if cell is None:
-                cell = self._cells[labels] = [0] * (len(LATENCY_LIMITS) + 2)
+                cell = self._cells[labels] = [0] * (len(self._limits) + 2)
             cell[bucket] += 1
             cell[-1] += value
 
@@ -69,7 +75,7 @@ class Histogram:
             cells = {labels: list(cell) for labels, cell in self._cells.items()}
         for labels, cell in cells.items():
             count = 0
-            for limit, bucket in zip((*LATENCY_LIMITS, None), cell, strict=False):
+            for limit, bucket in zip((*self._limits, None), cell, strict=False):
                 count += int(bucket)
                 shown = "+Inf" if limit is None else f"{limit:.6g}"
                 yield f"{self.name}_bucket{_braces((*self._labels, 'le'), (*labels, shown))} {count}"

@@ -2,11 +2,18 @@
 
 from collections.abc import Callable, Collection
 
+from serving.batch_lane import Batch
 from serving.call_record import Call
 from serving.metrics import Counter, Histogram, exposition
 
-_STAGES = ("queue", "parse", "run", "serialise")
+_STAGES = ("queue", "parse", "batch", "run", "serialise")
 _MICROSECONDS = 1e6
+
+_QUEUING_LIMITS = tuple(100 * 1.2**power for power in range(52))
+"""Microseconds, up to about a second, as in batching_session.cc."""
+
+_SIZE_LIMITS = tuple(float(1 << power) for power in range(13))
+"""Rows. TF Serving keeps quantiles of sizes, which its Prometheus page leaves out; the names are its own."""
 
 
 class Monitoring:
@@ -34,18 +41,30 @@ class Monitoring:
         )
         self._stage_latency = Histogram(
             ":tandem:serving:stage_latency",
-            "Wall time in microseconds of a request's stages: queue, parse, run, serialise.",
+            "Wall time in microseconds of a request's stages: queue (for a thread), parse, batch (the wait for one), "
+            "run, serialise.",
             *("model_name", "API", "entrypoint", "stage"),
         )
         self._graph_runs = Counter(":tensorflow:core:graph_runs", "The number of requests whose run ended.")
         self._graph_time = Counter(
             ":tensorflow:core:graph_run_time_usecs", "The total time of these runs in microseconds."
         )
-        self._batches = Counter(":tandem:serving:batch_count", "The number of batches that requests were merged into.")
-        self._batched = Counter(":tandem:serving:batched_rows", "The rows of these batches, in total.")
-        self._batch_wait = Histogram(
-            ":tandem:serving:batch_wait", "Microseconds that the first request of a batch waited for its run."
+        session, pool = ":tensorflow:serving:batching_session", "thread_pool_name"
+        self._queuing = Histogram(
+            f"{session}:queuing_latency",
+            "Wall time in microseconds that requests waited for the run of their batch.",
+            pool,
+            limits=_QUEUING_LIMITS,
         )
+        self._batches = Counter(f"{session}:wrapped_run_count", "The number of batches that ran.")
+        self._sizes = [
+            Histogram(f"{session}:{name}", description, pool, limits=_SIZE_LIMITS)
+            for name, description in (
+                ("input_batch_size", "Rows of each request that was batched."),
+                ("processed_batch_size", "Rows of each batch, padding included."),
+                ("padding_size", "Rows that were added to each batch."),
+            )
+        ]
         self._load_attempts = Counter(
             ":tensorflow:cc:saved_model:load_attempt_count",
             "The number of times that loading a SavedModel was tried.",
@@ -76,20 +95,27 @@ class Monitoring:
         )
         if not call.run_ended:
             return
-        times = (call.queued, call.started, call.run_began, call.run_ended, call.finished)
+        joined = call.batch_joined or call.run_began
+        times = (call.queued, call.started, joined, call.run_began, call.run_ended, call.finished)
         for stage, began, ended in zip(_STAGES, times, times[1:], strict=False):
             elapsed = (ended - began) * _MICROSECONDS
-            self._stage_latency.observe(elapsed, call.model, call.api, call.entrypoint, stage)
-        run = (call.run_ended - call.run_began) * _MICROSECONDS
+            if stage != "batch" or call.batch_joined:
+                self._stage_latency.observe(elapsed, call.model, call.api, call.entrypoint, stage)
+        run = (call.run_ended - joined) * _MICROSECONDS  # with the wait for a batch, as there
         self._runtime_latency.observe(run, call.model, call.api, "TF1")
         self._graph_runs.add()
         self._graph_time.add(amount=round(run))
 
-    def record_batch(self, rows: int, waited: float) -> None:
-        """Count one batch: its rows, and how many seconds its first request waited."""
+    def record_batch(self, batch: Batch) -> None:
+        """Count one batch."""
         self._batches.add()
-        self._batched.add(amount=rows)
-        self._batch_wait.observe(waited * _MICROSECONDS)
+        for waited in batch.waited:
+            self._queuing.observe(waited * _MICROSECONDS, batch.pool)
+        inputs, processed, padding = self._sizes
+        for size in batch.sizes:
+            inputs.observe(size, batch.pool)
+        processed.observe(sum(batch.sizes) + batch.padding, batch.pool)
+        padding.observe(batch.padding, batch.pool)
 
     def record_load(self, path: str, seconds: float, status: str) -> None:
         """Count one try at loading; `status` is success or fail."""
@@ -102,4 +128,5 @@ class Monitoring:
 
     def page(self) -> str:
         """Everything in Prometheus' text form."""
-        return exposition(metric for metric in vars(self).values() if isinstance(metric, Counter | Histogram))
+        metrics = [*vars(self).values(), *self._sizes]
+        return exposition(metric for metric in metrics if isinstance(metric, Counter | Histogram))

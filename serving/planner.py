@@ -32,6 +32,9 @@ _REMEMBERED_SECONDS = 5.0
 _RESERVE_SECONDS, _RESERVE_SHARE = 0.02, 0.05
 """What is kept of the time for handing out retrieval's order when the reranker is late: the smaller of the two."""
 
+_UNKNOWN_LABEL = "Unrecognized servable version label"
+"""In TF Serving's text for a label that the model, if there is one, does not have."""
+
 _DEGRADED = {
     DeadlineError: "the reranker was late",
     ModelNotFoundError: "no reranker of retrieval's version is served",
@@ -132,8 +135,10 @@ class Planner:
         except ModelNotFoundError as error:
             self._absent_until.clear()
             tried = ", ".join((*SEARCH.names, *RETRIEVAL.names))
+            label = self._config.version_label
+            which = "" if label is None else f" in a version labelled {label!r}"
             raise ModelNotFoundError(
-                f"{self._config.target} serves none of {tried}; look at its model config, or release one with "
+                f"{self._config.target} serves none of {tried}{which}; look at its model config, or release one with "
                 "`tandem run`"
             ) from error
         reserve = min(_RESERVE_SECONDS, _RESERVE_SHARE * context.timeout)
@@ -161,12 +166,12 @@ class Planner:
         sought = (names, question.version)
         model = self._models.get(sought) or (yield from self._learn(names, question.version, context))
         try:
-            message = question.message(model.name, model.contract)
+            message = question.message(model.name, model.contract, self._config.version_label)
         except BadRequestError:
             if time.monotonic() - model.learned < _REMEMBERED_SECONDS:
                 raise
             model = yield from self._learn(names, question.version, context)
-            message = question.message(model.name, model.contract)
+            message = question.message(model.name, model.contract, self._config.version_label)
         try:
             response = yield from self._call(PREDICT, message, model.name, context)
         except (BadRequestError, ModelNotFoundError):
@@ -174,7 +179,7 @@ class Planner:
             if changed == model:
                 raise
             model = changed
-            message = question.message(model.name, model.contract)
+            message = question.message(model.name, model.contract, self._config.version_label)
             response = yield from self._call(PREDICT, message, model.name, context)
         outputs = read_outputs(response, model.name, len(question.requests), names.outputs)
         if outputs.version != model.version:
@@ -190,12 +195,13 @@ class Planner:
             self._models[sought] = replace(model, version=version, contract=contract)
 
     def _learn(self, names: _Names, version: int | None, context: _Context) -> Plan[_Model]:
-        """The shapes of the first of `names` that the server holds, in the newest version or the one given."""
+        """The shapes of the first of `names` that the server holds, in the version given, else by the label."""
         sought = (names, version)
         asked = names.names if time.monotonic() >= self._absent_until.get(sought, 0.0) else ()
         for name in asked:
+            message = metadata_message(name, version, self._config.version_label)
             try:
-                response = yield from self._call(GET_MODEL_METADATA, metadata_message(name, version), name, context)
+                response = yield from self._call(GET_MODEL_METADATA, message, name, context)
             except ModelNotFoundError:
                 continue
             signatures = SignatureDefMap()
@@ -209,7 +215,9 @@ class Planner:
         self._models.pop(sought, None)
         if asked:
             self._absent_until[sought] = time.monotonic() + _REMEMBERED_SECONDS
-        wanted = " or ".join(names.names) + ("" if version is None else f" in version {version}")
+        label = self._config.version_label
+        which = f" in version {version}" if version is not None else "" if label is None else f" labelled {label!r}"
+        wanted = " or ".join(names.names) + which
         raise ModelNotFoundError(f"{self._config.target} serves no model {wanted}; look at its model config")
 
     def _call(self, method: str, message: Any, model: str, context: _Context) -> Plan[Any]:
@@ -243,7 +251,7 @@ def explain(error: Any, model: str, address: str) -> ServingError:
         return DeadlineError(
             f"{address} did not answer in time; allow more than the timeout given, or look at its load"
         )
-    if code is grpc.StatusCode.NOT_FOUND:
+    if code is grpc.StatusCode.NOT_FOUND or _UNKNOWN_LABEL in (details or ""):
         return ModelNotFoundError(f"{address} serves no such model or version: {details}")
     if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION):
         return BadRequestError(f"{model} at {address} cannot answer the request: {details}")

@@ -107,6 +107,8 @@ def answer(context: grpc.ServicerContext, api: str, spec: ModelSpec, work: Calla
     call = current_call()
     call.entrypoint, call.api, call.model = "GRPC", api, spec.name
     call.traceparent = read_traceparent(metadata_of(context, TRACEPARENT))
+    if not context.add_callback(call.departure.leave):
+        call.departure.leave()
     try:
         with span(call):
             check_accepted(call)

@@ -29,12 +29,18 @@ class Question:
         """The version that has to answer; None for the newest."""
         return None if self.retrievals is None else self.retrievals[0].version
 
-    def message(self, model: str, contract: Contract) -> PredictRequest:
-        """The request for `model`; BadRequestError for what it does not take."""
+    def message(self, model: str, contract: Contract, label: str | None = None) -> PredictRequest:
+        """The request for `model`; BadRequestError for what it does not take.
+
+        Args:
+            label: of the version that has to answer, where the question does not name one.
+        """
         message = PredictRequest()
         message.model_spec.name = model
         if self.retrievals is None:
             message.model_spec.signature_name = self.requests[0].signature
+            if label is not None:
+                message.model_spec.version_label = label
         else:
             message.model_spec.version.value = self.retrievals[0].version
         for name, values in self._inputs(contract).items():
@@ -53,10 +59,12 @@ class Question:
         return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
 
-def metadata_message(model: str, version: int | None) -> GetModelMetadataRequest:
-    """The request for a model's signatures, in the newest version or the one given."""
+def metadata_message(model: str, version: int | None, label: str | None = None) -> GetModelMetadataRequest:
+    """The request for a model's signatures, in the version given, else the one labelled so, else the newest."""
     message = GetModelMetadataRequest(metadata_field=["signature_def"])
     message.model_spec.name = model
     if version is not None:
         message.model_spec.version.value = version
+    elif label is not None:
+        message.model_spec.version_label = label
     return message

@@ -101,6 +101,7 @@ class RestApi:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answer one request; every error is an answer, too."""
         call = current_call()
+        call.departure = request.departure
         try:
             if self._token is not None:
                 self._token.check(request.headers.get("Authorization", ""))

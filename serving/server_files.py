@@ -12,7 +12,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from pydantic import ValidationError
 
 from catalog.errors import ConfigError
-from serving.batching import BatchingParameters
+from serving.batching_parameters import BatchingParameters
 
 _Field = descriptor_pb2.FieldDescriptorProto
 

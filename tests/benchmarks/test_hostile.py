@@ -2,10 +2,11 @@
 
 import os
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.hostile import queue_seconds, same_answer
+from benchmarks.hostile import longest_stretch, queue_calls, same_answer
 
 ANSWER = {b"a": 3.0, b"b": 2.0, b"c": 1.0}
 
@@ -32,4 +33,11 @@ def test_an_answer_is_the_same_as_itself(answer: dict[bytes, float]) -> None:
 
 def test_a_full_queue_is_the_threads_and_four_waiting_for_each() -> None:
     assert os.cpu_count()
-    assert queue_seconds(320.0) == 1.0  # with batching 64 threads and 256 that wait
+    assert queue_calls() == 320  # with batching 64 threads and 256 that wait
+
+
+def test_the_longest_stretch_of_so_many_answers() -> None:
+    """Two answers took 1 s, 4 s and 3.5 s."""
+    moments = np.array([0.0, 0.5, 1.0, 4.5, 4.5])
+    assert longest_stretch(moments, 2) == 4.0
+    assert longest_stretch(moments, 5) == float("inf")

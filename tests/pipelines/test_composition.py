@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines.composition import Catalogue, Composition, request_specs, rerank_specs
+from pipelines.composition import MAX_QUERY_BYTES, Catalogue, Composition, request_specs, rerank_specs
 
 PRODUCTS = np.array(["a", "b", "红"])
 SNAPSHOT = 1_700_000_000
@@ -101,3 +101,20 @@ def test_every_dimension_but_the_batch_is_static() -> None:
             assert all(size is not None for size in spec.shape[1:])
     assert "query_image" not in request_specs(50, ())
     assert request_specs(50, ("country",))["user_country"].dtype == tf.string
+
+
+@pytest.mark.parametrize("query", ["", "shirt", "红" * 1000, "x" * 5000])
+def test_no_part_sees_more_of_a_query_than_its_first_bytes(catalogue: Catalogue, query: str) -> None:
+    seen: list[bytes] = []
+
+    def encode(query: tf.Tensor, **_: object) -> tf.Tensor:
+        seen.append(query.numpy()[0])
+        return tf.ones([1, 2])
+
+    def rerank(query: tf.Tensor, candidate_row: tf.Tensor, **_: object) -> dict[str, tf.Tensor]:
+        seen.append(query.numpy()[0])
+        return row_reranker(candidate_row)
+
+    graph = Composition(catalogue, encode, CountingIndex(), rerank, candidates=5, results=4)
+    graph.search(request(["a"], ["view"]) | {"query": tf.constant([query])})
+    assert seen == [query.encode()[:MAX_QUERY_BYTES]] * 2

@@ -1,8 +1,10 @@
 """A server that merges requests, and one that refuses what it cannot take, over real gRPC."""
 
 import shutil
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -44,6 +46,12 @@ def outcome(stub: PredictionServiceStub, request: PredictRequest) -> PredictResp
         return error.code()
 
 
+def wait_until(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < until
+
+
 def test_requests_of_many_clients_are_merged_and_each_gets_its_own(
     exported: Path, tmp_path: Path, predict_request: Build
 ) -> None:
@@ -59,8 +67,14 @@ def test_requests_of_many_clients_are_merged_and_each_gets_its_own(
         assert [to_array(answer.outputs["capitals"]).tolist() for answer in answers] == [[b"T%d" % n] for n in range(8)]
         page = urlopen(f"http://127.0.0.1:{server.rest_port}/monitoring/prometheus/metrics", timeout=30).read().decode()
         values = dict(line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#"))
-        assert values[":tandem:serving:batched_rows{}"] == "8"  # warm-up is no part of it
-        assert int(values[":tandem:serving:batch_count{}"]) < 8
+        session, pool = ":tensorflow:serving:batching_session", '{thread_pool_name="batch_threads"}'
+        assert values[f"{session}:input_batch_size_count{pool}"] == "8"  # warm-up is no part of it
+        assert values[f"{session}:queuing_latency_count{pool}"] == "8"
+        assert float(values[f"{session}:processed_batch_size_sum{pool}"]) == 8
+        assert values[f"{session}:processed_batch_size_count{pool}"] == values[f"{session}:wrapped_run_count{{}}"]
+        assert int(values[f"{session}:wrapped_run_count{{}}"]) < 8
+        stage = ':tandem:serving:stage_latency_count{model_name="scale",API="Predict",entrypoint="GRPC",stage="batch"}'
+        assert values[stage] == "8"
     finally:
         server.stop()
 
@@ -83,6 +97,52 @@ def test_a_request_that_fails_costs_its_batch_nothing(exported: Path, tmp_path: 
         assert too_large is grpc.StatusCode.INVALID_ARGUMENT
         assert uneven is grpc.StatusCode.INVALID_ARGUMENT
         assert to_array(alone.outputs["sum"]).tolist() == pytest.approx(40_000.0)
+    finally:
+        server.stop()
+
+
+def test_a_client_that_goes_leaves_no_work_behind(exported: Path, tmp_path: Path, predict_request: Build) -> None:
+    """Batches wait for an hour, or until two requests are there: over gRPC and REST, one comes and goes."""
+    text = "max_batch_size { value: 2 } batch_timeout_micros { value: 3600000000 } num_batch_threads { value: 1 }"
+    monitoring = written(tmp_path, "prometheus_config { enable: true }", "monitoring.config")
+    server = serve(batched(exported, tmp_path, text, rest_api_port=0, monitoring_config_file=monitoring))
+    batcher = server._loader._batcher
+    assert batcher is not None
+    try:
+        with grpc.insecure_channel(server.address) as channel, ThreadPoolExecutor(2) as pool:
+            stub = PredictionServiceStub(channel)
+            request = predict_request("scale", x=np.ones(1, np.float32), text=["a"])
+            gone = stub.Predict.future(request, timeout=30)
+            wait_until(lambda: batcher.waiting == 1)
+            gone.cancel()
+            wait_until(lambda: batcher.waiting == 0)
+            connection = HTTPConnection("127.0.0.1", server.rest_port, timeout=30)
+            connection.request("POST", "/v1/models/scale:predict", b'{"instances": [{"x": 1.0, "text": "a"}]}')
+            wait_until(lambda: batcher.waiting == 1)
+            connection.close()
+            wait_until(lambda: batcher.waiting == 0)
+            answers = list(pool.map(lambda _: outcome(stub, request), range(2)))
+        assert [to_array(answer.outputs["y"]).tolist() for answer in answers] == [[3.0], [3.0]]
+        page = f"http://127.0.0.1:{server.rest_port}/monitoring/prometheus/metrics"
+        counted = ':tensorflow:serving:request_count{model_name="scale",status="CANCELLED"} 2'
+        wait_until(lambda: counted in urlopen(page, timeout=30).read().decode())
+    finally:
+        server.stop()
+
+
+def test_a_long_text_is_answered_beside_the_batches(exported: Path, tmp_path: Path, predict_request: Build) -> None:
+    monitoring = written(tmp_path, "prometheus_config { enable: true }", "monitoring.config")
+    text = "max_batch_size { value: 2 } num_batch_threads { value: 1 }"
+    server = serve(batched(exported, tmp_path, text, rest_api_port=0, monitoring_config_file=monitoring))
+    try:
+        with grpc.insecure_channel(server.address, [("grpc.max_receive_message_length", -1)]) as channel:
+            stub = PredictionServiceStub(channel)
+            answer = stub.Predict(predict_request("scale", x=np.ones(1, np.float32), text=["a" * 5_000_000]))
+            assert to_array(answer.outputs["capitals"]).tolist() == [b"A" * 5_000_000]
+        page = urlopen(f"http://127.0.0.1:{server.rest_port}/monitoring/prometheus/metrics", timeout=30).read().decode()
+        counted = ':tensorflow:serving:batching_session:queuing_latency_count{thread_pool_name="%s"}'
+        assert counted % "large_batch_threads" + " 1" in page
+        assert counted % "batch_threads" not in page
     finally:
         server.stop()
 
@@ -111,9 +171,18 @@ def test_a_version_s_own_parameters_count_where_that_is_wanted(
         assert answer is expected if expected else isinstance(answer, PredictResponse)
 
 
-def test_too_many_waiting_are_refused_at_once_while_health_answers(exported: Path, predict_request: Build) -> None:
+def test_too_many_waiting_are_refused_at_once_while_health_answers(
+    exported: Path, tmp_path: Path, predict_request: Build
+) -> None:
+    monitoring = written(tmp_path, "prometheus_config { enable: true }", "monitoring.config")
     config = ServerConfig(
-        model_name="scale", model_base_path=exported / "scale", port=0, grpc_threads=1, max_queued_requests=2
+        model_name="scale",
+        model_base_path=exported / "scale",
+        port=0,
+        grpc_threads=1,
+        max_queued_requests=2,
+        rest_api_port=0,
+        monitoring_config_file=monitoring,
     )
     server = serve(config)
     try:
@@ -130,7 +199,11 @@ def test_too_many_waiting_are_refused_at_once_while_health_answers(exported: Pat
         assert health.status == health_pb2.HealthCheckResponse.SERVING
         answered = [answer for answer in answers if isinstance(answer, PredictResponse)]
         assert 1 <= len(answered) <= 4
-        assert len(answered) + answers.count(grpc.StatusCode.UNAVAILABLE) == 12
+        refusals = answers.count(grpc.StatusCode.UNAVAILABLE)
+        assert len(answered) + refusals == 12
+        page = f"http://127.0.0.1:{server.rest_port}/monitoring/prometheus/metrics"
+        counted = f':tensorflow:serving:request_count{{model_name="",status="UNAVAILABLE"}} {refusals}'
+        assert counted in urlopen(page, timeout=30).read().decode()
         with grpc.insecure_channel(server.address) as channel:
             good = predict_request("scale", x=np.ones(1, np.float32), text=["a"])
             assert isinstance(outcome(PredictionServiceStub(channel), good), PredictResponse)

@@ -1,5 +1,6 @@
 """Requests merged into batches: what is merged, what is refused, who gets which answer."""
 
+import queue
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -15,7 +16,10 @@ from pydantic import ValidationError
 from tensorflow.core.framework.tensor_shape_pb2 import TensorShapeProto
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
-from serving.batching import Batcher, BatchingParameters, can_batch
+from serving.batch_lane import Batch
+from serving.batching import LARGE_POOL, POOL, Batcher, can_batch, text_bytes
+from serving.batching_parameters import DEFAULT_BYTE_LIMITS, BatchingParameters, ByteLimits
+from serving.call_record import Call, CallPool, current_call
 from serving.errors import Rejection
 
 SECONDS = 30.0
@@ -43,8 +47,11 @@ class Recorder:
 def make() -> Iterator[Callable[..., Batcher]]:
     made: list[Batcher] = []
 
-    def build(**parameters: Any) -> Batcher:
-        made.append(Batcher(BatchingParameters(**{"num_batch_threads": 1, "max_batch_size": 8, **parameters})))
+    def build(
+        observe: Callable[[Batch], None] | None = None, limits: ByteLimits = DEFAULT_BYTE_LIMITS, **parameters: Any
+    ) -> Batcher:
+        settings = BatchingParameters(**{"num_batch_threads": 1, "max_batch_size": 8, **parameters})
+        made.append(Batcher(settings, observe, limits))
         return made[-1]
 
     yield build
@@ -65,7 +72,7 @@ def ask_behind_a_run(
         first = pool.submit(batcher.run, "kind", run, x(0), SECONDS)
         assert run.started.acquire(timeout=SECONDS)
         waiting = [pool.submit(batcher.run, "kind", run, request, timeout) for request in requests]
-        while sum(queue.size for queue in list(batcher._queues.values())) < sum(len(r["x"]) for r in requests):
+        while batcher.waiting < sum(len(r["x"]) for r in requests):
             if any(future.done() for future in waiting):
                 break
         run.gate.set()
@@ -134,6 +141,7 @@ def test_who_waited_too_long_is_not_run(make: Callable[..., Batcher]) -> None:
         assert run.started.acquire(timeout=SECONDS)
         with pytest.raises(Rejection) as caught:
             batcher.run("kind", run, x(5), 0.01)
+        assert batcher.waiting == 0
         run.gate.set()
         first.result()
     assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
@@ -151,7 +159,7 @@ def test_only_requests_alike_are_merged(make: Callable[..., Batcher]) -> None:
         assert run.started.acquire(timeout=SECONDS)
         others = [pool.submit(batcher.run, "kind", run, request, SECONDS) for request in (x(1), wide, double)]
         others.append(pool.submit(batcher.run, "another kind", run, x(1), SECONDS))
-        while len(batcher._queues) < 4:
+        while batcher.waiting < 4:
             assert not any(future.done() for future in others)
         run.gate.set()
         for future in (first, *others):
@@ -185,6 +193,110 @@ def test_an_idle_batcher_keeps_nothing_of_what_it_ran(make: Callable[..., Batche
     weakref.finalize(run, gone.set)
     del run
     assert gone.wait(SECONDS)
+
+
+def test_who_has_gone_is_not_run_and_leaves_its_place(make: Callable[..., Batcher]) -> None:
+    run, batcher = Recorder(), make(max_batch_size=1, max_enqueued_batches=1)
+    calls: queue.SimpleQueue[Call] = queue.SimpleQueue()
+
+    def work(request: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        calls.put(current_call())
+        return batcher.run("kind", run, request, SECONDS)
+
+    run.gate.clear()
+    with CallPool(3, "test", lambda call: None) as pool:
+        first = pool.submit(work, x(0))
+        calls.get(timeout=SECONDS)
+        assert run.started.acquire(timeout=SECONDS)
+        leaves = pool.submit(work, x(1))
+        leaver = calls.get(timeout=SECONDS)
+        while batcher.waiting < 1:
+            assert not leaves.done()
+        leaver.departure.leave()
+        leaver.departure.leave()
+        gone = leaves.exception(SECONDS)
+        stays = pool.submit(work, x(2))  # the queue holds one: it has room again
+        while batcher.waiting < 1:
+            assert not stays.done()
+        run.gate.set()
+        assert (first.result()["y"].tolist(), stays.result()["y"].tolist()) == ([0], [4])
+    assert isinstance(gone, Rejection)
+    assert gone.code is grpc.StatusCode.CANCELLED
+    assert run.sizes == [1, 1]
+
+
+def test_who_had_gone_before_is_not_run_at_all(make: Callable[..., Batcher]) -> None:
+    run, batcher = Recorder(), make(batch_timeout_micros=3_600_000_000)
+
+    def work() -> None:
+        current_call().departure.leave()
+        batcher.run("kind", run, x(1), SECONDS)
+
+    with CallPool(1, "test", lambda call: None) as pool:
+        gone = pool.submit(work).exception(SECONDS)
+    assert isinstance(gone, Rejection)
+    assert (gone.code, run.sizes, batcher.waiting) == (grpc.StatusCode.CANCELLED, [], 0)
+
+
+def test_a_call_knows_how_long_it_waited_for_its_batch(make: Callable[..., Batcher]) -> None:
+    batcher = make()
+    with CallPool(1, "test", lambda call: None) as pool:
+        call = pool.submit(lambda: (batcher.run("kind", Recorder(), x(1), SECONDS), current_call())[1]).result()
+    assert call.started <= call.batch_joined <= call.run_began <= call.finished
+
+
+def long_text(*lengths: int) -> dict[str, np.ndarray]:
+    return {**x(*lengths), "text": np.array([b"a" * length for length in lengths], object)}
+
+
+def test_a_request_of_far_longer_text_holds_up_nobody(make: Callable[..., Batcher]) -> None:
+    batches: list[Batch] = []
+    run, slow = Recorder(), Recorder()
+    batcher = make(batches.append, ByteLimits(merged_text=10))
+    slow.gate.clear()
+    with ThreadPoolExecutor(1) as pool:
+        long = pool.submit(batcher.run, "kind", slow, long_text(11), SECONDS)
+        assert slow.started.acquire(timeout=SECONDS)
+        # It runs, and for as long as it likes: others of its kind are answered.
+        assert batcher.run("kind", run, long_text(10, 8), SECONDS)["y"].tolist() == [20, 16]
+        assert batcher.run("kind", run, long_text(12, 8), SECONDS)["y"].tolist() == [24, 16]  # 10 a row
+        assert not long.done()
+        slow.gate.set()
+        assert long.result()["y"].tolist() == [22]
+    assert [(batch.pool, list(batch.sizes)) for batch in batches] == [(LARGE_POOL, [1]), (POOL, [2]), (POOL, [2])]
+
+
+@pytest.mark.parametrize("limits", [{"large": 2}, {"enqueued_large": 50}])
+def test_few_such_requests_are_taken(make: Callable[..., Batcher], limits: dict[str, int]) -> None:
+    """Two of them wait or run: of 20 bytes of text and 4 of number each, two are 48."""
+    run = Recorder()
+    batcher = make(limits=ByteLimits(merged_text=10, **limits))
+    run.gate.clear()
+    with ThreadPoolExecutor(2) as pool:
+        taken = [pool.submit(batcher.run, "kind", run, long_text(20), SECONDS)]
+        assert run.started.acquire(timeout=SECONDS)
+        taken.append(pool.submit(batcher.run, "kind", run, long_text(20), SECONDS))
+        while batcher.waiting < 1:
+            assert not any(future.done() for future in taken)
+        with pytest.raises(Rejection, match="queue to which this task was submitted is full") as caught:
+            batcher.run("kind", run, long_text(20), SECONDS)
+        run.gate.set()
+        assert [future.result()["y"].tolist() for future in taken] == [[40], [40]]
+    assert caught.value.code is grpc.StatusCode.UNAVAILABLE
+    assert batcher.run("kind", run, long_text(100), SECONDS)["y"].tolist() == [200]  # alone it is always taken
+    assert run.sizes == [1, 1, 1]
+
+
+def test_what_waits_holds_so_many_bytes_at_most(make: Callable[..., Batcher]) -> None:
+    run = Recorder()
+    answers = ask_behind_a_run(make(max_batch_size=1, limits=ByteLimits(enqueued=12)), run, [x(1), x(2), x(3)])
+    refused = [answer for answer in answers if isinstance(answer, Rejection)]
+    assert [error.code for error in refused] == [grpc.StatusCode.UNAVAILABLE]
+    assert "12 bytes wait or run" in refused[0].message
+
+
+def test_text_is_counted_in_bytes_and_numbers_are_not() -> None:
+    assert text_bytes({**long_text(3, 0), "z": np.array([["é".encode(), b""]], object)}) == 5
 
 
 def test_a_closed_batcher_refuses(make: Callable[..., Batcher]) -> None:

@@ -4,10 +4,12 @@ import gzip
 import http.client
 import json
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -169,6 +171,63 @@ def test_stopping_lets_the_request_in_flight_finish_and_takes_no_other(start: St
     stopping.join(timeout=30)
     asking.join(timeout=30)
     assert answers[0].endswith(b"POST /x 0")
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_client_that_leaves_is_noticed_while_its_request_is_worked_on(start: Start, reset: bool) -> None:
+    entered, left, handled = threading.Event(), threading.Event(), threading.Event()
+
+    def wait(request: HttpRequest) -> HttpResponse:
+        request.departure.tell(left.set)
+        entered.set()
+        assert left.wait(timeout=30)
+        handled.set()
+        return echo(request)
+
+    port = start(wait).port
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        if reset:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.sendall(b"GET /a HTTP/1.1\r\n\r\n")
+        assert entered.wait(timeout=30)
+    assert handled.wait(timeout=30)
+
+
+def test_the_request_of_a_client_that_left_while_it_waited_is_not_worked_on() -> None:
+    busy, let_go, left, noticed = (threading.Event() for _ in range(4))
+    handled: list[str] = []
+
+    class Pool(ThreadPoolExecutor):
+        def submit(self, work: Any, request: HttpRequest) -> Any:
+            if request.target == "/leaves":
+                request.departure.tell(left.set)
+            return super().submit(work, request)
+
+    def wait(request: HttpRequest) -> HttpResponse:
+        handled.append(request.target)
+        busy.set()
+        assert let_go.wait(timeout=30)
+        return echo(request)
+
+    def refused(status: int, message: str) -> HttpResponse:
+        if status == 499:
+            noticed.set()
+        return refuse(status, message)
+
+    server = HttpServer(wait, refused, "127.0.0.1", 0, HttpLimits(LIMIT), Pool(1))
+    try:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as stays:
+            stays.sendall(b"GET /stays HTTP/1.1\r\n\r\n")
+            assert busy.wait(timeout=30)
+            with socket.create_connection(("127.0.0.1", server.port), timeout=30) as leaves:
+                leaves.sendall(b"GET /leaves HTTP/1.1\r\n\r\n")
+            assert left.wait(timeout=30)
+            let_go.set()
+            assert stays.recv(1000).endswith(b"GET /stays 0")
+            assert noticed.wait(timeout=30)
+    finally:
+        server.stop(0)
+    assert handled == ["/stays"]
 
 
 def test_a_taken_port_is_said(start: Start) -> None:

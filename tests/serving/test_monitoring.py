@@ -9,6 +9,7 @@ import grpc
 import numpy as np
 import pytest
 
+from serving.batch_lane import Batch
 from serving.call_record import Call
 from serving.local_server import Server
 from serving.messages import PredictionServiceStub, PredictRequest
@@ -24,7 +25,8 @@ def samples(page: str) -> dict[str, float]:
 def test_the_stages_of_a_call_add_up_to_its_latency() -> None:
     """Queued at 1 s for 1 ms, parsed for 2 ms, run for 3 ms, serialised for 4 ms: 10 ms in all."""
     monitoring = Monitoring(lambda: ["m"])
-    call = Call(1.0, 1.001, 1.003, 1.006, 1.01, "GRPC", "Predict", "m")
+    call = Call(queued=1.0, started=1.001, run_began=1.003, run_ended=1.006, finished=1.01)
+    call.entrypoint, call.api, call.model = "GRPC", "Predict", "m"
     monitoring.record(call)
     found = samples(monitoring.page())
     labels = 'model_name="m",API="Predict"'
@@ -36,6 +38,34 @@ def test_the_stages_of_a_call_add_up_to_its_latency() -> None:
     assert found[f':tensorflow:serving:runtime_latency_sum{{{labels},runtime="TF1"}}'] == pytest.approx(3000)
     assert found[':tensorflow:serving:request_count{model_name="m",status="OK"}'] == 1
     assert (found[":tensorflow:core:graph_runs{}"], found[":tensorflow:core:graph_run_time_usecs{}"]) == (1, 3000)
+
+
+def test_the_wait_for_a_batch_is_a_stage_of_its_own_and_part_of_the_runtime_as_there() -> None:
+    """Parsed for 1 ms, waited for 4 ms for a batch that ran for 2 ms."""
+    monitoring = Monitoring(lambda: ["m"])
+    call = Call(1.0, 1.0, batch_joined=1.001, run_began=1.005, run_ended=1.007, finished=1.007)
+    call.entrypoint, call.api, call.model = "GRPC", "Predict", "m"
+    monitoring.record(call)
+    found = samples(monitoring.page())
+    name = ':tandem:serving:stage_latency_sum{model_name="m",API="Predict",entrypoint="GRPC",stage="%s"}'
+    assert [found[name % stage] for stage in ("parse", "batch", "run")] == pytest.approx([1000, 4000, 2000])
+    runtime = ':tensorflow:serving:runtime_latency_sum{model_name="m",API="Predict",runtime="TF1"}'
+    assert found[runtime] == pytest.approx(6000)
+
+
+def test_batches_are_counted_under_tf_serving_s_names() -> None:
+    """Two batches: of 1 and 2 rows and one of padding, and of 4 rows."""
+    monitoring = Monitoring(lambda: [])
+    monitoring.record_batch(Batch("pool", [1, 2], 1, [0.001, 0.002]))
+    monitoring.record_batch(Batch("pool", [4], 0, [0.0]))
+    session, pool = ":tensorflow:serving:batching_session", '{thread_pool_name="pool"}'
+    found = samples(monitoring.page())
+    assert found[f"{session}:wrapped_run_count{{}}"] == 2
+    assert (found[f"{session}:queuing_latency_count{pool}"], found[f"{session}:queuing_latency_sum{pool}"]) == (3, 3000)
+    sizes = {name: found[f"{session}:{name}_sum{pool}"] for name in ("input_batch_size", "processed_batch_size")}
+    assert sizes == {"input_batch_size": 7, "processed_batch_size": 8}
+    assert found[f"{session}:padding_size_sum{pool}"] == 1
+    assert '{thread_pool_name="pool",le="172.8"}' in monitoring.page()  # 100 * 1.2^3 microseconds
 
 
 def test_refusals_are_counted_and_made_up_names_are_not_kept() -> None:

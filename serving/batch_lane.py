@@ -1,0 +1,298 @@
+"""Queues of requests that wait, and threads that merge those of a kind and run them."""
+
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import grpc
+import numpy as np
+
+from serving.batching_parameters import BatchingParameters
+from serving.errors import Rejection
+from serving.tensors import Array
+
+Arrays = Mapping[str, Array]
+Run = Callable[[Arrays, float | None], dict[str, Array]]
+"""Runs one signature on merged inputs: (inputs, timeout in seconds) -> outputs."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch that is about to run.
+
+    Attributes:
+        pool: the name of the threads it runs in.
+        sizes: rows of each request in it.
+        padding: rows that were added to fill it.
+        waited: seconds that each request waited.
+    """
+
+    pool: str
+    sizes: Sequence[int]
+    padding: int
+    waited: Sequence[float]
+
+
+Observe = Callable[[Batch], None]
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """One request that waits. `done` is held until there is an answer.
+
+    Attributes:
+        key: requests of the same key may be merged.
+        run: what runs them.
+        inputs: [size, ...] each.
+        bytes: that the inputs hold.
+        queued, deadline, began: when it came, has to be done, and was run; perf_counter's seconds.
+    """
+
+    key: Hashable
+    run: Run
+    inputs: Arrays
+    size: int
+    bytes: int
+    queued: float
+    deadline: float | None
+    began: float = 0.0
+    outputs: dict[str, Array] | None = None
+    error: BaseException | None = None
+    done: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass(slots=True, eq=False)
+class _Queue:
+    """Requests that can be merged."""
+
+    tasks: deque[Task] = field(default_factory=deque)
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a lane takes.
+
+    Attributes:
+        rows: that may wait, of one kind.
+        requests, bytes: that may wait or run.
+    """
+
+    rows: float = math.inf
+    requests: float = math.inf
+    bytes: float = math.inf
+
+
+class Lane:
+    """Queues by kind, and threads that run what is in them, the longest waiting first.
+
+    A batch that fails is run again request by request, so that a bad one costs nobody else the answer.
+
+    Args:
+        name: of its threads.
+        threads: batches that run at a time.
+        parameters: sizes of batches.
+        wait: seconds that the first request of a batch waits for others.
+        bounds: what may wait.
+        observe: told of each batch.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        threads: int,
+        parameters: BatchingParameters,
+        wait: float,
+        bounds: Bounds,
+        observe: Observe | None = None,
+    ) -> None:
+        self.name = name
+        self._parameters = parameters
+        self._wait = wait
+        self._bounds = bounds
+        self._observe = observe
+        self._queues: dict[Hashable, _Queue] = {}
+        self._requests = self._bytes = 0
+        self._change = threading.Condition()
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True) for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Rows that wait."""
+        with self._change:
+            return sum(queue.size for queue in self._queues.values())
+
+    def add(self, task: Task) -> None:
+        """Let a request wait for its run; Rejection UNAVAILABLE where that is too much."""
+        task.done.acquire()
+        with self._change:
+            if self._closed:
+                raise Rejection(grpc.StatusCode.UNAVAILABLE, "the server is stopping")
+            queue = self._queues.get(task.key, None) or _Queue()
+            self._check_room(queue, task)
+            self._queues[task.key] = queue
+            queue.tasks.append(task)
+            queue.size += task.size
+            self._requests += 1
+            self._bytes += task.bytes
+            self._change.notify()
+
+    def answer(self, task: Task) -> dict[str, Array]:
+        """Wait until a request is done: its outputs, or its error raised."""
+        left = -1.0 if task.deadline is None else min(max(task.deadline - perf_counter(), 0.0), threading.TIMEOUT_MAX)
+        if not task.done.acquire(timeout=left):
+            self.withdraw(task)
+            raise _too_late()
+        if task.error is not None:
+            raise task.error
+        assert task.outputs is not None
+        return task.outputs
+
+    def withdraw(self, task: Task) -> None:
+        """Nobody waits for the answer any more: a request that does not run yet never will. Safe to call twice."""
+        with self._change:
+            queue = self._queues.get(task.key)
+            if queue is None or task not in queue.tasks:
+                return
+            queue.tasks.remove(task)
+            queue.size -= task.size
+            if not queue.tasks:
+                del self._queues[task.key]
+            self._change.notify_all()  # a closing lane waits for the last one
+        late = task.deadline is not None and task.deadline <= perf_counter()
+        gone = Rejection(grpc.StatusCode.CANCELLED, "the client has gone")
+        self._finish(task, None, _too_late() if late else gone)
+
+    def close(self) -> None:
+        """Refuse what comes, finish what waits, end the threads. Safe to call twice."""
+        with self._change:
+            self._closed = True
+            self._change.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _check_room(self, queue: _Queue, task: Task) -> None:
+        if queue.size + task.size > self._bounds.rows:
+            full = f"{queue.size} rows wait, max_enqueued_batches {self._parameters.max_enqueued_batches}"
+        elif self._requests >= self._bounds.requests:
+            full = f"{self._requests} large requests wait or run"
+        elif self._requests and self._bytes + task.bytes > self._bounds.bytes:
+            full = f"{self._bytes} bytes wait or run"
+        else:
+            return
+        raise Rejection(
+            grpc.StatusCode.UNAVAILABLE,
+            f"The batch scheduling queue to which this task was submitted is full; {full}",
+        )
+
+    def _finish(self, task: Task, outputs: dict[str, Array] | None, error: BaseException | None = None) -> None:
+        with self._change:
+            self._requests -= 1
+            self._bytes -= task.bytes
+        task.outputs, task.error = outputs, error
+        task.done.release()
+
+    def _work(self) -> None:
+        while True:
+            with self._change:
+                while (tasks := self._take()) is None:
+                    if self._closed and not self._queues:
+                        return
+                    self._change.wait(self._until_next())
+            self._run_taken(tasks)
+            del tasks  # a thread that waits for the next batch would keep the model of the last one in memory
+
+    def _take(self) -> list[Task] | None:
+        """The batch whose first request has waited longest, of those that are full or have waited enough."""
+        now, largest = perf_counter(), self._parameters.max_batch_size
+        ready = [
+            (key, queue)
+            for key, queue in self._queues.items()
+            if self._closed or queue.size >= largest or queue.tasks[0].queued + self._wait <= now
+        ]
+        if not ready:
+            return None
+        key, queue = min(ready, key=lambda item: item[1].tasks[0].queued)
+        tasks, size = [], 0
+        while queue.tasks and size + queue.tasks[0].size <= largest:
+            tasks.append(queue.tasks.popleft())
+            size += tasks[-1].size
+        queue.size -= size
+        if not queue.tasks:
+            del self._queues[key]
+        return tasks
+
+    def _until_next(self) -> float | None:
+        """Seconds until a batch has waited enough; None where none waits."""
+        if not self._queues:
+            return None
+        oldest = min(queue.tasks[0].queued for queue in self._queues.values())
+        return max(oldest + self._wait - perf_counter(), 0.0)
+
+    def _run_taken(self, tasks: list[Task]) -> None:
+        if self._observe is not None:
+            now, sizes = perf_counter(), [task.size for task in tasks]
+            padding = self._parameters.padded(sum(sizes)) - sum(sizes)
+            self._observe(Batch(self.name, sizes, padding, [now - task.queued for task in tasks]))
+        self._run(tasks)
+
+    def _run(self, tasks: list[Task]) -> None:
+        now = perf_counter()
+        alive = []
+        for task in tasks:
+            task.began = now
+            if task.deadline is not None and task.deadline <= now:
+                self._finish(task, None, _too_late())
+            else:
+                alive.append(task)
+        if not alive:
+            return
+        try:
+            answers = self._merged(alive, now)
+        except Exception as error:  # noqa: BLE001 - each waiting thread raises its own
+            late = isinstance(error, Rejection) and error.code is grpc.StatusCode.DEADLINE_EXCEEDED
+            for task in alive:
+                if late or len(alive) == 1:
+                    self._finish(task, None, error)
+                else:
+                    self._run([task])
+            return
+        for task, answer in zip(alive, answers, strict=True):
+            self._finish(task, answer)
+
+    def _merged(self, tasks: list[Task], now: float) -> list[dict[str, Array]]:
+        deadlines = [task.deadline for task in tasks]
+        latest = None if None in deadlines else max(deadline for deadline in deadlines if deadline is not None) - now
+        run, size = tasks[0].run, sum(task.size for task in tasks)
+        padding = self._parameters.padded(size) - size
+        if len(tasks) == 1 and not padding:
+            return [run(tasks[0].inputs, latest)]
+        merged = {}
+        for name in tasks[0].inputs:
+            parts = [task.inputs[name] for task in tasks]
+            merged[name] = np.concatenate([*parts, *[parts[-1][-1:]] * padding])
+        outputs = run(merged, latest)
+        for name, values in outputs.items():
+            if not values.ndim or values.shape[0] != size + padding:
+                raise Rejection(
+                    grpc.StatusCode.FAILED_PRECONDITION,
+                    f"Batched output tensor's 0th dimension does not equal the sum of the 0th dimension sizes of the "
+                    f"input tensors: {name}",
+                )
+        ends = np.cumsum([task.size for task in tasks])
+        return [
+            {name: values[end - task.size : end] for name, values in outputs.items()}
+            for task, end in zip(tasks, ends.tolist(), strict=True)
+        ]
+
+
+def _too_late() -> Rejection:
+    return Rejection(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed before the batch ran")

@@ -1,0 +1,60 @@
+"""When requests are merged, and what may wait meanwhile."""
+
+import os
+from dataclasses import dataclass
+
+from pydantic import Field, model_validator
+
+from catalog.config import Config
+
+
+class BatchingParameters(Config):
+    """The parameters of `--batching_parameters_file` (session_bundle_config.proto, BatchingParameters)."""
+
+    max_batch_size: int = Field(1000, ge=1, description="Rows of a batch at most; a larger request is refused.")
+    batch_timeout_micros: int = Field(0, ge=0, description="How long the first request of a batch waits for others.")
+    max_enqueued_batches: int = Field(10, ge=1, description="Full batches that may wait, of one kind of request.")
+    num_batch_threads: int = Field(
+        default_factory=lambda: os.cpu_count() or 1, ge=1, description="Batches that run at a time; one a core."
+    )
+    allowed_batch_sizes: tuple[int, ...] = Field((), description="Sizes that batches are padded to; any if empty.")
+    enable_large_batch_splitting: bool = Field(False, description="Split larger requests instead of refusing them.")
+
+    @model_validator(mode="after")
+    def _sizes_rise(self) -> "BatchingParameters":
+        sizes = self.allowed_batch_sizes
+        if sizes and (sorted(set(sizes)) != list(sizes) or sizes[-1] != self.max_batch_size):
+            raise ValueError(
+                f"allowed_batch_sizes must rise and end with max_batch_size, {self.max_batch_size}; received {sizes}"
+            )
+        return self
+
+    def padded(self, size: int) -> int:
+        """The smallest allowed size that holds `size` rows."""
+        return next((allowed for allowed in self.allowed_batch_sizes if allowed >= size), size)
+
+
+@dataclass(frozen=True)
+class ByteLimits:
+    """What requests may hold; TF Serving knows no such limits.
+
+    Requests of one kind agree in shapes, so that only their text can differ in size. One whose text is far longer than
+    any shopper's would hold up those it is merged with: it runs by itself, beside the others.
+
+    Attributes:
+        merged_text: bytes of text, for each row, of a request that may be merged. A row of this project's models is a
+            query of up to 4,000 bytes and 50 events of some dozen bytes each.
+        enqueued: bytes of the requests that wait or run to be merged.
+        enqueued_large: bytes of those that wait or run by themselves.
+        large: how many of those there may be; each holds one of the server's threads.
+        large_threads: how many of them run at a time.
+    """
+
+    merged_text: int = 64 << 10
+    enqueued: int = 256 << 20
+    enqueued_large: int = 128 << 20
+    large: int = 8
+    large_threads: int = 1
+
+
+DEFAULT_BYTE_LIMITS = ByteLimits()
