@@ -67,7 +67,8 @@ def wilson_interval(positives: int, count: int) -> tuple[float, float]:
     rate, z2 = positives / count, _Z**2
     centre = (rate + z2 / (2 * count)) / (1 + z2 / count)
     half = _Z / (1 + z2 / count) * np.sqrt(rate * (1 - rate) / count + z2 / (4 * count**2))
-    return max(float(centre - half), 0.0), min(float(centre + half), 1.0)
+    low = float(centre - half) if positives else 0.0
+    return low, float(centre + half) if positives < count else 1.0
 
 
 def _row(name: str, labels: Mask, probabilities: Floats) -> CalibrationRow:
