@@ -17,11 +17,10 @@ from evaluation.relevance import judged_relevance, logged_relevance
 from evaluation.report import Claim
 from evaluation.requests import Requests, Task
 from evaluation.scores import Scores, score_rankings
-from evaluation.shown import shown_lists
 from evaluation.slices import history_length_slices, product_slices, request_slices
 from evaluation.truth_scores import ORACLE, RECOMMENDATION_METRICS, SEARCH_METRICS, grades_of, score_against_truth
 from pipelines.judging import OURS, RETRIEVAL, ROLES, Shop, baseline_roles
-from pipelines.scoring import ReleasedModels
+from pipelines.report_reranker import Pages
 
 Block = Board | SliceTable | Curve
 _HEADLINE = {"search": SEARCH_METRICS, "recommendation": RECOMMENDATION_METRICS}
@@ -205,36 +204,22 @@ class TaskReport:
         )
 
 
-def judge_heads(
-    models: ReleasedModels,
-    shop: Shop,
-    requests: Requests,
-    vectors: npt.NDArray[np.float32],
-    examination: npt.NDArray[np.float32],
-    length: int,
-) -> list[HeadScores]:
-    """The heads on what the test pages showed, each prediction times P(examined) of the place it was shown at.
-
-    Args:
-        vectors: [N, D] product vectors, for the retrieval scores of the shown products.
-        examination: [P] learned P(examined) by position.
-        length: C of the release; longer pages are cut.
-
-    Returns:
-        Click, cart and purchase; nothing where the requests come from no logged pages.
-    """
-    pages = requests.select(requests.request >= 0)
-    if not len(pages):
+def judge_heads(pages: Sequence[Pages]) -> list[HeadScores]:
+    """The heads on what the test pages showed; nothing where the requests come from no logged pages."""
+    if not pages:
         return []
-    shown = shown_lists(shop.features, pages, length)
-    inputs = models.inputs(pages)
-    embedding = models.embed_queries(inputs)
-    scores = np.einsum("rd,rcd->rc", embedding, vectors[np.maximum(shown.rows, 0)]) * shown.present
-    answer = models.score(inputs, {"rows": shown.rows, "score": scores, "query_embedding": embedding})
-    examined = shown.examined(examination.astype(np.float64))
+    present = [part.shown.present for part in pages]
+
+    def merged(columns: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        return np.concatenate([column[mask] for column, mask in zip(columns, present, strict=True)])
+
     return [
-        score_head(head, labels[shown.present], (answer[f"{head}_probability"] * examined)[shown.present])
-        for head, labels in shown.labels.items()
+        score_head(
+            head,
+            merged([part.shown.labels[head] for part in pages]),
+            merged([part.probabilities[head] for part in pages]),
+        )
+        for head in pages[0].probabilities
     ]
 
 

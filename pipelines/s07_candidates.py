@@ -6,6 +6,8 @@ The towers never saw these requests, so the scores are as honest as in serving. 
 on which each slice starts; the index is exact, so that no approximation is learned from.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
@@ -16,14 +18,17 @@ from pipelines.config import PipelineConfig
 from pipelines.snapshot import launched_rows
 from pipelines.workspace import Workspace
 
+if TYPE_CHECKING:
+    from rerank.lists import Candidates
+    from towers.trained import Towers
+
 _RERANK, _VALIDATION = 1, 2
 _CHUNK = 256
 
 
 def run(workspace: Workspace) -> None:
     """towers/ -> candidates/."""
-    from pipelines.questions import request_questions, slice_requests
-    from rerank.lists import Candidates
+    from pipelines.questions import slice_requests
     from towers.trained import load
 
     shop = ShopData.load(workspace / "tables")
@@ -36,16 +41,35 @@ def run(workspace: Workspace) -> None:
     }
     for (name, requests), code in zip(parts.items(), (_RERANK, _VALIDATION), strict=True):
         day = features.slices.ranges[code][0]
-        embeddings = towers.product_embeddings(day)
         launched = launched_rows(features, day)
-        queries = towers.query_embeddings(request_questions(features, requests, towers.config.history.length))
-        rows, scores = nearest(
-            queries, embeddings[launched], workspace.config.release.candidates, f"candidates, {name}"
-        )
-        absent = rows < 0
-        rows = np.where(absent, np.int32(-1), launched[rows])
-        Candidates(requests, rows, scores, queries, embeddings).save(workspace / "candidates" / name)
-        console.print(f"candidates, {name}: {len(requests):,} requests x {rows.shape[1]} of {len(launched):,} products")
+        found = retrieve(towers, features, requests, day, launched, workspace.config.release.candidates, name)
+        found.save(workspace / "candidates" / name)
+        shape = f"{len(requests):,} requests x {found.rows.shape[1]} of {len(launched):,} products"
+        console.print(f"candidates, {name}: {shape}")
+
+
+def retrieve(
+    towers: "Towers",
+    features: FeatureStore,
+    requests: npt.NDArray[np.int32],
+    day: int,
+    among: npt.NDArray[np.int32],
+    count: int,
+    name: str,
+) -> "Candidates":
+    """What exact retrieval returns for logged requests.
+
+    Args:
+        day: whose morning's product vectors are searched. among: rows of the products that are in the index.
+        count: C. name: of the progress.
+    """
+    from pipelines.questions import request_questions
+    from rerank.lists import Candidates
+
+    embeddings = towers.product_embeddings(day)
+    queries = towers.query_embeddings(request_questions(features, requests, towers.config.history.length))
+    rows, scores = nearest(queries, embeddings[among], count, f"candidates, {name}")
+    return Candidates(requests, np.where(rows < 0, np.int32(-1), among[rows]), scores, queries, embeddings)
 
 
 def settings(config: PipelineConfig) -> list[int]:

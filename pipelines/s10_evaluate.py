@@ -34,6 +34,7 @@ from pipelines.judging import OURS, ROLES, Shop, baseline_rankings, masked_ranki
 from pipelines.product_fields import raw_fields
 from pipelines.publish import Release
 from pipelines.report_parts import TaskReport, eligible_mask, judge_heads, measured_claims
+from pipelines.report_reranker import read_pages, reranker_tables
 from pipelines.s09_release import workspace_release
 from pipelines.scoring import ReleasedModels
 from pipelines.snapshot import eligible_rows, snapshot_day, snapshot_time
@@ -89,8 +90,10 @@ def _judge(
         facts = truth.query_facts(requests.queries.tolist()) if truth is not None and task == "search" else None
         reports.append(TaskReport(shop, aligned, facts, requests, rankings, masked, settings.seed))
     examination = read_npy(workspace / "rerank" / "examination.npy")
-    asked = reports[0].requests
-    heads = judge_heads(models, shop, asked, vectors["nothing"], examination, config.release.candidates)
+    asked = (part.requests for part in reports)
+    length = config.release.candidates
+    found = (read_pages(models, shop, requests, vectors["nothing"], examination, length) for requests in asked)
+    pages = [part for part in found if part is not None]
     attributes = _attribute_queries(shop, models, settings.attribute_keys, settings.attribute_queries, settings.seed)
     claims = measured_claims(reports)
     sections = [
@@ -101,7 +104,8 @@ def _judge(
             "The same candidates, reranked and in the order that retrieval returned them in.",
             (
                 *(report.reranking() for report in reports),
-                *_heads(heads),
+                *_heads(judge_heads(pages)),
+                *reranker_tables(workspace, shop, pages, vectors["nothing"], aligned, examination),
                 _examination(examination, truth),
             ),
         ),

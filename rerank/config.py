@@ -65,15 +65,22 @@ class RerankConfig(Config):
     projection_dim: int = Field(32, ge=1, description="Rank of the cross layers' matrices.")
     deep_units: tuple[int, ...] = Field((96, 48), description="Widths of the deep network beside the cross network.")
     dropout: float = Field(0.2, ge=0, lt=1, description="Dropout in the deep network.")
-    heads: Literal["conditional", "independent"] = Field(
+    heads: Literal["conditional", "independent", "click", "cart", "purchase"] = Field(
         "conditional",
-        description="conditional: P(cart) = P(click) P(cart | click), as ESMM does; independent: three sigmoids.",
+        description="conditional: P(cart) = P(click) P(cart | click), as ESMM does; independent: three sigmoids; "
+        "click, cart, purchase: one sigmoid that learns from these alone, and that calibration maps to all three.",
     )
 
     list_length: int = Field(40, ge=2, description="Products of a training list: those shown, then never-shown ones.")
+    position_bias: bool = Field(
+        True, description="Learn P(examined) by position and correct by it; else every shown product counts as seen."
+    )
     max_position: int = Field(40, ge=1, description="Positions beyond share the last one's examination.")
     unshown_weight: float = Field(
         0.1, ge=0, le=1, description="Share of examination that a never-shown candidate has in the list's softmax."
+    )
+    loss: Literal["pointwise", "listwise", "both"] = Field(
+        "both", description="pointwise: the heads' log-loss; listwise: a softmax over the list."
     )
     pointwise_weight: float = Field(1.0, ge=0, description="Weight of the heads' log-loss, summed over the list.")
     listwise_weight: float = Field(0.3, ge=0, description="Weight of the softmax over the list.")
@@ -82,7 +89,10 @@ class RerankConfig(Config):
 
     learning_rate: float = Field(2e-3, gt=0, description="Adam's peak rate; it falls to a tenth by a cosine.")
     weight_decay: float = Field(
-        2.0, ge=0, description="Decoupled weight decay, times the learning rate a step; crosses overfit without it."
+        4.0,
+        ge=0,
+        description="Decoupled weight decay, times the learning rate a step, for 10,000 lists: with the root of their "
+        "number it falls. Crosses overfit without it.",
     )
     batch_requests: int = Field(64, ge=1, description="Lists a training step.")
     epochs: int = Field(8, ge=1, description="Passes over the lists at most.")
@@ -91,5 +101,8 @@ class RerankConfig(Config):
     max_validation_requests: int = Field(2_000, ge=1, description="At most so many validation lists, a seeded sample.")
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = Field(
         "float32", description="Compute type of cross and deep layers; heads and losses stay float32."
+    )
+    feature_memory_gb: float = Field(
+        1.5, ge=0, description="Features of lists that fit into so much memory are computed once, else in each epoch."
     )
     seed: int = Field(0, description="Seed of initial weights, sampling and order.")

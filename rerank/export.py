@@ -82,13 +82,17 @@ class Reranker(tf.Module):
         self._members = tf.constant([[group == name for name in groups] for group in GROUPS], tf.float32)
 
     def __call__(self, **inputs: Any) -> Tensors:
-        features = self._features(**inputs)
+        features = self.features(**inputs)
         logs = self._rank(features)
         score = order_score(logs, features.grade, self.config)
         outputs = {"score": tf.where(features.present, score, ABSENT_SCORE)}
         for head, log in zip(HEADS, self._calibrate(logs), strict=True):
             outputs[f"{head}_probability"] = tf.where(features.present, tf.exp(log), 0.0)
         return outputs
+
+    def score(self, features: Features) -> tf.Tensor:
+        """`order_score` of features, [B, C]."""
+        return order_score(self._rank(features), features.grade, self.config)
 
     def explain(self, **inputs: Any) -> Tensors:
         """Shapley values of the groups of features, [B, C] float32 each, in the units of the score.
@@ -100,7 +104,7 @@ class Reranker(tf.Module):
         Args:
             inputs: as of a call.
         """
-        features = self._features(**inputs)
+        features = self.features(**inputs)
         worth = self._worth(features, tf.constant(coalitions(len(GROUPS)), tf.float32))
         values = tf.tensordot(tf.constant(shapley_weights(len(GROUPS))), worth, 1)
         parts = {"score": worth[-1], "base": worth[0], **dict(zip(GROUPS, tf.unstack(values), strict=True))}
@@ -123,10 +127,10 @@ class Reranker(tf.Module):
         masked = Features(
             merged(numeric), merged(value), merged(profile), tf.tile(features.present, [sets, 1]), merged(grade)
         )
-        score = order_score(self._rank(masked), masked.grade, self.config)
+        score = self.score(masked)
         return tf.reshape(score, tf.concat([[sets, requests], tf.shape(score)[1:]], 0))
 
-    def _features(
+    def features(
         self,
         query: tf.Tensor,
         query_embedding: tf.Tensor,
@@ -138,6 +142,7 @@ class Reranker(tf.Module):
         candidate_row: tf.Tensor,
         candidate_score: tf.Tensor,
     ) -> Features:
+        """What the ranking model reads of a call's inputs."""
         absent = (candidate_row < 0) | (candidate_row >= self.extractor.size)
         # A client's padding may carry any number, -inf and NaN too; real scores are cosines.
         score = tf.where(absent | ~tf.math.is_finite(candidate_score), 0.0, candidate_score)

@@ -2,25 +2,23 @@
 
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
 from catalog.schema import KIND_WEIGHTS, KINDS
-from rerank.associations import AssociationReader, Associations
+from rerank.associations import Associations
 from rerank.behaviour import behaviour_names
 from rerank.config import RerankConfig
 from rerank.history_features import cosines, cosines_of_kind, hours_since_last, log_hours, seen_before
-from rerank.lexical import SAME_WORD, likeness
 from rerank.product_tables import ProductTables
-from rerank.query_features import QueryReader, QueryReading
 from rerank.relevance import Relevance, RelevanceWeights, no_relevance
+from rerank.tensors import count, spread, table
+from rerank.text_features import TextExtractor
 
 Tensors = dict[str, tf.Tensor]
-
-_EPSILON = 1e-6
 
 
 class Features(NamedTuple):
@@ -86,24 +84,18 @@ class FeatureExtractor(tf.Module):
         self._config = config
         self._keys = tables.keys
         self._behaviour_names = behaviour_names(counters)
-        self._segments = [(segment.name, segment.words.shape[1]) for segment in tables.segments]
         self.size = len(tables.values) - 1
-        self.read_query = QueryReader(tables, tokenizer, config.lexical)
-        self._chosen_after = AssociationReader(associations, tables)
-        self.embeddings = embeddings if isinstance(embeddings, tf.Variable) else _table(_with_absent(embeddings))
-        self._pictures = _table(pictures)
-        self._words = _table(np.concatenate([segment.words for segment in tables.segments], axis=1))
-        self._word_bits = _table(tables.word_bits)
-        self._values = _table(tables.values)
+        self._text = TextExtractor(tables, associations, tokenizer, config.lexical)
+        self.embeddings = embeddings if isinstance(embeddings, tf.Variable) else table(_with_absent(embeddings))
+        self._pictures = table(pictures)
+        self._values = self._text.values
         places, self._value_places = _value_places(tables.values)
-        self._value_place = _table(places)
+        self._value_place = table(places)
         buckets = 1 + tables.value_hash % (config.value_buckets - 1)
-        self._value_bucket = _table(np.concatenate([[0], buckets]).astype(np.int32))
-        self._tokens = _table(tables.tokens)
-        self._unspaced = _table(tables.unspaced)
-        self._log_price = _table(tables.log_price)
-        self._behaviour = _table(behaviour)
-        self.relevance = Relevance(relevance or no_relevance(len(self._lexical_names)))
+        self._value_bucket = table(np.concatenate([[0], buckets]).astype(np.int32))
+        self._log_price = table(tables.log_price)
+        self._behaviour = table(behaviour)
+        self.relevance = Relevance(relevance or no_relevance(len(self._text.names)))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -114,7 +106,7 @@ class FeatureExtractor(tf.Module):
         groups = {
             "retrieval": ["score", "score_gap", "log_rank", "cosine"]
             + [f"product_{place}" for place in range(self.embeddings.shape[1])],
-            "text": self._lexical_names,
+            "text": list(self._text.names),
             "picture": [
                 "cosine_max",
                 "cosine_mean",
@@ -130,24 +122,12 @@ class FeatureExtractor(tf.Module):
         }
         return tuple(f"{group}:{name}" for group, names in groups.items() for name in names)
 
-    @property
-    def _lexical_names(self) -> list[str]:
-        lexical = [f"{part}_{kind}" for kind in ("share", "idf_share") for part in (*self._parts, "value")]
-        lexical += ["all_words", "matched_idf", "title_precision", "misspelt_match", "token_share", "token_idf_share"]
-        lexical += ["query_words", "unknown_words", "has_query", "script_distance", "named_matches", "named_conflicts"]
-        lexical += [f"match_{key}" for key in self._keys] + [f"conflict_{key}" for key in self._keys]
-        lexical += [f"{kind}_{key}" for kind in ("chosen", "avoided") for key in self._keys] + ["chosen"]
-        return lexical
-
-    @property
-    def _parts(self) -> tuple[str, ...]:
-        return (*(name for name, _ in self._segments), "any")
-
     def fingerprint(self) -> str:
         """SHA-256 in hex of the tables that features are looked up in, the product embeddings aside."""
-        digest, learned = sha256(), (*self._chosen_after.variables, *self.relevance.variables)
-        for table in (self._pictures, self._behaviour, self._values, self._words, self._log_price, *learned):
-            digest.update(np.ascontiguousarray(table.numpy()).tobytes())
+        digest = sha256()
+        learned = (*self._text.learned, *self.relevance.variables)
+        for part in (self._pictures, self._behaviour, self._log_price, *learned):
+            digest.update(np.ascontiguousarray(part.numpy()).tobytes())
         return digest.hexdigest()
 
     def set_embeddings(self, embeddings: npt.NDArray[np.float32]) -> None:
@@ -162,7 +142,7 @@ class FeatureExtractor(tf.Module):
         value = tf.gather(self._values, row)
         history = self._history(inputs)
         text = self.text(inputs["query"], row)
-        asked = text[..., self._lexical_names.index("has_query")] > 0.0
+        asked = text[..., self._text.names.index("has_query")] > 0.0
         grade = tf.where(present & asked, self.relevance(text), 0.0)
         slot = inputs["day_slot"][:, None] * (self.size + 1) + row
         blocks = [
@@ -183,77 +163,8 @@ class FeatureExtractor(tf.Module):
         return tf.concat([tf.stack(columns, -1), product], -1)
 
     def text(self, query: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
-        """Text features of products for queries, but the relevance that is learned from them.
-
-        Args:
-            query: [B] string. row: [B, C] int32, N for absent.
-
-        Returns:
-            [B, C, F] float32.
-        """
-        reading, value = self.read_query(query), tf.gather(self._values, row)
-        words = tf.gather(self._words, row)
-        same = (reading.word[:, None, :, None] == words[:, :, None, :]) & (reading.word > 0)[:, None, :, None]
-        by_segment = [tf.reduce_any(part, -1) for part in tf.split(same, [size for _, size in self._segments], axis=3)]
-        named = (reading.gram[:, None] == value[:, :, None, :]) & (reading.gram > 0)[:, None]
-        by_value = tf.matmul(tf.cast(tf.reduce_any(named, -1), tf.float32), reading.gram_words) > 0
-        anywhere = by_segment[0] | by_segment[1] | by_segment[2] | by_value
-        matched = tf.cast(tf.stack([*by_segment, anywhere, by_value], 2), tf.float32)
-        known = tf.maximum(reading.words - reading.unknown, 1.0)[:, None, None]
-        total = tf.reduce_sum(reading.weight, 1)[:, None, None]
-        share = tf.reduce_sum(matched, -1) / known
-        matched_idf = tf.reduce_sum(matched * reading.weight[:, None, None], -1)
-        any_place = len(self._segments)
-        return tf.concat(
-            [
-                share,
-                matched_idf / tf.maximum(total, _EPSILON),
-                tf.stack(
-                    [
-                        tf.cast(share[..., any_place] > 1.0 - _EPSILON, tf.float32),
-                        matched_idf[..., any_place],
-                        self._title_precision(same, words),
-                        self._misspelt_match(reading, words),
-                        *self._token_shares(reading, row),
-                        *self._query_columns(reading, row),
-                    ],
-                    -1,
-                ),
-                _named_columns(reading, named, value),
-                self._chosen_after(reading.hash, reading.misspelt_bits, row),
-            ],
-            -1,
-        )
-
-    def _title_precision(self, same: tf.Tensor, words: tf.Tensor) -> tf.Tensor:
-        """Share of the title's words that the query names."""
-        size = self._segments[0][1]
-        named = _count(tf.reduce_any(same[..., :size], 2))
-        return named / tf.maximum(_count(words[..., :size] > 0), 1.0)
-
-    def _misspelt_match(self, reading: QueryReading, words: tf.Tensor) -> tf.Tensor:
-        """Mean over the query's unknown words of the nearest spelling among title and attribute words, Dice >= 0.5."""
-        size = self._segments[0][1] + self._segments[1][1]
-        bits = tf.gather(self._word_bits, words[..., :size])[:, :, None, :]
-        wanted = reading.misspelt_bits[:, None, :, None]
-        dice = tf.reduce_max(likeness(bits, wanted), -1)
-        dice = tf.where(dice >= SAME_WORD, dice, 0.0)
-        unknown = _count(reading.misspelt_bits != 0)[:, None]
-        return tf.reduce_sum(dice, -1) / tf.maximum(unknown, 1.0)
-
-    def _token_shares(self, reading: QueryReading, row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        tokens = tf.gather(self._tokens, row)
-        known = reading.token > 0
-        same = (reading.token[:, None, :, None] == tokens[:, :, None, :]) & known[:, None, :, None]
-        found = tf.cast(tf.reduce_any(same, -1), tf.float32)
-        share = tf.reduce_sum(found, -1) / tf.maximum(_count(known), 1.0)[:, None]
-        total = tf.maximum(tf.reduce_sum(reading.token_weight, 1), _EPSILON)[:, None]
-        return share, tf.linalg.matvec(found, reading.token_weight) / total
-
-    def _query_columns(self, reading: QueryReading, row: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        has_query = tf.cast(reading.words > 0, tf.float32)
-        distance = tf.abs(reading.unspaced[:, None] - tf.gather(self._unspaced, row)) * has_query[:, None]
-        return (_spread(reading.words, row), _spread(reading.unknown, row), _spread(has_query, row), distance)
+        """See `TextExtractor`."""
+        return self._text(query, row)
 
     def _picture(self, row: tf.Tensor, history: "_History", value: tf.Tensor) -> tf.Tensor:
         """How alike a candidate and the history look, each among its own category; zero without picture or history.
@@ -296,8 +207,8 @@ class FeatureExtractor(tf.Module):
             *cosines(cosine, valid, weight),
             *self._prices(row, past, weight),
             *seen_before(same_row, kind, elapsed),
-            _spread(tf.math.log1p(_count(valid)), row),
-            _spread(hours_since_last(elapsed, valid), row),
+            spread(tf.math.log1p(count(valid)), row),
+            spread(hours_since_last(elapsed, valid), row),
         ]
         return tf.concat([tf.stack(columns, -1), self._same_values(row, history)], -1)
 
@@ -359,38 +270,10 @@ def _value_places(values: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32],
     return places, size
 
 
-def _named_columns(reading: QueryReading, named: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
-    """Per key: the candidate has a value the query names; the query names another value than the candidate's."""
-    match = tf.reduce_any(named, 2)
-    conflict = tf.reduce_any(reading.gram > 0, 1)[:, None] & (value > 0) & ~match
-    return tf.concat(
-        [
-            _count(match)[..., None],
-            _count(conflict)[..., None],
-            tf.cast(match, tf.float32),
-            tf.cast(conflict, tf.float32),
-        ],
-        -1,
-    )
-
-
 def _shares(weight: tf.Tensor) -> tf.Tensor:
     """[B, H] weights over their sum; zeros stay zeros."""
     return tf.math.divide_no_nan(weight, tf.reduce_sum(weight, 1, keepdims=True))
 
 
-def _spread(per_request: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
-    """[B] -> [B, C]."""
-    return tf.broadcast_to(per_request[:, None], tf.shape(row))
-
-
-def _count(mask: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_sum(tf.cast(mask, tf.float32), axis=-1)
-
-
 def _with_absent(table: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.concatenate([table, np.zeros((1, table.shape[1]), dtype=np.float32)]).astype(np.float32)
-
-
-def _table(values: Any) -> tf.Variable:
-    return tf.Variable(values, trainable=False)

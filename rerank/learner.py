@@ -1,7 +1,7 @@
 """The training loop: steps, epochs, checkpoints, early stopping, and what the best epoch is worth."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -28,24 +28,18 @@ from rerank.artifacts import (
 from rerank.calibration import fit_calibration
 from rerank.config import RerankConfig
 from rerank.features import FeatureExtractor
-from rerank.lists import Candidates, RankingLists
-from rerank.losses import listwise_loss, pointwise_loss
+from rerank.lists import RankingLists
+from rerank.losses import list_loss
+from rerank.normalisation import normalisation
 from rerank.ranking_model import Examination, HeadLogs, RankingModel, order_score, ranking_score
+from rerank.slices import Slice, with_features
 from rerank.training_data import TrainingData
 from rerank.validation import click_gains, head_metrics, mean_ndcg, order_metrics
 
 Floats = npt.NDArray[np.float32]
 
-_NORMALISATION_LISTS = 2000  # lists that means and deviations are taken from
 _GRADIENT_NORM = 5.0
-
-
-@dataclass(frozen=True)
-class Slice:
-    """Lists of one slice with the product embeddings that its candidates were retrieved by."""
-
-    data: TrainingData
-    candidates: Candidates
+_USUAL_LISTS = 10_000  # that the configured weight decay is for
 
 
 class Learner:
@@ -61,17 +55,18 @@ class Learner:
         self._spec = spec
         self._config = config
         self._model: RankingModel = build_model(config, spec)
-        self._examination = Examination(config.max_position)
+        self._examination = Examination(config.max_position, config.position_bias)
         self._optimizer: Any = None
         self._predictors: dict[TrainingData, Any] = {}
 
     def fit(self, training: Slice, held_out: Slice, checkpoint: Path) -> list[dict[str, float]]:
         """Train until validation stops improving; the best epoch's weights stay. Returns a record an epoch."""
         steps = max(training.data.size // self._config.batch_requests, 1)
+        training, held_out = self._stored(training), self._stored(held_out)
         self._start(training, steps)
         identity = self._identity(training, held_out)
         history, best = self._resume(checkpoint, identity)
-        step = self._training_step(training.data)
+        step = self._training_step(training)
         for epoch in range(len(history), self._config.epochs):
             if _stalled(history, self._config.patience):
                 break
@@ -92,7 +87,7 @@ class Learner:
 
     def metrics(self, held_out: Slice) -> dict[str, Any]:
         """Orders before and after, over the candidates and over the page as shown; the heads on shown products."""
-        logs, grade = self._predict(held_out)
+        logs, grade = self.predict(held_out)
         score = np.asarray(order_score(logs, grade, self._config))
         lists, curve = held_out.data.lists, self._examination.curve()
         return {
@@ -103,10 +98,20 @@ class Learner:
 
     def trained(self, fitted: FittedFeatures, held_out: Slice) -> TrainedReranker:
         """The weights as they are now, with what the features were fitted on, calibrated on held-out lists."""
-        logs, _ = self._predict(held_out)
+        logs, _ = self.predict(held_out)
         curve = self._examination.curve()
         calibration = fit_calibration(logs, held_out.data.lists, curve)
         return TrainedReranker(self._config, self._spec, self._model, curve, fitted, calibration)
+
+    def predict(self, part: Slice) -> tuple[HeadLogs, Floats]:
+        """Head logs and expected grades of every list, [R, L] each."""
+        if part.data not in self._predictors:
+            self._predictors[part.data] = self._predictor(part)
+        self._use(part)
+        chunks = _chunks(np.arange(part.data.size), self._config.batch_requests)
+        answers = [self._predictors[part.data](chunk) for chunk in chunks]
+        logs = np.concatenate([answer[0].numpy() for answer in answers], axis=1)
+        return HeadLogs(*logs), np.concatenate([answer[1].numpy() for answer in answers])
 
     @property
     def _weights(self) -> list[Any]:
@@ -119,52 +124,28 @@ class Learner:
     def _start(self, training: Slice, steps: int) -> None:
         config = self._config
         schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.epochs * steps, alpha=0.1)
-        self._optimizer = keras.optimizers.AdamW(
-            schedule, weight_decay=config.weight_decay, global_clipnorm=_GRADIENT_NORM
-        )
+        decay = config.weight_decay * float(np.sqrt(_USUAL_LISTS / max(training.data.size, 1)))
+        self._optimizer = keras.optimizers.AdamW(schedule, weight_decay=decay, global_clipnorm=_GRADIENT_NORM)
         self._optimizer.exclude_from_weight_decay(var_names=["bias", "logits"])
         if config.precision == "mixed_float16":
             self._optimizer = keras.optimizers.LossScaleOptimizer(self._optimizer)
         self._optimizer.build([*self._model.trainable_variables, *self._examination.trainable_variables])
         self._use(training)
-        self._model.adapt(*self._normalisation(training.data))
+        self._model.adapt(*normalisation(training, self._extractor, self._config.seed))
         # Clicks fall with position because attention does and because better products stand higher: start halfway.
         self._examination.start_from(np.sqrt(click_curve(training.data.lists, config.max_position)))
 
-    def _normalisation(self, data: TrainingData) -> tuple[Floats, Floats]:
-        """Mean and standard deviation of every number over a sample of present products."""
-        places = np.random.default_rng(self._config.seed).permutation(data.size)[:_NORMALISATION_LISTS]
-        extract = tf.function(
-            lambda part: self._extractor(data.batch(part).inputs)[::3],
-            input_signature=[tf.TensorSpec([None], tf.int32)],
-        )
-        total = square = np.zeros(len(self._spec.names))
-        count = 0
-        for part in _chunks(places, self._config.batch_requests):
-            numeric, present = extract(part)
-            values = numeric.numpy()[present.numpy()].astype(np.float64)
-            total, square, count = total + values.sum(0), square + (values**2).sum(0), count + len(values)
-        mean = total / max(count, 1)
-        deviation = np.sqrt(np.maximum(square / max(count, 1) - mean**2, 0))
-        return mean.astype(np.float32), deviation.astype(np.float32)
-
-    def _training_step(self, data: TrainingData) -> Any:
+    def _training_step(self, part: Slice) -> Any:
         config = self._config
         variables = [*self._model.trainable_variables, *self._examination.trainable_variables]
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])
         def step(places: tf.Tensor) -> tf.Tensor:
-            batch = data.batch(places)
-            features = self._extractor(batch.inputs)
-            labels = batch.labels
-            gain = labels.click + config.cart_weight * labels.cart + config.purchase_weight * labels.purchase
+            batch = part.data.batch(places)
+            features = part.features(self._extractor, places, batch)
             with tf.GradientTape() as tape:
                 logs = run(self._model, features, training=True)
-                log_examination = self._examination(batch.position)
-                score = ranking_score(logs, config.cart_weight, config.purchase_weight)
-                pointwise = pointwise_loss(logs, log_examination, labels)
-                listwise = listwise_loss(score, log_examination, gain, labels, config.unshown_weight)
-                loss = tf.reduce_mean(config.pointwise_weight * pointwise + config.listwise_weight * listwise)
+                loss = tf.reduce_mean(list_loss(logs, self._examination(batch.position), batch.labels, config))
                 scaled = self._optimizer.scale_loss(loss)
             self._optimizer.apply(tape.gradient(scaled, variables), variables)
             return loss
@@ -182,7 +163,7 @@ class Learner:
         self._extractor.set_embeddings(part.candidates.product_embeddings)
 
     def _ndcg(self, held_out: Slice) -> float:
-        logs, _ = self._predict(held_out)
+        logs, _ = self.predict(held_out)
         lists = held_out.data.lists
         # By what clicks taught: grades are learned apart, and may put before a person what a query says.
         score = np.asarray(ranking_score(logs, self._config.cart_weight, self._config.purchase_weight))
@@ -190,24 +171,17 @@ class Learner:
         value = mean_ndcg(score, click_gains(lists, self._examination.curve()), lists.shown)
         return value if np.isfinite(value) else 0.0
 
-    def _predict(self, part: Slice) -> tuple[HeadLogs, Floats]:
-        """Head logs and expected grades of every list, [R, L] each."""
-        if part.data not in self._predictors:
-            self._predictors[part.data] = self._predictor(part.data)
-        self._use(part)
-        chunks = _chunks(np.arange(part.data.size), self._config.batch_requests)
-        answers = [self._predictors[part.data](chunk) for chunk in chunks]
-        logs = np.concatenate([answer[0].numpy() for answer in answers], axis=1)
-        return HeadLogs(*logs), np.concatenate([answer[1].numpy() for answer in answers])
-
-    def _predictor(self, data: TrainingData) -> Any:
+    def _predictor(self, part: Slice) -> Any:
         @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])
         def predict(places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            features = self._extractor(data.batch(places).inputs)
+            features = part.features(self._extractor, places, part.data.batch(places))
             logs = run(self._model, features)
             return tf.stack(logs), features.grade
 
         return predict
+
+    def _stored(self, part: Slice) -> Slice:
+        return with_features(part, self._extractor, self._config.feature_memory_gb)
 
     def _identity(self, training: Slice, held_out: Slice) -> str:
         digest = sha256(self._config.model_dump_json().encode())

@@ -1,10 +1,12 @@
 """What training minimises: log-loss of the heads under the position-based click model, and a softmax over each list."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from rerank.ranking_model import HeadLogs
+from rerank.config import RerankConfig
+from rerank.ranking_model import HEADS, HeadLogs, ranking_score
 
 _MOST_CERTAIN = -1e-6  # log of the largest probability; keeps log(1 - p) finite
 
@@ -28,18 +30,32 @@ def item_weights(labels: ListLabels, unshown_weight: float) -> tf.Tensor:
     return tf.where(labels.present, weights, 0.0)
 
 
-def pointwise_loss(logs: HeadLogs, log_examination: tf.Tensor, labels: ListLabels) -> tf.Tensor:
-    """Log-loss of the three heads on the shown products, summed over each list, [B].
+def list_loss(logs: HeadLogs, log_examination: tf.Tensor, labels: ListLabels, config: RerankConfig) -> tf.Tensor:
+    """The weighted sum of the configured losses, [B]."""
+    heads = HEADS if config.heads not in HEADS else (config.heads,)
+    parts = []
+    if config.loss != "listwise":
+        parts.append(config.pointwise_weight * pointwise_loss(logs, log_examination, labels, heads))
+    if config.loss != "pointwise":
+        worth = {"click": 1.0, "cart": config.cart_weight, "purchase": config.purchase_weight}
+        gain = tf.add_n([worth[head] * getattr(labels, head) for head in heads])
+        score = ranking_score(logs, config.cart_weight, config.purchase_weight)
+        listwise = listwise_loss(score, log_examination, gain, labels, config.unshown_weight)
+        parts.append(config.listwise_weight * listwise)
+    return tf.add_n(parts)
+
+
+def pointwise_loss(
+    logs: HeadLogs, log_examination: tf.Tensor, labels: ListLabels, heads: Sequence[str] = HEADS
+) -> tf.Tensor:
+    """Log-loss of `heads` on the shown products, summed over each list, [B].
 
     Never-shown products stay out: counted as label 0, at whatever weight, they pull the probabilities of the products
     most like those at the top of a page down, and the examination of all later positions up.
 
     P(click at position p) = P(examined at p) P(click | examined) (Richardson et al. 2007); so for cart and purchase.
     """
-    losses = [
-        _log_loss(log + log_examination, label)
-        for log, label in zip(logs, (labels.click, labels.cart, labels.purchase), strict=True)
-    ]
+    losses = [_log_loss(getattr(logs, head) + log_examination, getattr(labels, head)) for head in heads]
     return tf.reduce_sum(tf.where(labels.shown, tf.add_n(losses), 0.0), 1)
 
 

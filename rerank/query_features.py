@@ -9,6 +9,7 @@ import tensorflow_text
 from rerank.config import LexicalConfig
 from rerank.lexical import clean_text, hash_grams, lookup_sorted, spelling_bits, split_words, unspaced_share
 from rerank.product_tables import ProductTables
+from rerank.tensors import count, table
 
 
 class QueryReading(NamedTuple):
@@ -53,11 +54,11 @@ class QueryReader(tf.Module):
         self._config = config
         self._tokenizer = tensorflow_text.SentencepieceTokenizer(model=tokenizer.read_bytes())
         self._keys = len(tables.keys)
-        self._word_hash = _table(tables.word_hash)
-        self._word_idf = _table(tables.word_idf)
-        self._value_hash = _table(tables.value_hash)
-        self._value_keys = _table(tables.value_keys)
-        self._token_idf = _table(tables.token_idf)
+        self._word_hash = table(tables.word_hash)
+        self._word_idf = table(tables.word_idf)
+        self._value_hash = table(tables.value_hash)
+        self._value_keys = table(tables.value_keys)
+        self._token_idf = table(tables.token_idf)
 
     def __call__(self, query: tf.Tensor) -> QueryReading:
         cleaned = clean_text(query)
@@ -80,8 +81,8 @@ class QueryReader(tf.Module):
             misspelt_bits=self._spellings(words, unknown),
             token=token,
             token_weight=tf.gather(self._token_idf, token),
-            words=_count(present),
-            unknown=_count(unknown),
+            words=count(present),
+            unknown=count(unknown),
             unspaced=unspaced_share(cleaned),
         )
 
@@ -118,11 +119,3 @@ def _longest(filled: tf.Tensor) -> tf.Tensor:
 def _later(mask: tf.Tensor, steps: int) -> tf.Tensor:
     """[B, Q, A] moved to later words."""
     return tf.concat([tf.zeros_like(mask[:, :steps]), mask[:, :-steps]], 1)
-
-
-def _count(mask: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_sum(tf.cast(mask, tf.float32), axis=1)
-
-
-def _table(values: object) -> tf.Variable:
-    return tf.Variable(values, trainable=False)

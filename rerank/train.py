@@ -1,5 +1,7 @@
 """Train the reranker on what pages showed and retrieval returned, in the slice after the towers'."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -15,11 +17,12 @@ from rerank.artifacts import FeatureSpec, FittedFeatures, save
 from rerank.associations import fit_associations
 from rerank.config import RerankConfig
 from rerank.features import FeatureExtractor
-from rerank.learner import Learner, Slice
+from rerank.learner import Learner
 from rerank.lists import Candidates, build_lists
 from rerank.pictures import fit_basis, picture_table
 from rerank.product_tables import behaviour_table, build_tables, choose_keys
 from rerank.relevance import Relevance, fit_relevance
+from rerank.slices import Slice
 from rerank.training_data import TrainingData
 
 _FINAL_REQUESTS = 1000  # validation requests whose whole candidate lists are ordered at the end
@@ -52,39 +55,14 @@ def train(
     held_out = select_requests(
         features, Candidates.load(candidates_dir / "validation"), config.max_validation_requests, config.seed
     )
-    keys = choose_keys(shop, config.lexical)
-    tables = build_tables(shop, features, tokenizer, keys, config.lexical)
-    days = sorted({int(day) for part in (rerank, held_out) for day in features.request_day[part.request]})
-    counters = tuple(features.snapshot_features)
-    basis = fit_basis(shop.products, pictures, config.picture_dim)
-    associations = fit_associations(features, tables, config.lexical)
-    extractor = FeatureExtractor(
-        tables,
-        behaviour_table(tables, features, days),
-        counters,
-        rerank.product_embeddings,
-        picture_table(shop.products, pictures, basis),
-        associations,
-        tokenizer,
-        config,
-    )
-    ids = shop.products["product_id"].to_pylist()
-    relevance = fit_relevance(shop.judgments, ids, extractor, config.relevance, config.seed)
-    if relevance is not None:
-        extractor.relevance = Relevance(relevance)
-    slots = {day: slot for slot, day in enumerate(days)}
-
-    def lists_of(candidates: Candidates, length: int) -> Slice:
-        lists = build_lists(features, candidates, length, config.seed)
-        return Slice(TrainingData(features, candidates, lists, slots, config), candidates)
-
-    learner = Learner(extractor, FeatureSpec(keys, counters, extractor.names, rerank.query_embedding.shape[1]), config)
-    training, validation = lists_of(rerank, config.list_length), lists_of(held_out, config.list_length)
+    prepared = prepare(shop, features, tokenizer, pictures, (rerank, held_out), config)
+    learner = Learner(prepared.extractor, prepared.spec, config)
+    training, validation = prepared.lists(rerank, config.list_length), prepared.lists(held_out, config.list_length)
     history = learner.fit(training, validation, out_dir / "checkpoint.npz")
     final = held_out.take(np.arange(min(_FINAL_REQUESTS, len(held_out.request))))
     # Every candidate, and every shown product besides.
-    whole = lists_of(final, final.rows.shape[1] + config.list_length)
-    trained = learner.trained(FittedFeatures(basis, associations, relevance), validation)
+    whole = prepared.lists(final, final.rows.shape[1] + config.list_length)
+    trained = learner.trained(prepared.fitted, validation)
     save(out_dir, trained)
     metrics = learner.metrics(whole)
     examination = trained.examination.tolist()
@@ -98,6 +76,69 @@ def train(
         f"{metrics['candidates']['corrected_ndcg@10_before']:.4f} before, "
         f"{metrics['candidates']['corrected_ndcg@10_after']:.4f} after"
     )
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is fitted before the weights are, and the features that follow from it.
+
+    slots: day -> slot of the behaviour table, of every day that the candidates' requests fall on.
+    """
+
+    features: FeatureStore
+    config: RerankConfig
+    extractor: FeatureExtractor
+    spec: FeatureSpec
+    fitted: FittedFeatures
+    slots: dict[int, int]
+
+    def lists(self, candidates: Candidates, length: int, day: int | None = None) -> Slice:
+        """Training lists of `candidates`, at most `length` products each.
+
+        Args:
+            day: whose counters all requests see, as in a release; by default each sees its own day's.
+        """
+        slots = self.slots if day is None else dict.fromkeys(self.slots, self.slots[day])
+        lists = build_lists(self.features, candidates, length, self.config.seed)
+        return Slice(TrainingData(self.features, candidates, lists, slots, self.config), candidates)
+
+
+def prepare(
+    shop: ShopData,
+    features: FeatureStore,
+    tokenizer: Path,
+    pictures: npt.NDArray[np.floating],
+    parts: Sequence[Candidates],
+    config: RerankConfig,
+) -> Prepared:
+    """Fit what features rest on, and learn grades from judgments.
+
+    Args:
+        parts: everything that lists will be made of; the first is what is trained on.
+    """
+    keys = choose_keys(shop, config.lexical)
+    tables = build_tables(shop, features, tokenizer, keys, config.lexical)
+    days = sorted({int(day) for part in parts for day in features.request_day[part.request]})
+    counters = tuple(features.snapshot_features)
+    basis = fit_basis(shop.products, pictures, config.picture_dim)
+    associations = fit_associations(features, tables, config.lexical)
+    extractor = FeatureExtractor(
+        tables,
+        behaviour_table(tables, features, days),
+        counters,
+        parts[0].product_embeddings,
+        picture_table(shop.products, pictures, basis),
+        associations,
+        tokenizer,
+        config,
+    )
+    ids = shop.products["product_id"].to_pylist()
+    relevance = fit_relevance(shop.judgments, ids, extractor, config.relevance, config.seed)
+    if relevance is not None:
+        extractor.relevance = Relevance(relevance)
+    spec = FeatureSpec(keys, counters, extractor.names, parts[0].query_embedding.shape[1])
+    fitted = FittedFeatures(basis, associations, relevance)
+    return Prepared(features, config, extractor, spec, fitted, {day: slot for slot, day in enumerate(days)})
 
 
 def select_requests(features: FeatureStore, candidates: Candidates, limit: int, seed: int | None) -> Candidates:

@@ -13,7 +13,7 @@ from rerank.lists import RankingLists
 Floats = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 
-_LEAST_EXAMINATION = 0.1  # a click at a place that few look at counts for ten at most, or one list decides
+LEAST_EXAMINATION = 0.1  # a click at a place that few look at counts for ten at most, or one list decides
 _CUT = 10
 
 
@@ -21,7 +21,7 @@ def click_gains(lists: RankingLists, examination: Floats) -> Floats:
     """Clicks weighted by inverse examination (Joachims et al. 2017, eq. 4), [R, L]."""
     place = np.clip(lists.position - 1, 0, len(examination) - 1)
     seen = np.where(lists.position > 0, examination[place], 1.0)
-    return (lists.click / np.maximum(seen, _LEAST_EXAMINATION)).astype(np.float32)
+    return (lists.click / np.maximum(seen, LEAST_EXAMINATION)).astype(np.float32)
 
 
 def mean_ndcg(score: Floats, gain: Floats, among: Flags) -> float:

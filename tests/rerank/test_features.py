@@ -1,6 +1,5 @@
-"""Features of hand-made products for hand-made requests."""
+"""Features of hand-made products for hand-made requests, but those of text."""
 
-import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from hand_made_products import ABSENT, HISTORY, TITLES, column, no_searches, request
 from made_up_shop import DAY0, make_products, make_shop, train_tokenizer
 
 from catalog.schema import KINDS
@@ -15,116 +15,6 @@ from rerank.associations import fit_associations
 from rerank.config import RerankConfig
 from rerank.features import FeatureExtractor, retrieval_ranks
 from rerank.product_tables import behaviour_table, build_tables, choose_keys, first_value
-
-TITLES = ["Acme Men Navy Blue Shirts", "Acme Men Blue Shirts", "Acme Women Red Heels", "Bolt Watch", "红色连衣裙"]
-COLOURS = ["Navy Blue", "Blue", "Red", None, "红色"]
-GENDERS = ["Men", "Men", "Women", ["Unisex", "Men"], "Women"]
-CATEGORIES = ["Apparel > Shirts", "Apparel > Shirts", "Shoes > Heels", "Watches", "Apparel > Dresses"]
-PICTURES = [[1, 0], [0, 1], [0.6, 0.8], [0, 0], [-1, 0], [0, 0]]  # the fourth product has none; the last row is absent
-PRICES = [10.0, 20.0, 40.0, float("nan"), 5.0]
-HISTORY = 4
-ABSENT = len(TITLES)
-
-
-@pytest.fixture(scope="module")
-def extractor(tmp_path_factory: pytest.TempPathFactory) -> FeatureExtractor:
-    attributes = [
-        json.dumps({"colour": colour, "gender": gender}) for colour, gender in zip(COLOURS, GENDERS, strict=True)
-    ]
-    shop = make_shop(make_products(TITLES, {"category": CATEGORIES, "attributes": attributes, "price": PRICES}))
-    features = SimpleNamespace(
-        launched=np.zeros(ABSENT, np.int32),
-        snapshots=np.stack([np.zeros((ABSENT, 1), np.float32), np.full((ABSENT, 1), 7, np.float32)]),
-        snapshot_features=("click_all",),
-    )
-    tokenizer = train_tokenizer(tmp_path_factory.mktemp("tokens") / "model", TITLES * 3, 60)
-    config = RerankConfig(history_length=HISTORY, history_half_life=1.0)
-    keys = choose_keys(shop, config.lexical)
-    assert keys == (
-        "category_top",
-        "category_second",
-        "category_leaf",
-        "brand",
-        "attributes.gender",
-        "attributes.colour",
-    )
-    tables = build_tables(shop, features, tokenizer, keys, config.lexical)  # type: ignore[arg-type]
-    behaviour = behaviour_table(tables, features, [0, 1])  # type: ignore[arg-type]
-    embeddings = np.eye(ABSENT, 6, dtype=np.float32)
-    pictures = np.array(PICTURES, np.float32)
-    associations = fit_associations(no_searches(), tables, config.lexical)
-    return FeatureExtractor(tables, behaviour, ("click_all",), embeddings, pictures, associations, tokenizer, config)
-
-
-def no_searches() -> Any:
-    none = np.zeros(0, np.int32)
-    return SimpleNamespace(queries=none, example_query=none, example_product=none, example_slice=none)
-
-
-def request(query: str | bytes = "", **changes: Any) -> dict[str, tf.Tensor]:
-    values: dict[str, Any] = {
-        "query": np.array([query], dtype=object),
-        "query_embedding": np.ones((1, 6), np.float32),
-        "history_row": np.full((1, HISTORY), ABSENT, np.int32),
-        "history_kind": np.zeros((1, HISTORY), np.int32),
-        "history_timestamp": np.zeros((1, HISTORY), np.int64),
-        "timestamp": np.array([DAY0], np.int64),
-        "candidate_row": np.arange(ABSENT + 1, dtype=np.int32)[None],
-        "candidate_score": np.zeros((1, ABSENT + 1), np.float32),
-        "candidate_rank": np.zeros((1, ABSENT + 1), np.float32),
-        "best_score": np.zeros(1, np.float32),
-        "day_slot": np.zeros(1, np.int32),
-    }
-    return {name: tf.constant(value) for name, value in {**values, **changes}.items()}
-
-
-def column(extractor: FeatureExtractor, name: str, inputs: dict[str, tf.Tensor]) -> list[float]:
-    numeric = extractor(inputs).numeric
-    assert numeric.shape[-1] == len(extractor.names)
-    return [round(float(value), 4) for value in numeric[0, :, extractor.names.index(name)]]
-
-
-def test_query_words_are_found_in_their_field(extractor: FeatureExtractor) -> None:
-    inputs = request("navy blue men shirt")
-    assert column(extractor, "text:title_share", inputs) == [1.0, 0.75, 0.0, 0.0, 0.0, 0.0]
-    assert column(extractor, "text:attributes_share", inputs) == [1.0, 0.75, 0.0, 0.25, 0.0, 0.0]
-    assert column(extractor, "text:all_words", inputs) == [1, 0, 0, 0, 0, 0]
-    idf = column(extractor, "text:any_idf_share", inputs)
-    assert idf[0] == 1 > idf[1] > idf[3] > idf[2] == 0
-
-
-def test_men_does_not_match_women(extractor: FeatureExtractor) -> None:
-    assert column(extractor, "text:any_share", request("men"))[2] == 0
-    assert column(extractor, "text:any_share", request("womens"))[2] == 1
-
-
-def test_the_longest_value_is_the_one_that_is_named(extractor: FeatureExtractor) -> None:
-    navy, blue = request("navy blue shirt"), request("blue shirts")
-    assert column(extractor, "text:match_attributes.colour", navy) == [1, 0, 0, 0, 0, 0]
-    assert column(extractor, "text:conflict_attributes.colour", navy) == [0, 1, 1, 0, 1, 0]
-    assert column(extractor, "text:match_attributes.colour", blue) == [0, 1, 0, 0, 0, 0]
-    assert column(extractor, "text:conflict_attributes.colour", blue) == [1, 0, 1, 0, 1, 0]
-    # Navy Blue covers "shirt" alone, Blue covers both words.
-    assert column(extractor, "text:value_share", blue)[:2] == [0.5, 1.0]
-
-
-def test_what_the_query_does_not_name_is_no_conflict(extractor: FeatureExtractor) -> None:
-    assert column(extractor, "text:named_conflicts", request("acme")) == [0] * 6
-    assert column(extractor, "text:named_conflicts", request("")) == [0] * 6
-
-
-def test_chinese_is_matched(extractor: FeatureExtractor) -> None:
-    assert column(extractor, "text:title_share", request("连衣裙"))[:5] == [0, 0, 0, 0, 1]
-    assert column(extractor, "text:match_attributes.colour", request("红色的裙"))[4] == 1
-    assert column(extractor, "text:script_distance", request("连衣裙")) == [1, 1, 1, 1, 0, 0]
-
-
-def test_an_unknown_word_is_matched_by_spelling(extractor: FeatureExtractor) -> None:
-    shirt = column(extractor, "text:misspelt_match", request("men shrit"))
-    assert shirt[:2] == [0.5, 0.5]
-    assert shirt[2:] == [0, 0, 0, 0]
-    assert column(extractor, "text:unknown_words", request("men shrit"))[:5] == [1] * 5
-    assert column(extractor, "text:misspelt_match", request("men shirt")) == [0] * 6
 
 
 def test_counters_come_from_the_day_of_the_request(extractor: FeatureExtractor) -> None:

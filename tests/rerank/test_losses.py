@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rerank.losses import ListLabels, item_weights, listwise_loss, pointwise_loss
-from rerank.ranking_model import HeadLogs
+from rerank.config import RerankConfig
+from rerank.losses import ListLabels, item_weights, list_loss, listwise_loss, pointwise_loss
+from rerank.ranking_model import HeadLogs, ranking_score
 
 # Three products: shown and clicked, shown and not, retrieved only; the last place is padding.
 LABELS = ListLabels(
@@ -64,3 +65,26 @@ def test_padding_changes_nothing() -> None:
         listwise_loss(long.click, tf.constant(pad(EXAMINED)), longer.click, longer, 0.1),
         rtol=1e-6,
     )
+
+
+def test_the_configured_losses_are_added() -> None:
+    logs = HeadLogs(*(tf.math.log(values) for values in (CLICK, CART, PURCHASE)))
+    examined = tf.math.log(EXAMINED)
+
+    def loss(**settings: object) -> np.ndarray:
+        config = RerankConfig(pointwise_weight=2.0, listwise_weight=0.5, **settings)  # type: ignore[arg-type]
+        return list_loss(logs, examined, LABELS, config).numpy()
+
+    # Clicked and put in the cart, where a click counts 1 and a cart 1.
+    listwise = listwise_loss(ranking_score(logs, 1.0, 2.0), examined, LABELS.click * 2.0, LABELS, 0.1).numpy()
+    pointwise = pointwise_loss(logs, examined, LABELS).numpy()
+    np.testing.assert_allclose(loss(loss="pointwise"), 2 * pointwise, rtol=1e-5)
+    np.testing.assert_allclose(loss(loss="listwise"), 0.5 * listwise, rtol=1e-5)
+    np.testing.assert_allclose(loss(), 2 * pointwise + 0.5 * listwise, rtol=1e-5)
+
+
+def test_a_head_alone_learns_from_its_own_labels() -> None:
+    logs = HeadLogs(*(tf.math.log(CLICK),) * 3)
+    loss = list_loss(logs, tf.math.log(EXAMINED), LABELS, RerankConfig(heads="purchase", loss="pointwise"))
+    # Nothing was bought: the shown ones at 0.5, and at 0.4 seen by half.
+    np.testing.assert_allclose(loss, [-np.log(1 - 0.5) - np.log(1 - 0.2)], rtol=1e-5)

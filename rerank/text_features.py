@@ -1,0 +1,144 @@
+"""Text features of (query, candidate): words, values and tokens that they share, and what is chosen after the words."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from rerank.associations import AssociationReader, Associations
+from rerank.config import LexicalConfig
+from rerank.lexical import SAME_WORD, likeness
+from rerank.product_tables import ProductTables
+from rerank.query_features import QueryReader, QueryReading
+from rerank.tensors import count, spread, table
+
+_EPSILON = 1e-6
+
+
+class TextExtractor(tf.Module):
+    """Compute text features, but the relevance that is learned from them.
+
+    Args:
+        tables: words, values and tokens of the catalogue.
+        associations: what is chosen after which word.
+        tokenizer: SentencePiece model file.
+
+    Call:
+        query: [B] string. row: [B, C] int32, N for absent. Returns [B, C, len(names)] float32.
+
+    Attributes:
+        values: [N + 1, A], the tables' values on the device.
+    """
+
+    def __init__(
+        self, tables: ProductTables, associations: Associations, tokenizer: Path, config: LexicalConfig
+    ) -> None:
+        super().__init__(name="text")
+        self._keys = tables.keys
+        self._segments = [(segment.name, segment.words.shape[1]) for segment in tables.segments]
+        self._read_query = QueryReader(tables, tokenizer, config)
+        self._chosen_after = AssociationReader(associations, tables)
+        self.values = table(tables.values)
+        self._words = table(np.concatenate([segment.words for segment in tables.segments], axis=1))
+        self._word_bits = table(tables.word_bits)
+        self._tokens = table(tables.tokens)
+        self._unspaced = table(tables.unspaced)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of each number, in order."""
+        lexical = [f"{part}_{kind}" for kind in ("share", "idf_share") for part in (*self._parts, "value")]
+        lexical += ["all_words", "matched_idf", "title_precision", "misspelt_match", "token_share", "token_idf_share"]
+        lexical += ["query_words", "unknown_words", "has_query", "script_distance", "named_matches", "named_conflicts"]
+        lexical += [f"match_{key}" for key in self._keys] + [f"conflict_{key}" for key in self._keys]
+        lexical += [f"{kind}_{key}" for kind in ("chosen", "avoided") for key in self._keys] + ["chosen"]
+        return tuple(lexical)
+
+    @property
+    def _parts(self) -> tuple[str, ...]:
+        return (*(name for name, _ in self._segments), "any")
+
+    @property
+    def learned(self) -> tuple[tf.Variable, ...]:
+        """The tables that tell one catalogue and log from another."""
+        return (self.values, self._words, *self._chosen_after.variables)
+
+    def __call__(self, query: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
+        reading, value = self._read_query(query), tf.gather(self.values, row)
+        words = tf.gather(self._words, row)
+        same = (reading.word[:, None, :, None] == words[:, :, None, :]) & (reading.word > 0)[:, None, :, None]
+        by_segment = [tf.reduce_any(part, -1) for part in tf.split(same, [size for _, size in self._segments], axis=3)]
+        named = (reading.gram[:, None] == value[:, :, None, :]) & (reading.gram > 0)[:, None]
+        by_value = tf.matmul(tf.cast(tf.reduce_any(named, -1), tf.float32), reading.gram_words) > 0
+        anywhere = by_segment[0] | by_segment[1] | by_segment[2] | by_value
+        matched = tf.cast(tf.stack([*by_segment, anywhere, by_value], 2), tf.float32)
+        known = tf.maximum(reading.words - reading.unknown, 1.0)[:, None, None]
+        total = tf.reduce_sum(reading.weight, 1)[:, None, None]
+        share = tf.reduce_sum(matched, -1) / known
+        matched_idf = tf.reduce_sum(matched * reading.weight[:, None, None], -1)
+        any_place = len(self._segments)
+        return tf.concat(
+            [
+                share,
+                matched_idf / tf.maximum(total, _EPSILON),
+                tf.stack(
+                    [
+                        tf.cast(share[..., any_place] > 1.0 - _EPSILON, tf.float32),
+                        matched_idf[..., any_place],
+                        self._title_precision(same, words),
+                        self._misspelt_match(reading, words),
+                        *self._token_shares(reading, row),
+                        *self._query_columns(reading, row),
+                    ],
+                    -1,
+                ),
+                _named_columns(reading, named, value),
+                self._chosen_after(reading.hash, reading.misspelt_bits, row),
+            ],
+            -1,
+        )
+
+    def _title_precision(self, same: tf.Tensor, words: tf.Tensor) -> tf.Tensor:
+        """Share of the title's words that the query names."""
+        size = self._segments[0][1]
+        named = count(tf.reduce_any(same[..., :size], 2))
+        return named / tf.maximum(count(words[..., :size] > 0), 1.0)
+
+    def _misspelt_match(self, reading: QueryReading, words: tf.Tensor) -> tf.Tensor:
+        """Mean over the query's unknown words of the nearest spelling among title and attribute words, Dice >= 0.5."""
+        size = self._segments[0][1] + self._segments[1][1]
+        bits = tf.gather(self._word_bits, words[..., :size])[:, :, None, :]
+        wanted = reading.misspelt_bits[:, None, :, None]
+        dice = tf.reduce_max(likeness(bits, wanted), -1)
+        dice = tf.where(dice >= SAME_WORD, dice, 0.0)
+        unknown = count(reading.misspelt_bits != 0)[:, None]
+        return tf.reduce_sum(dice, -1) / tf.maximum(unknown, 1.0)
+
+    def _token_shares(self, reading: QueryReading, row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        tokens = tf.gather(self._tokens, row)
+        known = reading.token > 0
+        same = (reading.token[:, None, :, None] == tokens[:, :, None, :]) & known[:, None, :, None]
+        found = tf.cast(tf.reduce_any(same, -1), tf.float32)
+        share = tf.reduce_sum(found, -1) / tf.maximum(count(known), 1.0)[:, None]
+        total = tf.maximum(tf.reduce_sum(reading.token_weight, 1), _EPSILON)[:, None]
+        return share, tf.linalg.matvec(found, reading.token_weight) / total
+
+    def _query_columns(self, reading: QueryReading, row: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        has_query = tf.cast(reading.words > 0, tf.float32)
+        distance = tf.abs(reading.unspaced[:, None] - tf.gather(self._unspaced, row)) * has_query[:, None]
+        return (spread(reading.words, row), spread(reading.unknown, row), spread(has_query, row), distance)
+
+
+def _named_columns(reading: QueryReading, named: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+    """Per key: the candidate has a value the query names; the query names another value than the candidate's."""
+    match = tf.reduce_any(named, 2)
+    conflict = tf.reduce_any(reading.gram > 0, 1)[:, None] & (value > 0) & ~match
+    return tf.concat(
+        [
+            count(match)[..., None],
+            count(conflict)[..., None],
+            tf.cast(match, tf.float32),
+            tf.cast(conflict, tf.float32),
+        ],
+        -1,
+    )

@@ -1,0 +1,65 @@
+"""The report's tables about the reranker, from pages by hand."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evaluation.shown import ShownLists
+from pipelines import report_reranker
+from pipelines.report_parts import judge_heads
+from pipelines.report_reranker import Pages, calibration_table
+
+
+class FakeRequests:
+    """One request of a task by a user with or without a history."""
+
+    def __init__(self, task: str, history: int) -> None:
+        self.task, self.history_lengths = task, np.array([history])
+        self.queries = np.array(["red" if task == "search" else ""], dtype=object)
+
+    def __len__(self) -> int:
+        return 1
+
+
+def pages() -> list[Any]:
+    """A search of a stranger that showed two products, and a recommendation to somebody known that showed one."""
+    search = ShownLists(np.array([[0, 1]]), np.array([[1, 2]]), labels([[True, False]]))
+    home = ShownLists(np.array([[1, -1]]), np.array([[1, 0]]), labels([[True, False]]))
+    none = np.zeros((1, 2), np.float32)
+    return [
+        Pages(FakeRequests(task, history), shown, none, none, {"click": np.array([predicted], np.float32)})  # type: ignore[arg-type]
+        for task, history, shown, predicted in (
+            ("search", 0, search, [0.75, 0.5]),
+            ("recommendation", 9, home, [0.25, 0.0]),
+        )
+    ]
+
+
+def labels(click: list[list[bool]]) -> dict[str, np.ndarray]:
+    none = np.zeros((1, 2), bool)
+    return {"click": np.array(click), "cart": none, "purchase": none}
+
+
+def test_calibration_by_task_person_and_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_reranker, "product_slices", lambda *_: {"head products": np.array([False, True])})
+    shop: Any = SimpleNamespace(features=None, data=SimpleNamespace(products=None))
+    table = calibration_table(shop, pages())
+    rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
+    assert (rows["all"]["shown"], rows["all"]["clicks"], rows["all"]["predicted"]) == (3, 2, 1.5)
+    assert rows["all"]["predicted / observed"] == 0.75
+    assert rows["search, new users"]["predicted / observed"] == 1.25
+    assert rows["recommendation, known users"]["predicted"] == pytest.approx(0.2)  # 0.25, to one place
+    # The second product: 0.5 in the search, not clicked, and 0.25 on the home page, clicked.
+    assert (rows["head products"]["shown"], rows["head products"]["clicks"]) == (2, 1)
+    assert rows["head products"]["predicted / observed"] == 0.75
+
+
+def test_heads_are_judged_on_the_pages_of_all_tasks() -> None:
+    (head,) = judge_heads(pages())
+    assert (head.name, head.examples) == ("click", 3)
+    assert head.base_rate == pytest.approx(2 / 3)
+    # Pairs: 0.75 against 0.5 is in order, 0.25 against 0.5 is not.
+    assert head.auc == 0.5
+    assert judge_heads([]) == []
