@@ -15,7 +15,7 @@ from rerank.artifacts import FeatureSpec, FittedFeatures, save
 from rerank.associations import fit_associations
 from rerank.config import RerankConfig
 from rerank.features import FeatureExtractor
-from rerank.learner import Learner, Slice
+from rerank.learner import AfterEpoch, Learner, Slice
 from rerank.lists import Candidates, build_lists
 from rerank.pictures import fit_basis, picture_table
 from rerank.product_tables import behaviour_table, build_tables, choose_keys
@@ -33,6 +33,7 @@ def train(
     candidates_dir: Path,
     config: RerankConfig,
     out_dir: Path,
+    after_epoch: AfterEpoch | None = None,
 ) -> None:
     """Train on `candidates_dir/rerank`, stop early on `candidates_dir/validation`, write weights and metrics.
 
@@ -41,6 +42,7 @@ def train(
     Args:
         tokenizer: SentencePiece model file.
         pictures: [M, E] the picture network's embeddings by image row.
+        after_epoch: called with the validation NDCG@10 of each epoch so far once an epoch's checkpoint is written.
 
     Raises:
         DataError: when a slice holds no shown page.
@@ -80,7 +82,7 @@ def train(
 
     learner = Learner(extractor, FeatureSpec(keys, counters, extractor.names, rerank.query_embedding.shape[1]), config)
     training, validation = lists_of(rerank, config.list_length), lists_of(held_out, config.list_length)
-    history = learner.fit(training, validation, out_dir / "checkpoint.npz")
+    history = learner.fit(training, validation, out_dir / "checkpoint.npz", after_epoch)
     final = held_out.take(np.arange(min(_FINAL_REQUESTS, len(held_out.request))))
     # Every candidate, and every shown product besides.
     whole = lists_of(final, final.rows.shape[1] + config.list_length)
