@@ -6,7 +6,7 @@ from pathlib import Path
 
 from catalog.errors import ConfigError
 from catalog.feature_store import FeatureStore
-from catalog.files import read_json, write_json
+from catalog.files import clear_leftovers, read_json, write_json
 from catalog.progress import console
 from pipelines.search_space import Part, Range, Space, read_space, space_for, with_present
 from pipelines.trial import PARTS
@@ -52,7 +52,10 @@ def study_folder(workspace: Workspace, part: Part, space: Space, inputs: dict[st
     text = {name: json.dumps(fact, sort_keys=True) for name, fact in facts.items()}
     prints = {name: hashlib.sha256(fact.encode()).hexdigest()[:16] for name, fact in text.items()}
     tunes = workspace / "tune"
+    clear_leftovers(tunes / f"best-{part}.yaml")
     folder = tunes / f"{part}-{hashlib.sha256(json.dumps(prints).encode()).hexdigest()[:8]}"
+    for name in ("study.json", "trials.json"):
+        clear_leftovers(folder / name)
     if not (folder / "study.json").exists():
         for other in sorted(tunes.glob(f"{part}-*/study.json")):
             theirs = read_json(other)["prints"]

@@ -17,8 +17,10 @@ from typing import Any, Literal
 
 import optuna
 from optuna.trial import TrialState
+from rich.markup import escape
+from sqlalchemy.exc import SQLAlchemyError
 
-from catalog.errors import ConfigError, TandemError
+from catalog.errors import ArtifactError, ConfigError, TandemError
 from catalog.progress import console
 from pipelines.config import PipelineConfig
 from pipelines.run import STAGES
@@ -98,13 +100,7 @@ class _Search:
         self.workspace, self.part, self.space, self.folder, self.run = workspace, part, space, folder, run
         self.present = {name: value_at(workspace.config, part, name) for name in space}
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.study: Any = optuna.create_study(
-            storage=f"sqlite:///{folder.resolve() / 'study.db'}",
-            study_name=part,
-            direction="maximize",
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=_COMPARED, n_warmup_steps=_SPARED_EPOCHS + 1),
-            load_if_exists=True,
-        )
+        self.study: Any = _open_study(folder / "study.db", part)
 
     def go_on(self, trials: int, deadline: float | None) -> bool:
         """Train until `trials` are finished; returns False when the time is up before.
@@ -178,7 +174,7 @@ class _Search:
             trial.set_user_attr("error", outcome.error)
             # What was pruned before its first epoch is the worst there is to the sampler; of failures it knows nothing.
             self.study.tell(trial, state=TrialState.FAIL if outcome.kind == "failed" else TrialState.PRUNED)
-            console.print(f"[yellow]tune: trial {number} {outcome.kind}: {outcome.error}[/yellow]")
+            console.print(f"[yellow]tune: trial {number} {outcome.kind}: {escape(outcome.error)}[/yellow]")
         elif outcome.kind == "pruned":
             self.study.tell(trial, state=TrialState.PRUNED)
             console.print(f"tune: trial {number} stopped after epoch {len(outcome.values)}: others were better there")
@@ -244,6 +240,23 @@ class _Search:
         for folder in self.folder.glob("trial-*"):
             if folder.name not in names:
                 shutil.rmtree(folder)
+
+
+def _open_study(path: Path, part: Part) -> Any:
+    """The study in a file, new when the file is not there."""
+    try:
+        return optuna.create_study(
+            storage=f"sqlite:///{path.resolve()}",
+            study_name=part,
+            direction="maximize",
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=_COMPARED, n_warmup_steps=_SPARED_EPOCHS + 1),
+            load_if_exists=True,
+        )
+    except SQLAlchemyError as error:
+        problem = str(error).splitlines()[0]
+        raise ArtifactError(
+            f"{path}: not a readable study ({problem}); move {path.parent} away to begin anew"
+        ) from error
 
 
 @contextmanager

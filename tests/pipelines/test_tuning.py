@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from catalog.errors import ConfigError, TandemError
+from catalog.errors import ArtifactError, ConfigError, TandemError
 from catalog.files import read_json
 from pipelines.config import PipelineConfig, load_config
 from pipelines.run import STAGES
@@ -289,6 +289,23 @@ def test_one_search_a_workspace(config: PipelineConfig, space: Path) -> None:
             tune(config, "towers", 1, space_file=space, run=Trainings())
 
     assert tune(config, "towers", 1, space_file=space, run=Trainings(second)).ending == "finished"
+
+
+def test_a_broken_study_says_what_to_do(config: PipelineConfig, space: Path) -> None:
+    tune(config, "towers", 1, space_file=space, run=Trainings())
+    (study(config) / "study.db").write_bytes(b"not a database, " * 99)
+    with pytest.raises(
+        ArtifactError, match=r"study\.db: not a readable study .*; move .*towers-\w{8} away to begin anew"
+    ):
+        tune(config, "towers", 1, space_file=space, run=Trainings())
+
+
+def test_an_error_in_brackets_is_printed_as_it_is(
+    config: PipelineConfig, space: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    failing = Trainings(lambda number: Outcome("failed", [], error="[/x] of [batch]") if number == 1 else None)
+    assert tune(config, "towers", 1, space_file=space, run=failing).report.gain is None
+    assert "[/x] of [batch]" in capfd.readouterr().err
 
 
 def test_a_space_without_the_part(config: PipelineConfig, space: Path) -> None:
