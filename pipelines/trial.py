@@ -100,7 +100,7 @@ def run_trial(workspace: Workspace, part: Part, folder: Path, goes_on: GoesOn, d
                 return Outcome("pruned", values)
             here.send("go on")
         return Outcome("out_of_time", values)
-    except (EOFError, ConnectionResetError):
+    except (EOFError, ConnectionError):
         process.join()
         return Outcome("failed", values, error=_sudden_end(process.exitcode))
     finally:
