@@ -1,13 +1,14 @@
 """The `tandem` command. Heavy packages are imported where a command needs them, so `--help` answers at once."""
 
 import os
+import signal
 
 # TensorFlow Recommenders imports only with this set before TensorFlow is first imported.
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -83,6 +84,39 @@ def tune_index(config: Config, source: Source = None) -> None:
     from pipelines.run import run_pipeline
 
     run_pipeline(load_config(config, source), until="index", force={"index"})
+
+
+@app.command()
+def tune(
+    config: Config,
+    source: Source = None,
+    trials: Annotated[int, typer.Option(min=1, help="Finished trials in all, earlier calls' included.")] = 20,
+    part: Annotated[Literal["towers", "rerank"], typer.Option(help="What is tuned.")] = "towers",
+    timeout: Annotated[
+        float | None, typer.Option(min=0.0, help="Stop after so many seconds; the same command goes on.")
+    ] = None,
+    space: Annotated[
+        Path | None, typer.Option(help="A YAML file with other ranges; the default is pipelines/search_space.py.")
+    ] = None,
+) -> None:
+    """Search better settings of the towers or the reranker on the validation days; stopped, the same command goes on.
+
+    Trains each trial from the finished stages of the run (`tandem run` first), the config's own values first, and
+    changes none of them. Writes runs/NAME/tune/best-PART.yaml, a config for `tandem run`, and a study with trials.json.
+    """
+    from catalog.progress import console, output_console
+    from pipelines.config import load_config
+    from pipelines.tuning import tune as search
+
+    result = search(load_config(config, source), part, trials, timeout, space)
+    if result.report.table is not None:
+        output_console().print(result.report.table)
+    for line in result.report.lines():
+        console.print(line)
+    if result.ending != "finished":
+        console.print(f"tune: stopped ({result.ending}) before {trials} trials; the same command goes on")
+    if result.ending in ("SIGINT", "SIGTERM"):
+        raise typer.Exit(128 + signal.Signals[result.ending])
 
 
 @app.command()

@@ -118,6 +118,39 @@ def run_stages(workspace: Workspace, stages: tuple[Stage, ...], until: str | Non
     return ran
 
 
+def finished_inputs(workspace: Workspace, stages: tuple[Stage, ...], name: str) -> dict[str, str]:
+    """Fingerprints of the stages that `name` reads, directly or through others, in order.
+
+    Raises:
+        TandemError: naming those that are not done for this configuration and these files of the shop.
+    """
+    prints: dict[str, str] = {}
+    missing = []
+    inputs = _inputs(name, stages)
+    for stage in stages:
+        if stage.name not in inputs:
+            continue
+        prints[stage.name] = _fingerprint(workspace.config, stage, prints)
+        record = workspace / "stages" / f"{stage.name}.json"
+        if not _is_done(record, prints[stage.name], stage.outputs(workspace)):
+            missing.append(stage.name)
+    if missing:
+        raise TandemError(
+            f"{workspace.root}: {', '.join(missing)} not done for this config and source; run `tandem run --config "
+            f"CONFIG --until {missing[-1]}` first, with the same --source"
+        )
+    return prints
+
+
+def _inputs(name: str, stages: tuple[Stage, ...]) -> set[str]:
+    """The stages that `name` reads, directly or through others."""
+    reached: set[str] = {name}
+    for stage in reversed(stages):
+        if stage.name in reached:
+            reached |= set(stage.after)
+    return reached - {name}
+
+
 def _dependants(name: str, stages: tuple[Stage, ...]) -> list[str]:
     """The stages that read `name`, directly or through others, in order."""
     reached = {name}

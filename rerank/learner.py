@@ -1,6 +1,6 @@
 """The training loop: steps, epochs, checkpoints, early stopping, and what the best epoch is worth."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -37,6 +37,7 @@ from rerank.training_data import TrainingData
 from rerank.validation import click_gains, head_metrics, mean_ndcg, order_metrics
 
 Floats = npt.NDArray[np.float32]
+AfterEpoch = Callable[[list[float]], None]
 
 _GRADIENT_NORM = 5.0
 _USUAL_LISTS = 10_000  # that the configured weight decay is for
@@ -59,7 +60,9 @@ class Learner:
         self._optimizer: Any = None
         self._predictors: dict[TrainingData, Any] = {}
 
-    def fit(self, training: Slice, held_out: Slice, checkpoint: Path) -> list[dict[str, float]]:
+    def fit(
+        self, training: Slice, held_out: Slice, checkpoint: Path, after_epoch: AfterEpoch | None = None
+    ) -> list[dict[str, float]]:
         """Train until validation stops improving; the best epoch's weights stay. Returns a record an epoch."""
         steps = max(training.data.size // self._config.batch_requests, 1)
         training, held_out = self._stored(training), self._stored(held_out)
@@ -82,6 +85,8 @@ class Learner:
             history.append(record)
             write_arrays(checkpoint, values_of(self._state) + best, {"identity": identity, "history": history})
             console.print(f"rerank: epoch {epoch + 1}: loss {record['loss']:.4f}, NDCG@10 {record['ndcg@10']:.4f}")
+            if after_epoch is not None:
+                after_epoch([earlier["ndcg@10"] for earlier in history])
         assign_values(self._weights, best, checkpoint)
         return history
 

@@ -17,7 +17,7 @@ from rerank.artifacts import FeatureSpec, FittedFeatures, save
 from rerank.associations import fit_associations
 from rerank.config import RerankConfig
 from rerank.features import FeatureExtractor
-from rerank.learner import Learner
+from rerank.learner import AfterEpoch, Learner
 from rerank.lists import Candidates, build_lists
 from rerank.pictures import fit_basis, picture_table
 from rerank.product_tables import behaviour_table, build_tables, choose_keys
@@ -36,6 +36,7 @@ def train(
     candidates_dir: Path,
     config: RerankConfig,
     out_dir: Path,
+    after_epoch: AfterEpoch | None = None,
 ) -> None:
     """Train on `candidates_dir/rerank`, stop early on `candidates_dir/validation`, write weights and metrics.
 
@@ -44,6 +45,7 @@ def train(
     Args:
         tokenizer: SentencePiece model file.
         pictures: [M, E] the picture network's embeddings by image row.
+        after_epoch: called with the validation NDCG@10 of each epoch so far once an epoch's checkpoint is written.
 
     Raises:
         DataError: when a slice holds no shown page.
@@ -58,7 +60,7 @@ def train(
     prepared = prepare(shop, features, tokenizer, pictures, (rerank, held_out), config)
     learner = Learner(prepared.extractor, prepared.spec, config)
     training, validation = prepared.lists(rerank, config.list_length), prepared.lists(held_out, config.list_length)
-    history = learner.fit(training, validation, out_dir / "checkpoint.npz")
+    history = learner.fit(training, validation, out_dir / "checkpoint.npz", after_epoch)
     final = held_out.take(np.arange(min(_FINAL_REQUESTS, len(held_out.request))))
     # Every candidate, and every shown product besides.
     whole = prepared.lists(final, final.rows.shape[1] + config.list_length)

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,21 @@ _WARMUP_SHARE = 0.1  # of the training, at most
 _ADAPT_SAMPLE = 20_000
 _PREFETCH = 4
 
+AfterEpoch = Callable[[list[float]], None]
+
 
 class TrainingError(TandemError):
     """A training that cannot go on."""
 
 
-def train(shop: ShopData, features: FeatureStore, images_dir: Path, config: TowersConfig, out_dir: Path) -> None:
+def train(
+    shop: ShopData,
+    features: FeatureStore,
+    images_dir: Path,
+    config: TowersConfig,
+    out_dir: Path,
+    after_epoch: AfterEpoch | None = None,
+) -> None:
     """Train both towers on the towers' slice, choosing the epoch by the recall on the validation slice.
 
     Writes config.json, vocabulary.json, tokenizer.model, towers.weights.h5, metrics.json, tensorboard/, and with
@@ -54,6 +63,7 @@ def train(shop: ShopData, features: FeatureStore, images_dir: Path, config: Towe
         images_dir: what `prepare_images` wrote.
         config: of the towers.
         out_dir: where everything goes.
+        after_epoch: called with `recall/mean` of each epoch so far once an epoch's checkpoint is written.
 
     Raises:
         TrainingError: if the loss is not a number.
@@ -63,7 +73,7 @@ def train(shop: ShopData, features: FeatureStore, images_dir: Path, config: Towe
     key = _training_key(shop, features, images_dir, config)
     tokenizer, vocabulary = _prepare_text(shop, features, images_dir, config, out_dir, key)
     with precision(config.device.precision):
-        _Training(shop, features, images_dir, config, out_dir, key, tokenizer, vocabulary).run()
+        _Training(shop, features, images_dir, config, out_dir, key, tokenizer, vocabulary).run(after_epoch)
 
 
 def _training_key(shop: ShopData, features: FeatureStore, images_dir: Path, config: TowersConfig) -> str:
@@ -159,7 +169,7 @@ class _Training:
         inputs = self.towers.tables.product(rows, days, tf.constant(snapshots[days, rows]))
         self.model.product.behaviour.adapt({name: inputs[name].numpy() for name in RAW_BEHAVIOUR})
 
-    def run(self) -> None:
+    def run(self, after_epoch: AfterEpoch | None) -> None:
         checkpoints = Checkpoints(self.out_dir / "checkpoints", self.model, self.optimizer)
         progress = checkpoints.restore(self.key)
         if progress.epoch:
@@ -178,6 +188,8 @@ class _Training:
             recall = self.validation.recall(self.towers.query_embeddings, products)
             self._record(progress, loss, seconds, recall, writer)
             checkpoints.save(progress)
+            if after_epoch is not None:
+                after_epoch([epoch["recall/mean"] for epoch in progress.epochs])
         load_weights(self.model, checkpoints.best_weights)
         if self.pictures:
             self.pictures.write(self.model.backbone, self.out_dir / "pictures")

@@ -10,7 +10,7 @@ from catalog.errors import ConfigError
 from pipelines.config import load_config
 from pipelines.run import STAGES, config_path
 
-HEAVY = ("tensorflow", "keras", "pandas", "pyarrow", "duckdb", "pydantic")
+HEAVY = ("tensorflow", "keras", "pandas", "pyarrow", "duckdb", "pydantic", "optuna")
 
 
 def tandem(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -28,7 +28,7 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     result = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[-1] == "[]"
-    for command in ("init", "ingest", "run", "retrain", "tune-index", "evaluate", "serve", "search", "demo"):
+    for command in ("init", "ingest", "run", "retrain", "tune-index", "tune", "evaluate", "serve", "search", "demo"):
         assert command in result.stdout
 
 
@@ -40,6 +40,8 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
         (("run", "--config", "files.yaml"), "no path came; give `--source PATH`"),
         (("run", "--config", "files.yaml", "--source", "nowhere"), "nowhere does not exist"),
         (("run", "--config", "files.yaml", "--until", "towrs"), "unknown stage 'towrs'"),
+        (("tune", "--config", "files.yaml"), "source, ingest, features, images not done for this config"),
+        (("tune", "--config", "files.yaml", "--space", "absent.yaml"), "tandem run --config CONFIG --until images"),
         (("init", "."), "not an empty folder"),
         (("serve", "--modle_name", "m"), "unknown flag --modle_name; did you mean --model_name?"),
         (("serve", "--model_config_file=absent.config"), "absent.config: the model config cannot be read"),

@@ -1,0 +1,166 @@
+"""Trials that really train: both parts on a tiny shop, stopped, killed, and gone on with."""
+
+import multiprocessing
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from catalog.config import parse_config
+from catalog.files import read_json
+from catalog.simulate import SimulateConfig, simulate
+from pipelines.config import PipelineConfig
+from pipelines.run import run_pipeline
+from pipelines.search_space import with_values
+from pipelines.trial import run_trial
+from pipelines.tuning import tune
+from pipelines.workspace import Workspace
+
+ROOT = Path(__file__).parents[2]
+CONFIG = {
+    "name": "tiny",
+    "ingest": {"image_size": 32},
+    "splits": {"rerank_days": 4, "validation_days": 3, "test_days": 3},
+    "images": {"size": 32},
+    "towers": {
+        "dim": 16,
+        "text": {"vocab_size": 600, "product_tokens": 24, "query_tokens": 8},
+        "history": {"length": 8, "search_length": 8, "blocks": 1},
+        "training": {
+            "epochs": 2,
+            "steps_per_epoch": 4,
+            "search_examples": 32,
+            "next_items": 32,
+            "catalogue_queries": 32,
+            "mixed_negatives": 32,
+        },
+    },
+    "index": {"k": 20, "latency_calls": 5, "queries": 50},
+    "rerank": {"history_length": 8, "epochs": 2, "deep_units": [16], "list_length": 24},
+    "release": {"candidates": 20, "results": 10},
+}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A shop without pictures, up to the candidates."""
+    folder = tmp_path_factory.mktemp("tiny")
+    simulate(
+        SimulateConfig(products=160, shoppers=220, days=21, judged_queries=5, picture_pixels=48),
+        folder / "raw",
+        folder / "truth",
+    )
+    files = folder / "files"
+    files.mkdir()
+    products = pq.read_table(folder / "raw" / "products.parquet")
+    pq.write_table(products.select(["product_id", "title", "category"]), files / "products.parquet")
+    shutil.copy(folder / "raw" / "events.parquet", files)
+    values = CONFIG | {"source": {"kind": "files", "path": str(files)}, "workspace": str(folder / "run")}
+    return run_pipeline(parse_config(PipelineConfig, values, "the test"), until="candidates")
+
+
+def test_the_first_trial_of_the_towers_is_what_the_run_trained(workspace: Workspace) -> None:
+    result = tune(workspace.config, "towers", 1)
+    assert result.ending == "finished"
+    (folder,) = (workspace / "tune").glob("towers-*")
+    (trial,) = read_json(folder / "trials.json")["trials"]
+    run = read_json(workspace / "towers" / "metrics.json")
+    assert trial["epochs"] == pytest.approx([epoch["recall/mean"] for epoch in run["epochs"]], abs=0.02)
+    assert trial["others"].keys() == run["recall"].keys()
+    assert trial["value"] == max(trial["epochs"])
+    assert (folder / "trial-0000" / "towers.weights.h5").exists()
+
+
+def test_the_reranker_is_tuned_on_the_runs_candidates(workspace: Workspace) -> None:
+    result = tune(workspace.config, "rerank", 1)
+    assert result.report.counts == {"finished": 1}
+    (folder,) = (workspace / "tune").glob("rerank-*")
+    (trial,) = read_json(folder / "trials.json")["trials"]
+    assert len(trial["epochs"]) == 2
+    assert 0 < trial["value"] == max(trial["epochs"])
+    assert trial["others"]["click log-loss"] > 0
+    assert (folder / "trial-0000" / "weights.npz").exists()
+
+
+def test_a_killed_training_fails_and_one_that_is_stopped_goes_on(workspace: Workspace, tmp_path: Path) -> None:
+    def kill(values: list[float]) -> bool:
+        (child,) = multiprocessing.active_children()
+        child.kill()
+        child.join()
+        return True
+
+    killed = run_trial(workspace, "towers", tmp_path, kill, None)
+    assert killed.kind == "failed"
+    assert "ended by SIGKILL; when nobody sent it, memory ran out" in killed.error
+    assert len(killed.values) == 1
+    stopped = run_trial(workspace, "towers", tmp_path, lambda values: False, None)
+    assert stopped.kind == "pruned"
+    assert len(stopped.values) == 2
+    assert stopped.values[:1] == killed.values
+    assert not multiprocessing.active_children()
+
+
+def test_a_loss_that_is_no_number_fails_the_trial(workspace: Workspace, tmp_path: Path) -> None:
+    wrong = {"training.learning_rate": 1e30, "training.warmup_steps": 0}
+    config = with_values(workspace.config, "towers", wrong, "the test")
+    outcome = run_trial(Workspace(config, workspace.root), "towers", tmp_path, lambda values: True, None)
+    assert outcome.kind == "failed"
+    assert "not a number" in outcome.error
+
+
+def test_no_time_no_training(workspace: Workspace, tmp_path: Path) -> None:
+    assert run_trial(workspace, "towers", tmp_path, lambda values: True, time.monotonic()).kind == "out_of_time"
+    assert not multiprocessing.active_children()
+    assert not list(tmp_path.iterdir())
+
+
+def start_search(workspace: Workspace, folder: Path) -> "subprocess.Popen[str]":
+    """`tandem tune` in a process of its own."""
+    (folder / "shop.yaml").write_text(yaml.safe_dump(workspace.config.model_dump(mode="json")))
+    (folder / "space.yaml").write_text("towers: {training: {learning_rate: [0.001, 0.003]}}")
+    command = [sys.executable, "-m", "pipelines.cli", "tune", "--config", "shop.yaml", "--space", "space.yaml"]
+    return subprocess.Popen(
+        command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
+    )
+
+
+def read_until(process: "subprocess.Popen[str]", text: str) -> str:
+    assert process.stderr is not None
+    lines = ""
+    for line in process.stderr:
+        lines += line
+        if text in line:
+            return lines
+    raise AssertionError(f"{text!r} was never printed: {lines}")
+
+
+def test_ctrl_c_says_how_to_go_on(workspace: Workspace, tmp_path: Path) -> None:
+    with start_search(workspace, tmp_path) as process:
+        read_until(process, "tune: trial 0")
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGINT
+    assert "trials: 1 interrupted no trial has finished yet" in " ".join(said.split())
+    assert "tune: stopped (SIGINT) before 20 trials; the same command goes on" in " ".join(said.split())
+    assert "Traceback" not in said
+
+
+def test_a_killed_search_takes_its_training_along(workspace: Workspace, tmp_path: Path) -> None:
+    with start_search(workspace, tmp_path) as process:
+        read_until(process, "steps an epoch")
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        (training,) = [pid for pid in children if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
+        descriptor = os.pidfd_open(int(training))
+        process.kill()
+        ended = select.poll()
+        ended.register(descriptor, select.POLLIN)
+        assert ended.poll(60_000)
+        os.close(descriptor)
