@@ -20,7 +20,8 @@ from evaluation.scores import Scores, score_rankings
 from evaluation.shown import shown_lists
 from evaluation.slices import history_length_slices, product_slices, request_slices
 from evaluation.truth_scores import ORACLE, RECOMMENDATION_METRICS, SEARCH_METRICS, grades_of, score_against_truth
-from pipelines.judging import OURS, RETRIEVAL, ROLES, Shop, baseline_roles
+from pipelines.baselines import NOTE
+from pipelines.judging import OURS, RETRIEVAL, ROLES, Shop
 from pipelines.scoring import ReleasedModels
 
 Block = Board | SliceTable | Curve
@@ -55,7 +56,7 @@ class TaskReport:
     ) -> None:
         self.shop, self.requests, self.rankings = shop, requests, dict(rankings)
         self._masked, self._seed = masked, seed
-        self._roles = ROLES | baseline_roles(requests.task)
+        self._roles = ROLES | {name: "baseline" for name in rankings if name not in ROLES}
         parts = product_slices(shop.features, shop.data.products)
         self.true: Scores | None = None
         self._facts = query_facts
@@ -87,7 +88,8 @@ class TaskReport:
         boards = []
         with_oracle = self._roles | ({ORACLE: "oracle"} if ORACLE in self.rankings else {})
         if self.true is not None:
-            boards.append(self._board(self.true, with_oracle, self.metrics, f"{self.task}_truth", "against the truth"))
+            key, title = f"{self.task}_truth", "against the truth"
+            boards.append(self._board(self.true, with_oracle, self.metrics, key, title, NOTE[self.task]))
         note = "Relevant is what was clicked, put in the cart or bought; clicks reward whoever wrote the log."
         boards.append(self._board(self.logged, with_oracle, _LOGGED, f"{self.task}_log", "against the log", note))
         return boards

@@ -6,7 +6,6 @@ Writes report.json and report.html. Reads the truth, which no other stage may; d
 """
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from catalog.errors import ConfigError, DataError
 from catalog.feature_store import FeatureStore
 from catalog.files import read_json, read_npy
 from catalog.progress import console, output_console
-from catalog.schema import ShopData, product_texts
+from catalog.schema import ShopData
 from catalog.truth import Truth
 from evaluation.aligned_truth import AlignedTruth
 from evaluation.answers import Answer, make_answer
@@ -29,8 +28,9 @@ from evaluation.provenance import provenance
 from evaluation.report import Answers, Claim, Heads, PlainTable, Report, Section, headline_tables, write_report
 from evaluation.requests import Requests, Task, made_up_requests, sample_requests
 from evaluation.scores import Scores
+from pipelines.baselines import Baselines
 from pipelines.config import EvaluateConfig
-from pipelines.judging import OURS, ROLES, Shop, baseline_rankings, masked_rankings, our_rankings, product_vectors
+from pipelines.judging import OURS, ROLES, Shop, masked_rankings, our_rankings, product_vectors
 from pipelines.product_fields import raw_fields
 from pipelines.publish import Release
 from pipelines.report_parts import TaskReport, eligible_mask, judge_heads, measured_claims
@@ -81,17 +81,18 @@ def _judge(
     fields = raw_fields(shop.data, shop.features, snapshot_day(shop.features, "test"), pictures)
     vectors = product_vectors(models, fields)
     aligned = AlignedTruth(truth, shop.product_ids) if truth is not None else None
+    baselines = Baselines(shop, settings.seed)
     reports = []
     for requests in _test_requests(shop, settings):
         task = requests.task
-        rankings = our_rankings(models, shop, requests) | baseline_rankings(shop, requests)
+        rankings = our_rankings(models, shop, requests) | baselines.rank(requests)
         masked = masked_rankings(models, shop, requests, vectors) if settings.modality_masks else {}
         facts = truth.query_facts(requests.queries.tolist()) if truth is not None and task == "search" else None
         reports.append(TaskReport(shop, aligned, facts, requests, rankings, masked, settings.seed))
     examination = read_npy(workspace / "rerank" / "examination.npy")
     asked = reports[0].requests
     heads = judge_heads(models, shop, asked, vectors["nothing"], examination, config.release.candidates)
-    attributes = _attribute_queries(shop, models, settings.attribute_keys, settings.attribute_queries, settings.seed)
+    attributes = _attribute_queries(shop, models, baselines, settings)
     claims = measured_claims(reports)
     sections = [
         *map(_task_section, reports),
@@ -185,17 +186,19 @@ def _cell(value: Any) -> str | int | float | None:
     return value if isinstance(value, str | int | float | None) else str(value)
 
 
-def _attribute_queries(shop: Shop, models: ReleasedModels, keys: Sequence[str], count: int, seed: int) -> Board | None:
+def _attribute_queries(
+    shop: Shop, models: ReleasedModels, baselines: Baselines, settings: EvaluateConfig
+) -> Board | None:
+    keys, count, seed = settings.attribute_keys, settings.attribute_queries, settings.seed
     if not keys or not count:
         return None
     products = shop.data.products
     made = make_attribute_queries(products, shop.eligible, keys, count, seed)
     requests = made_up_requests(list(made.texts), shop.snapshot)
     rankings = our_rankings(models, shop, requests)
-    roles = dict(ROLES)
-    for name, texts in (("BM25", product_texts(products)), ("BM25, titles", products.column("title").to_pylist())):
-        rankings[name] = BM25(texts, shop.eligible).rank(requests, 10)
-        roles[name] = "baseline"
+    rankings |= baselines.rank(requests)
+    rankings["BM25, titles"] = BM25(products.column("title").to_pylist(), shop.eligible).rank(requests, 10)
+    roles = ROLES | {name: "baseline" for name in rankings if name not in ROLES}
     scores = Scores({name: {"match@10": made.share_matching(rows)} for name, rows in rankings.items()}, (), {})
     note = (
         f"{len(made.texts)} searches by strangers; each names {', '.join(made.keys)}, and near-synonyms do not count."
