@@ -16,6 +16,7 @@ from evaluation.profiles import user_profiles
 from evaluation.recent_popularity import RecentPopularity
 from evaluation.requests import Requests, allowed_products
 from evaluation.user_to_user import UserToUser
+from evaluation.words import Analyzer
 
 _FROM_EACH = 60  # Candidates that each method proposes for a recommendation.
 
@@ -34,6 +35,7 @@ class LineUp:
         eligible: [N], products that may be answered.
         before: seconds since the epoch; later events are not looked at.
         seed: of the factors.
+        analyzer: texts into words; English stems if None.
     """
 
     def __init__(
@@ -45,19 +47,20 @@ class LineUp:
         eligible: Mask,
         before: int,
         seed: int = 0,
+        analyzer: Analyzer | None = None,
     ) -> None:
         self.eligible = eligible
         self._prices = np.asarray(prices, np.float32)
         self._popularity = Popularity.fit(features, before, eligible)
         profiles = user_profiles(features, before, len(eligible))
-        self._bm25 = BM25(texts, eligible, titles)
+        self._bm25 = BM25(texts, eligible, titles, analyzer=analyzer)
         self._scorers: tuple[Scorer, ...] = (
             self._popularity,
             RecentPopularity.fit(features, before, eligible),
             ItemToItem.fit(features, before, eligible),
             UserToUser(profiles, "cosine"),
             UserToUser(profiles, "Pearson"),
-            ContentProfile(texts, eligible),
+            ContentProfile(texts, eligible, analyzer),
             MatrixFactors(profiles, seed=seed),
             self._bm25,
         )

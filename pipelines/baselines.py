@@ -10,6 +10,7 @@ from evaluation.learned_ranker import LearnedRanker
 from evaluation.line_up import LineUp
 from evaluation.relevance import logged_relevance
 from evaluation.requests import Requests, Task, candidates_only, sample_requests
+from evaluation.words import RememberingAnalyzer
 from pipelines.judging import DEPTH, Shop
 from pipelines.snapshot import launched_rows, snapshot_time
 
@@ -36,6 +37,7 @@ class Baselines:
 
     def __init__(self, shop: Shop, seed: int) -> None:
         self._shop, self._seed = shop, seed
+        self._analyzer = RememberingAnalyzer()
         self._now = self._line_up(shop.eligible, shop.snapshot)
         day = shop.features.slices.rerank[0]
         launched = np.zeros(len(shop.eligible), dtype=bool)
@@ -63,6 +65,7 @@ class Baselines:
             eligible,
             before,
             self._seed,
+            self._analyzer,
         )
 
     def _learn(self, task: Task) -> LearnedRanker | None:

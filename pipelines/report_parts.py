@@ -21,6 +21,7 @@ from evaluation.shown import shown_lists
 from evaluation.slices import history_length_slices, product_slices, request_slices
 from evaluation.truth_scores import ORACLE, RECOMMENDATION_METRICS, SEARCH_METRICS, grades_of, score_against_truth
 from pipelines.baselines import NOTE
+from pipelines.counted_once import counted_once
 from pipelines.judging import OURS, RETRIEVAL, ROLES, Shop
 from pipelines.scoring import ReleasedModels
 
@@ -110,6 +111,10 @@ class TaskReport:
         )
         metrics = ("ndcg@10", "recall@100")
         return self._board(scores, self._roles, metrics, "search_judged", "against judgments", note)
+
+    def counted_once(self) -> Board | None:
+        """The headline with duplicates counted once, where products share titles."""
+        return counted_once(self.shop, self._truth, self.requests, self.rankings, self._roles, self._seed)
 
     def reranking(self) -> Board:
         """The reranker against the order in which retrieval returned the same candidates."""

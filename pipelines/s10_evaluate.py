@@ -30,6 +30,7 @@ from evaluation.requests import Requests, Task, made_up_requests, sample_request
 from evaluation.scores import Scores
 from pipelines.baselines import Baselines
 from pipelines.config import EvaluateConfig
+from pipelines.counted_once import without_repeats
 from pipelines.judging import OURS, ROLES, Shop, masked_rankings, our_rankings, product_vectors
 from pipelines.product_fields import raw_fields
 from pipelines.publish import Release
@@ -86,6 +87,8 @@ def _judge(
     for requests in _test_requests(shop, settings):
         task = requests.task
         rankings = our_rankings(models, shop, requests) | baselines.rank(requests)
+        if config.release.collapse_duplicates:
+            rankings = without_repeats(rankings, shop)
         masked = masked_rankings(models, shop, requests, vectors) if settings.modality_masks else {}
         facts = truth.query_facts(requests.queries.tolist()) if truth is not None and task == "search" else None
         reports.append(TaskReport(shop, aligned, facts, requests, rankings, masked, settings.seed))
@@ -114,7 +117,8 @@ def _judge(
     return Report(
         title=config.name,
         lead="Two towers retrieve, a cross network reranks; judged as the SavedModels that are served.",
-        facts=_facts(shop, reports, truth),
+        facts=_facts(shop, reports, truth)
+        | ({"duplicates": "collapsed"} if config.release.collapse_duplicates else {}),
         claims=(*claims, *_attribute_claim(attributes)),
         sections=tuple(section for section in sections if section.blocks),
         headline=tuple(report.headline()[0].key for report in reports),
@@ -128,7 +132,7 @@ def _judge(
 
 
 def _task_section(report: TaskReport) -> Section:
-    blocks = [*report.headline(), report.judged(), report.slices(), *report.curves()]
+    blocks = [*report.headline(), report.judged(), report.counted_once(), report.slices(), *report.curves()]
     lead = "What the shopper in fact wants, and what was clicked." if report.true is not None else "What was clicked."
     return Section(report.task.capitalize(), lead, tuple(block for block in blocks if block is not None))
 
@@ -255,7 +259,7 @@ def _picture_answers(shop: Shop, models: ReleasedModels, count: int) -> list[Ans
     ]  # fmt: skip
 
 
-def _facts(shop: Shop, reports: list[TaskReport], truth: Truth | None) -> dict[str, str | int | float]:
+def _facts(shop: Shop, reports: list[TaskReport], truth: Truth | None, collapsed: bool) -> dict[str, str | int | float]:
     facts: dict[str, str | int | float] = {
         "products": shop.data.products.num_rows,
         "in the index": int(shop.eligible.sum()),
@@ -264,6 +268,8 @@ def _facts(shop: Shop, reports: list[TaskReport], truth: Truth | None) -> dict[s
         "impressions": len(shop.features.impression_product),
         **{f"{report.task} requests judged": len(report.requests) for report in reports},
     }
+    if collapsed:
+        facts["titles in an answer"] = "each once"
     return facts | ({"simulator version": truth.version} if truth is not None else {})
 
 
