@@ -114,6 +114,14 @@ def make_board(
     return Board(key, title, note, requests, columns, tuple(rows), tuple(comparisons))
 
 
+def strongest_baselines(scores: Scores, roles: dict[str, Role], metric: str, count: int) -> list[str]:
+    """The `count` baselines with the greatest means, in the order of `roles`: what a plot has room for."""
+    names = [name for name, role in roles.items() if role == "baseline"]
+    means = {name: np.nan_to_num(scores.mean(name, metric)) for name in names}
+    strongest = sorted(names, key=lambda name: -means[name])[:count]
+    return [name for name in names if name in strongest]
+
+
 def best_baseline(scores: Scores, roles: dict[str, Role], metric: str) -> str | None:
     """The baseline with the greatest mean; None if there is no baseline with a value."""
     means = {name: scores.mean(name, metric) for name, role in roles.items() if role == "baseline"}
@@ -225,6 +233,7 @@ class Curve:
         key, title, note: for JSON and reader. x_label, y_label: axes. x: numbers, in order.
         series: system -> values at x; NaN is not drawn. log_x: whether the axis is logarithmic.
         dashed: series that others are measured by (a truth), drawn as the oracle is.
+        from_zero: whether the y axis starts at 0; else it shows the values alone.
     """
 
     key: str
@@ -236,6 +245,7 @@ class Curve:
     series: dict[str, tuple[float, ...]]
     log_x: bool = False
     dashed: tuple[str, ...] = ()
+    from_zero: bool = True
 
 
 def recall_curve(scores: Scores, systems: Sequence[str], *, key: str, title: str, note: str = "") -> Curve:

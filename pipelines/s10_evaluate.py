@@ -2,7 +2,8 @@
 
     tandem evaluate --config pipelines/configs/demo.yaml
 
-Writes report.json and report.html. Reads the truth, which no other stage may; does not train or tune anything.
+Writes report.json, report.html and projector/ (for TensorBoard). Reads the truth, which no other stage may; does not
+train or tune anything but the baselines.
 """
 
 import hashlib
@@ -25,12 +26,13 @@ from evaluation.bm25 import BM25
 from evaluation.boards import Board, Curve, make_board
 from evaluation.heads import HeadScores
 from evaluation.provenance import provenance
-from evaluation.report import Answers, Claim, Heads, PlainTable, Report, Section, headline_tables, write_report
+from evaluation.report import Answers, Claim, Heads, Report, Section, headline_tables, write_report
 from evaluation.requests import Requests, Task, made_up_requests, sample_requests
 from evaluation.scores import Scores
 from pipelines.baselines import Baselines
 from pipelines.config import EvaluateConfig
 from pipelines.counted_once import without_repeats
+from pipelines.index_part import index_blocks, space_blocks, write_space
 from pipelines.judging import OURS, ROLES, Shop, masked_rankings, our_rankings, product_vectors
 from pipelines.product_fields import raw_fields
 from pipelines.publish import Release
@@ -92,6 +94,7 @@ def _judge(
         masked = masked_rankings(models, shop, requests, vectors) if settings.modality_masks else {}
         facts = truth.query_facts(requests.queries.tolist()) if truth is not None and task == "search" else None
         reports.append(TaskReport(shop, aligned, facts, requests, rankings, masked, settings.seed))
+    write_space(workspace / "projector", shop, vectors["nothing"], settings.seed)
     examination = read_npy(workspace / "rerank" / "examination.npy")
     asked = reports[0].requests
     heads = judge_heads(models, shop, asked, vectors["nothing"], examination, config.release.candidates)
@@ -109,7 +112,8 @@ def _judge(
                 _examination(examination, truth),
             ),
         ),
-        Section("The index", "", (_index_table(read_json(workspace / "index" / "tuning.json")),)),
+        Section("The index", "", index_blocks(read_json(workspace / "index" / "tuning.json"))),
+        Section("The vectors", "", space_blocks(shop, vectors["nothing"], settings.seed)),
     ]
     if attributes is not None:
         sections.append(Section("Queries that nobody tuned to", "", (attributes,)))
@@ -117,8 +121,7 @@ def _judge(
     return Report(
         title=config.name,
         lead="Two towers retrieve, a cross network reranks; judged as the SavedModels that are served.",
-        facts=_facts(shop, reports, truth)
-        | ({"duplicates": "collapsed"} if config.release.collapse_duplicates else {}),
+        facts=_facts(shop, reports, truth, config.release.collapse_duplicates),
         claims=(*claims, *_attribute_claim(attributes)),
         sections=tuple(section for section in sections if section.blocks),
         headline=tuple(report.headline()[0].key for report in reports),
@@ -176,18 +179,6 @@ def _examination(learned: npt.NDArray[np.float32], truth: Truth | None) -> Curve
     x = tuple(float(position) for position in range(1, len(series["learned"]) + 1))
     title, note = "Position bias: P(examined) by position", "Relative to position 1."
     return Curve("examination", title, note, "position", "P(examined)", x, series, dashed=("truth",))
-
-
-def _index_table(tuning: dict[str, Any]) -> PlainTable:
-    measured = tuning["measurements"]
-    columns = tuple(measured[0]) if measured else ()
-    rows = tuple(tuple(_cell(row[name]) for name in columns) for row in measured)
-    note = f"Chosen: {tuning['chosen']}; recall target {tuning['recall_target']}."
-    return PlainTable("index", "Index: recall against latency", note, columns, rows)
-
-
-def _cell(value: Any) -> str | int | float | None:
-    return value if isinstance(value, str | int | float | None) else str(value)
 
 
 def _attribute_queries(
@@ -275,4 +266,4 @@ def _facts(shop: Shop, reports: list[TaskReport], truth: Truth | None, collapsed
 
 def outputs(workspace: Workspace) -> list[Path]:
     """The files that exist when this stage has finished."""
-    return [workspace / "report.json", workspace / "report.html"]
+    return [workspace / "report.json", workspace / "report.html", workspace / "projector" / "projector_config.pbtxt"]
