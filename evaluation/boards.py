@@ -83,6 +83,7 @@ def make_board(
     note: str = "",
     clusters: Clusters = None,
     against: str | None = None,
+    ours_only: bool = False,
     seed: int = 0,
     resamples: int = 2000,
 ) -> Board:
@@ -93,6 +94,7 @@ def make_board(
         metrics: names in `scores`, in the order of the columns; "coverage@10" is added from `scores.coverage`.
         clusters: [R], what the bootstrap resamples as a whole: the user of each request.
         against: compare every other system with this one instead (modality masks, retrieval order).
+        ours_only: of those, compare only ours; baselines then stand by for scale.
         seed, resamples: of the bootstrap.
     """
     rows = []
@@ -106,7 +108,8 @@ def make_board(
         reference = against or best_baseline(scores, roles, metric)
         if reference is None:
             continue
-        ours = [name for name, role in roles.items() if name != reference and (role == "ours" or against)]
+        everything = against is not None and not ours_only
+        ours = [name for name, role in roles.items() if name != reference and (role == "ours" or everything)]
         comparisons += [compare(scores, metric, name, reference, clusters, seed, resamples) for name in ours]
     has_coverage = any(COVERAGE in row.means for row in rows)
     requests = len(next(iter(next(iter(scores.values.values())).values())))

@@ -10,6 +10,8 @@ from evaluation.boards import Board, Comparison, SliceTable
 Verdict = Literal["ahead", "behind", "level"]
 
 _SHOWN = 8
+_FEWEST = 20  # Requests; the interval of fewer says next to nothing.
+_RATIOS = ("cvr@10",)  # Purchases a click: a list that hardly anybody clicks may have the highest.
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ def find_weaknesses(
     """The worst comparisons with the strongest baseline: clearly behind first, then undecided, then the least lead.
 
     Each place of the report is named once, by its worst metric; within a verdict the order is that of the difference as
-    a share of the baseline's mean. Slices come from every slice table, whole tasks from the headline boards.
+    a share of the baseline's mean. Slices come from every slice table, whole tasks from the headline boards; what rests
+    on fewer than 20 requests is left out, and so is conversion, which is a ratio of two other columns.
 
     Args:
         blocks: (section title, block) in reading order. headline: keys of the boards that count.
@@ -54,6 +57,8 @@ def find_weaknesses(
     """
     worst: dict[str, Weakness] = {}
     for found in _compared(blocks, headline):
+        if found.requests < _FEWEST or found.comparison.metric in _RATIOS:
+            continue
         if found.where not in worst or _order(found) < _order(worst[found.where]):
             worst[found.where] = found
     return tuple(sorted(worst.values(), key=_order)[:shown])

@@ -220,6 +220,7 @@ class TaskReport:
             note=note,
             clusters=self.requests.user,
             against=against,
+            ours_only=True,
             seed=self._seed,
         )
 

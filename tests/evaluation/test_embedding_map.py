@@ -1,4 +1,5 @@
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -46,6 +47,12 @@ def test_a_large_catalogue_is_sampled_the_same_each_time():
 
 def test_one_product_has_no_neighbour():
     assert math.isnan(make_map(np.ones((1, 2), np.float32), np.array(["a"], object)).agreement)
+
+
+def test_categories_in_any_script_are_drawn_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "服饰 (4)" in map_svg(make_map(np.eye(4, dtype=np.float32), np.array(["服饰"] * 4, object)))
 
 
 def test_the_drawing_names_the_categories_and_holds_one_picture():

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -47,6 +48,14 @@ def test_differences_are_weighed_by_what_the_baseline_reaches():
     # 0.02 of 0.1 is a fifth; 0.05 of 0.5 a tenth.
     found = find_weaknesses([("A", slices(new=-0.05)), ("B", board("truth", ndcg=-0.02))], ["truth"], shown=1)
     assert [item.where for item in found] == ["B, all"]
+
+
+def test_few_requests_and_ratios_say_nothing():
+    table = slices(new=-0.3)
+    few = replace(table, rows=(replace(table.rows[0], requests=19),))
+    assert find_weaknesses([("Search", few)], []) == ()
+    blocks = [("Search", board("truth", **{"cvr@10": -0.05, "ctr@10": 0.02}))]
+    assert [item.comparison.metric for item in find_weaknesses(blocks, ["truth"])] == ["ctr@10"]
 
 
 def test_what_cannot_be_compared_is_no_weakness():
