@@ -114,7 +114,7 @@ class Report:
     def weaknesses(self) -> tuple[Weakness, ...]:
         """Where it does worst against the strongest baseline."""
         blocks = [(section.title, block) for section in self.sections for block in section.blocks]
-        return find_weaknesses(blocks, self.headline)
+        return find_weaknesses(blocks)
 
 
 def write_report(report: Report, folder: Path) -> tuple[Path, Path]:

@@ -42,21 +42,19 @@ def verdict(comparison: Comparison) -> Verdict:
     return "behind" if comparison.difference.high < 0 else "level"
 
 
-def find_weaknesses(
-    blocks: Sequence[tuple[str, object]], headline: Sequence[str], shown: int = _SHOWN
-) -> tuple[Weakness, ...]:
+def find_weaknesses(blocks: Sequence[tuple[str, object]], shown: int = _SHOWN) -> tuple[Weakness, ...]:
     """The worst comparisons with the strongest baseline: clearly behind first, then undecided, then the least lead.
 
     Each place of the report is named once, by its worst metric; within a verdict the order is that of the difference as
-    a share of the baseline's mean. Slices come from every slice table, whole tasks from the headline boards; what rests
-    on fewer than 20 requests is left out, and so is conversion, which is a ratio of two other columns.
+    a share of the baseline's mean. Slices come from every slice table, whole tasks from every board that compares our
+    first system with a baseline. What rests on fewer than 20 requests is left out, and so is conversion, which is a
+    ratio of two other columns.
 
     Args:
-        blocks: (section title, block) in reading order. headline: keys of the boards that count.
-        shown: at most so many.
+        blocks: (section title, block) in reading order. shown: at most so many.
     """
     worst: dict[str, Weakness] = {}
-    for found in _compared(blocks, headline):
+    for found in _compared(blocks):
         if found.requests < _FEWEST or found.comparison.metric in _RATIOS:
             continue
         if found.where not in worst or _order(found) < _order(worst[found.where]):
@@ -64,14 +62,15 @@ def find_weaknesses(
     return tuple(sorted(worst.values(), key=_order)[:shown])
 
 
-def _compared(blocks: Sequence[tuple[str, object]], headline: Sequence[str]) -> Iterator[Weakness]:
+def _compared(blocks: Sequence[tuple[str, object]]) -> Iterator[Weakness]:
     for section, block in blocks:
-        if isinstance(block, Board) and block.key in headline:
+        if isinstance(block, Board):
             ours = next((row.system for row in block.rows if row.role == "ours"), None)
             for item in block.comparisons:
-                if item.system == ours and math.isfinite(item.difference.estimate):
+                is_rival = item.system == ours and block.row(item.against).role == "baseline"
+                if is_rival and math.isfinite(item.difference.estimate):
                     means = [block.row(name).means[item.metric] for name in (item.system, item.against)]
-                    yield Weakness(f"{section}, all", item, means[0], means[1], block.requests)
+                    yield Weakness(block.title, item, means[0], means[1], block.requests)
         elif isinstance(block, SliceTable):
             for row in block.rows:
                 against = row.comparison

@@ -193,10 +193,12 @@ def _attribute_queries(
     rankings = our_rankings(models, shop, requests)
     rankings |= baselines.rank(requests)
     rankings["BM25, titles"] = BM25(products.column("title").to_pylist(), shop.eligible).rank(requests, 10)
-    roles = ROLES | {name: "baseline" for name in rankings if name not in ROLES}
+    # The methods that need a history answer strangers as BM25 does: it comes first of those that tie.
+    roles = ROLES | {BM25.name: "baseline"} | {name: "baseline" for name in rankings if name not in ROLES}
     scores = Scores({name: {"match@10": made.share_matching(rows)} for name, rows in rankings.items()}, (), {})
     note = (
-        f"{len(made.texts)} searches by strangers; each names {', '.join(made.keys)}, and near-synonyms do not count."
+        f"{len(made.texts)} searches by strangers; each names {', '.join(made.keys)}, and near-synonyms do not count. "
+        "Without a history the neighbourhoods, the content profile and ALS keep BM25's order."
     )
     return make_board(
         scores, roles, ("match@10",), key="attribute_queries", title="Queries made from columns", note=note, seed=seed
