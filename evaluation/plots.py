@@ -10,13 +10,13 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from evaluation.boards import Curve, Role
 from evaluation.embedding_map import OTHER, EmbeddingMap
 from evaluation.heads import HeadScores
 
-OURS = ("#0b5fa5", "#4c9bd6", "#0d8a7b")
+OURS = ("#0b5fa5", "#4c9bd6", "#0d8a7b", "#6a51a3", "#b8860b")
 BASELINES = ("#c2571a", "#8c6bb1", "#7d8c2f", "#b8860b", "#c2477f", "#6b7280")
 ORACLE = "#5b6570"
 _INK = "#2b3440"
@@ -65,7 +65,7 @@ def curve_svg(curve: Curve, roles: dict[str, Role] | None = None) -> str:
 def map_svg(drawn: EmbeddingMap) -> str:
     """Products on their principal axes, a colour a category; the points are one picture inside the <svg> element."""
     with matplotlib.rc_context(_STYLE | {"axes.grid": False}):
-        figure = Figure(figsize=(8.6, 5.4), layout="constrained")
+        figure = Figure(figsize=(11.0, 5.6), layout="constrained")
         axes = figure.subplots()
         names, counts = np.unique(drawn.labels, return_counts=True)
         # The large ones first, so that the small ones are not covered; "other" is grey.
@@ -129,7 +129,11 @@ def _scale_x(axes: Axes, curve: Curve) -> None:
     elif curve.log_x:
         axes.set_xscale("symlog", linthresh=1, linscale=0.4)  # 0 has a place, and from 1 on it is logarithmic.
     if len(curve.x) <= 10:
-        axes.set_xticks(list(curve.x), [f"{value:g}" for value in curve.x])
+        axes.set_xticks(list(curve.x), [f"{value:.3g}" for value in curve.x])
+        axes.minorticks_off()
+    elif curve.log_x:
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
         axes.minorticks_off()
     elif all(value.is_integer() for value in curve.x):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
