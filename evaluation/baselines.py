@@ -32,6 +32,20 @@ class Ranker(Protocol):
         ...
 
 
+class Scorer(Protocol):
+    """Scores every product for a few requests; what it does not score it has nothing to say about.
+
+    Attributes:
+        name: what the tables call it.
+    """
+
+    name: str
+
+    def score(self, requests: Requests) -> Gains:
+        """How well each product answers each request, [R, N] float32, -inf for nothing to say; dense, so for chunks."""
+        ...
+
+
 class Popularity:
     """The most popular products, the same for every request; a search query is ignored.
 
@@ -53,6 +67,11 @@ class Popularity:
         kinds = np.array([KIND_WEIGHTS[kind] for kind in KINDS])
         weights = kinds[features.interaction_kind[known]]
         return cls(np.bincount(features.interaction_product[known], weights, len(eligible)), eligible)
+
+    def score(self, requests: Requests) -> Gains:
+        """See `Scorer`; products that nobody had to do with have no score."""
+        known = np.where(self.popularity > 0, self.popularity, -np.inf).astype(np.float32)
+        return np.repeat(known[None, :], len(requests), axis=0)
 
     def rank(self, requests: Requests, k: int) -> Rows:
         """See `Ranker`."""
@@ -110,24 +129,36 @@ class ItemToItem:
 
     def rank(self, requests: Requests, k: int) -> Rows:
         """See `Ranker`."""
-        rows = np.concatenate([self._rank_chunk(part, k) for part in _parts(requests)] or [np.zeros((0, k), np.int32)])
-        return fill(rows, self.popularity.rank(requests, k))
+        parts = [self._rank_chunk(part, k) for part in parts_of(requests)]
+        return fill(np.concatenate(parts or [np.zeros((0, k), np.int32)]), self.popularity.rank(requests, k))
 
-    def _rank_chunk(self, requests: Requests, k: int) -> Rows:
+    def score(self, requests: Requests) -> Gains:
+        """See `Scorer`."""
         products = len(self.eligible)
-        # A product often has several events in a row (view, cart, purchase), so look further back than `last` events.
-        items, _, _ = requests.last_events(4 * self.last)
-        newest_first = items[:, ::-1]
-        distinct = first_occurrences(newest_first)
-        age = np.cumsum(distinct, axis=1) - 1
-        request, place = np.nonzero(distinct & (age < self.last))
-        item = newest_first[request, place]
-        weight = self.recency ** age[request, place]
+        request, item, weight = recent_items(requests, self.last, self.recency)
         owner, pair = ragged_indices(self.start[item], self.start[item + 1])
         cell = request[owner] * np.int64(products) + self.neighbour[pair]
         scores = np.bincount(cell, weight[owner] * self.cosine[pair], len(requests) * products)
         scores = scores.reshape(len(requests), products)
-        return top_rows(np.where(allowed_products(requests, self.eligible) & (scores > 0), scores, -np.inf), k)
+        return np.where(scores > 0, scores, -np.inf).astype(np.float32)
+
+    def _rank_chunk(self, requests: Requests, k: int) -> Rows:
+        return top_rows(np.where(allowed_products(requests, self.eligible), self.score(requests), -np.inf), k)
+
+
+def recent_items(requests: Requests, last: int, recency: float) -> tuple[Ints, Rows, Floats]:
+    """The last distinct products of each history, the newest weighing 1 and each older one `recency` times the next.
+
+    Returns:
+        request int64, item int32 and weight float64, one entry a request and product.
+    """
+    # A product often has several events in a row (view, cart, purchase), so look further back than `last` events.
+    items, _, _ = requests.last_events(4 * last)
+    newest_first = items[:, ::-1]
+    distinct = first_occurrences(newest_first)
+    age = np.cumsum(distinct, axis=1) - 1
+    request, place = np.nonzero(distinct & (age < last))
+    return request, newest_first[request, place], np.power(float(recency), age[request, place])
 
 
 def cooccurrence_cosine(
@@ -184,5 +215,6 @@ def fill(rows: Rows, rest: Rows) -> Rows:
     return compact(joined, first_occurrences(joined))[:, : rows.shape[1]]
 
 
-def _parts(requests: Requests) -> list[Requests]:
+def parts_of(requests: Requests) -> list[Requests]:
+    """The requests in chunks that dense scores fit in memory for."""
     return [requests.select(np.arange(at, min(at + _CHUNK, len(requests)))) for at in range(0, len(requests), _CHUNK)]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import bm25s
 import numpy as np
 
-from evaluation.arrays import ABSENT, Ints, Mask, Rows, Strings, compact
+from evaluation.arrays import ABSENT, Gains, Ints, Mask, Rows, Strings, compact
 from evaluation.baselines import Ranker, fill
 from evaluation.requests import Requests
 from evaluation.words import Analyzer
@@ -45,6 +45,7 @@ class BM25:
         self.fallback = fallback
         self.analyzer = analyzer or Analyzer()
         self.rows = np.flatnonzero(eligible).astype(np.int32)
+        self._products = len(eligible)
         self._word_ids: dict[str, int] = {}
         corpus = [
             [self._word_ids.setdefault(word, len(self._word_ids)) for word in words]
@@ -53,6 +54,14 @@ class BM25:
         self._index = bm25s.BM25(k1=k1, b=b, method="lucene")
         if self._word_ids:
             self._index.index((corpus, dict(self._word_ids)), show_progress=False)
+
+    def score(self, requests: Requests) -> Gains:
+        """See `evaluation.baselines.Scorer`; products that share no word with the query have no score."""
+        result = np.full((len(requests), self._products), -np.inf, np.float32)
+        for request, words in enumerate(self.analyzer(self._queries(requests).tolist())):
+            scores = self._scores(words)
+            result[request, self.rows] = np.where(scores > 0, scores, -np.inf)
+        return result
 
     def rank(self, requests: Requests, k: int) -> Rows:
         """See `evaluation.baselines.Ranker`."""
@@ -76,12 +85,14 @@ class BM25:
 
     def _search(self, words: list[str], k: int) -> Rows:
         result = np.full(k, ABSENT, np.int32)
-        known = [self._word_ids[word] for word in words if word in self._word_ids]
-        if known:
-            scores = self._index.get_scores_from_ids(known)
-            best = _best_positive(scores, k)
-            result[: len(best)] = self.rows[best]
+        best = _best_positive(self._scores(words), k)
+        result[: len(best)] = self.rows[best]
         return result
+
+    def _scores(self, words: list[str]) -> Gains:
+        known = [self._word_ids[word] for word in words if word in self._word_ids]
+        scores: Gains = self._index.get_scores_from_ids(known) if known else np.zeros(len(self.rows), np.float32)
+        return scores
 
 
 def _best_positive(scores: np.ndarray, k: int) -> Ints:

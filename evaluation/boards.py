@@ -83,6 +83,7 @@ def make_board(
     note: str = "",
     clusters: Clusters = None,
     against: str | None = None,
+    ours_only: bool = False,
     seed: int = 0,
     resamples: int = 2000,
 ) -> Board:
@@ -93,6 +94,7 @@ def make_board(
         metrics: names in `scores`, in the order of the columns; "coverage@10" is added from `scores.coverage`.
         clusters: [R], what the bootstrap resamples as a whole: the user of each request.
         against: compare every other system with this one instead (modality masks, retrieval order).
+        ours_only: of those, compare only ours; baselines then stand by for scale.
         seed, resamples: of the bootstrap.
     """
     rows = []
@@ -106,12 +108,21 @@ def make_board(
         reference = against or best_baseline(scores, roles, metric)
         if reference is None:
             continue
-        ours = [name for name, role in roles.items() if name != reference and (role == "ours" or against)]
+        everything = against is not None and not ours_only
+        ours = [name for name, role in roles.items() if name != reference and (role == "ours" or everything)]
         comparisons += [compare(scores, metric, name, reference, clusters, seed, resamples) for name in ours]
     has_coverage = any(COVERAGE in row.means for row in rows)
     requests = len(next(iter(next(iter(scores.values.values())).values())))
     columns = (*metrics, *([COVERAGE] if has_coverage else []))
     return Board(key, title, note, requests, columns, tuple(rows), tuple(comparisons))
+
+
+def strongest_baselines(scores: Scores, roles: dict[str, Role], metric: str, count: int) -> list[str]:
+    """The `count` baselines with the greatest means, in the order of `roles`: what a plot has room for."""
+    names = [name for name, role in roles.items() if role == "baseline"]
+    means = {name: np.nan_to_num(scores.mean(name, metric)) for name in names}
+    strongest = sorted(names, key=lambda name: -means[name])[:count]
+    return [name for name in names if name in strongest]
 
 
 def best_baseline(scores: Scores, roles: dict[str, Role], metric: str) -> str | None:
@@ -225,6 +236,7 @@ class Curve:
         key, title, note: for JSON and reader. x_label, y_label: axes. x: numbers, in order.
         series: system -> values at x; NaN is not drawn. log_x: whether the axis is logarithmic.
         dashed: series that others are measured by (a truth), drawn as the oracle is.
+        from_zero: whether the y axis starts at 0; else it shows the values alone.
     """
 
     key: str
@@ -236,6 +248,7 @@ class Curve:
     series: dict[str, tuple[float, ...]]
     log_x: bool = False
     dashed: tuple[str, ...] = ()
+    from_zero: bool = True
 
 
 def recall_curve(scores: Scores, systems: Sequence[str], *, key: str, title: str, note: str = "") -> Curve:

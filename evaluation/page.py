@@ -3,7 +3,6 @@
 import base64
 import io
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +16,11 @@ from evaluation.boards import Board, Comparison, Curve, Role, SliceTable
 from evaluation.glossary import explain, label
 from evaluation.plots import calibration_svg, curve_svg
 from evaluation.report import Block, Report
+from evaluation.weaknesses import verdict
 
 _TEMPLATE = "report.html.jinja"
 _THUMBNAIL = 112  # Pixels; shown at half of it, so that it is sharp on a dense screen.
 _JPEG_QUALITY = 82
-_WEAKEST = 6
-
-
-@dataclass(frozen=True)
-class Weakness:
-    """One slice where we are not clearly ahead, or far below our own average."""
-
-    where: str
-    what: str
 
 
 def render_page(report: Report) -> str:
@@ -49,6 +40,7 @@ def render_page(report: Report) -> str:
         kind=lambda block: type(block).__name__,
         curve_svg=lambda curve: Markup(curve_svg(curve, roles)),
         calibration_svg=lambda heads: Markup(calibration_svg(heads)),
+        drawing_svg=lambda drawing: Markup(drawing.picture),
         picture_uri=picture_uri,
         whisker=whisker,
         verdict=verdict,
@@ -56,7 +48,7 @@ def render_page(report: Report) -> str:
         widest=widest,
         grouped=grouped,
         is_number=lambda value: isinstance(value, int | float) and not isinstance(value, bool),
-        weaknesses=weaknesses(report),
+        weaknesses=report.weaknesses(),
         glossary={label(metric): explain(metric) for metric in metrics if explain(metric)},
     )
     return page.strip() + "\n"
@@ -85,13 +77,6 @@ def decimals(board: Board, metric: str) -> int:
     """Decimals of a column: three, or four where every mean is below 0.1."""
     means = [abs(row.means.get(metric, 0.0)) for row in board.rows]
     return 4 if max((mean for mean in means if math.isfinite(mean)), default=1.0) < 0.1 else 3
-
-
-def verdict(comparison: Comparison) -> str:
-    """ "ahead" or "behind" when the interval says so, else "level"."""
-    if comparison.difference.low > 0:
-        return "ahead"
-    return "behind" if comparison.difference.high < 0 else "level"
 
 
 def widest(comparisons: list[Comparison | None]) -> float:
@@ -127,29 +112,6 @@ def picture_uri(picture: Picture | None) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=_JPEG_QUALITY, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def weaknesses(report: Report) -> list[Weakness]:
-    """The slices to worry about: first where the best baseline is not clearly beaten, then our lowest ones."""
-    behind, low = [], []
-    for section in report.sections:
-        for table in section.blocks:
-            if not isinstance(table, SliceTable) or not table.rows:
-                continue
-            whole = {row.slice: row.means.get(table.ours, math.nan) for row in table.rows}.get("all", math.nan)
-            for row in table.rows:
-                item, mean = row.comparison, row.means.get(table.ours, math.nan)
-                where = f"{section.title}, {row.slice}"
-                if item is not None and not item.difference.low > 0:
-                    theirs = row.means[item.against]
-                    words = {"behind": "behind", "level": "not clearly ahead of"}.get(verdict(item), "level with")
-                    text = f"{words} {item.against}: {label(item.metric)} {number(mean)} against {number(theirs)}"
-                    behind.append((item.difference.estimate, Weakness(where, text)))
-                elif item is not None and item.metric == table.metric and mean < 0.8 * whole:
-                    text = f"{label(table.metric)} {number(mean)}, where all requests together have {number(whole)}"
-                    low.append((mean / whole, Weakness(where, text)))
-    ordered = [weakness for part in (behind, low) for _, weakness in sorted(part, key=lambda pair: pair[0])]
-    return ordered[:_WEAKEST]
 
 
 def _roles(report: Report) -> dict[str, Role]:

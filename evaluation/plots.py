@@ -2,19 +2,22 @@
 
 import io
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from evaluation.boards import Curve, Role
+from evaluation.embedding_map import OTHER, EmbeddingMap
 from evaluation.heads import HeadScores
 
-OURS = ("#0b5fa5", "#4c9bd6", "#0d8a7b")
-BASELINES = ("#c2571a", "#8c6bb1", "#7d8c2f", "#b8860b")
+OURS = ("#0b5fa5", "#4c9bd6", "#0d8a7b", "#6a51a3", "#b8860b")
+BASELINES = ("#c2571a", "#8c6bb1", "#7d8c2f", "#b8860b", "#c2477f", "#6b7280")
 ORACLE = "#5b6570"
 _INK = "#2b3440"
 _STYLE = {
@@ -44,13 +47,41 @@ def curve_svg(curve: Curve, roles: dict[str, Role] | None = None) -> str:
         dashed: dict[str, Role] = dict.fromkeys(curve.dashed, "oracle")
         styles = _line_styles(list(curve.series), {**(roles or {}), **dashed})
         for system, values in curve.series.items():
-            axes.plot(curve.x, values, label=system, markersize=3.5, **styles[system])
+            known = [place for place, value in enumerate(values) if math.isfinite(value)]
+            x, y = [curve.x[place] for place in known], [values[place] for place in known]
+            # A single point is no line: without a marker it would not be seen.
+            style = styles[system] | ({"marker": "D", "zorder": 3} if len(x) == 1 else {})
+            axes.plot(x, y, label=system, markersize=3.5, **style)
         _scale_x(axes, curve)
         axes.set_xlabel(curve.x_label)
         axes.set_ylabel(curve.y_label)
         finite = [value for values in curve.series.values() for value in values if math.isfinite(value)]
-        axes.set_ylim(0, 1.08 * max(finite, default=1.0) or 1.0)
+        if curve.from_zero:
+            axes.set_ylim(0, 1.08 * max(finite, default=1.0) or 1.0)
         axes.legend(fontsize=9, loc="best")
+        return _as_svg(figure)
+
+
+def map_svg(drawn: EmbeddingMap) -> str:
+    """Products on their principal axes, a colour a category; the points are one picture inside the <svg> element."""
+    with matplotlib.rc_context(_STYLE | {"axes.grid": False}):
+        figure = Figure(figsize=(11.0, 5.6), layout="constrained")
+        axes = figure.subplots()
+        names, counts = np.unique(drawn.labels, return_counts=True)
+        # The large ones first, so that the small ones are not covered; "other" is grey.
+        order = sorted(zip(-counts, names.tolist(), strict=True))
+        colours = iter(matplotlib.colormaps["tab10"].colors)
+        for count, name in order:
+            places = drawn.places[drawn.labels == name]
+            colour = "#b6bec8" if name == OTHER else next(colours)
+            axes.scatter(
+                *places.T, s=5, color=colour, alpha=0.6, linewidths=0, label=f"{name} ({-count:,})", rasterized=True
+            )
+        axes.set_xlabel(f"first axis, {drawn.explained[0]:.0%} of the variance")
+        axes.set_ylabel(f"second axis, {drawn.explained[1]:.0%}")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.legend(fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=3)
         return _as_svg(figure)
 
 
@@ -98,7 +129,11 @@ def _scale_x(axes: Axes, curve: Curve) -> None:
     elif curve.log_x:
         axes.set_xscale("symlog", linthresh=1, linscale=0.4)  # 0 has a place, and from 1 on it is logarithmic.
     if len(curve.x) <= 10:
-        axes.set_xticks(list(curve.x), [f"{value:g}" for value in curve.x])
+        axes.set_xticks(list(curve.x), [f"{value:.3g}" for value in curve.x])
+        axes.minorticks_off()
+    elif curve.log_x:
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
         axes.minorticks_off()
     elif all(value.is_integer() for value in curve.x):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -106,6 +141,9 @@ def _scale_x(axes: Axes, curve: Curve) -> None:
 
 def _as_svg(figure: Figure) -> str:
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    with warnings.catch_warnings():
+        # Words stay words in the SVG: the reader's fonts draw the scripts that Matplotlib's own font lacks.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]

@@ -16,6 +16,7 @@ from evaluation.boards import Board, Curve, SliceTable
 from evaluation.glossary import label
 from evaluation.heads import HeadScores
 from evaluation.provenance import Provenance
+from evaluation.weaknesses import Weakness, find_weaknesses
 
 Cell = str | int | float | None
 
@@ -62,7 +63,18 @@ class Answers:
     answers: tuple[Answer, ...]
 
 
-Block = Board | SliceTable | Curve | PlainTable | Heads | Answers
+@dataclass(frozen=True)
+class Drawing:
+    """A picture of many points, and the numbers that it shows. `picture` is an <svg> element."""
+
+    key: str
+    title: str
+    note: str
+    numbers: dict[str, float]
+    picture: str
+
+
+Block = Board | SliceTable | Curve | PlainTable | Heads | Answers | Drawing
 
 
 @dataclass(frozen=True)
@@ -99,6 +111,11 @@ class Report:
         """All blocks of all sections, in order."""
         return [block for section in self.sections for block in section.blocks]
 
+    def weaknesses(self) -> tuple[Weakness, ...]:
+        """Where it does worst against the strongest baseline."""
+        blocks = [(section.title, block) for section in self.sections for block in section.blocks]
+        return find_weaknesses(blocks)
+
 
 def write_report(report: Report, folder: Path) -> tuple[Path, Path]:
     """Write report.json and report.html into `folder`, each whole or not at all.
@@ -120,7 +137,7 @@ def report_as_json(report: Report) -> dict[str, Any]:
     """Every number of the report, without the pictures; what is not a number is null.
 
     Returns:
-        title, lead, facts, provenance, claims, and `blocks`: key -> the block, with its kind and its section.
+        title, lead, facts, provenance, claims, weaknesses, and `blocks`: key -> the block, with its kind and section.
     """
     blocks: dict[str, Any] = {}
     for section in report.sections:
@@ -134,6 +151,7 @@ def report_as_json(report: Report) -> dict[str, Any]:
         "facts": report.facts,
         "provenance": _plain(report.provenance),
         "claims": [_plain(claim) for claim in report.claims],
+        "weaknesses": [_plain(found) | {"verdict": found.verdict} for found in report.weaknesses()],
         "headline": list(report.headline),
         "blocks": blocks,
     }

@@ -13,7 +13,7 @@ from evaluation.requests import Requests
 _SECONDS_A_DAY = 86_400
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _LATIN = re.compile("[A-Za-z\u00c0-\u024f]")
-HISTORY_LENGTHS = (0, 1, 2, 3, 5, 10, 20, 50)
+HISTORY_LENGTHS = (0, 1, 2, 4, 8, 16)
 
 
 def product_slices(features: FeatureStore, products: pa.Table) -> dict[str, Mask]:
@@ -76,7 +76,18 @@ def request_slices(requests: Requests, query_facts: pa.Table | None = None) -> d
         if "specificity" in columns:
             values = columns["specificity"]
             slices |= {f"{value} attributes asked for": values == value for value in np.unique(values).tolist()}
+    if requests.task == "recommendation":
+        classes = history_length_slices(requests)
+        slices |= {_events_before(least): mask for least, mask in classes.items() if least > 0}
     return {name: mask for name, mask in slices.items() if mask.any()}
+
+
+def _events_before(least: int) -> str:
+    place = HISTORY_LENGTHS.index(least)
+    if place == len(HISTORY_LENGTHS) - 1:
+        return f"{least} or more events before"
+    most = HISTORY_LENGTHS[place + 1] - 1
+    return f"{least}–{most} events before" if most > least else f"{least} event before"
 
 
 def history_length_slices(requests: Requests) -> dict[int, Mask]:

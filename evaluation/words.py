@@ -44,3 +44,18 @@ class Analyzer:
         """The words of each text, in order."""
         split = [split_words(text) for text in texts]
         return split if self._stemmer is None else [self._stemmer.stemWords(words) for words in split]
+
+
+class RememberingAnalyzer(Analyzer):
+    """The same for texts that are read again and again: each is split once."""
+
+    def __init__(self, language: str | None = "english") -> None:
+        super().__init__(language)
+        self._known: dict[str, list[str]] = {}
+
+    def __call__(self, texts: Iterable[str]) -> list[list[str]]:
+        """The words of each text, in order."""
+        asked = list(texts)
+        new = list(dict.fromkeys(text for text in asked if text not in self._known))
+        self._known |= zip(new, super().__call__(new), strict=True)
+        return [self._known[text] for text in asked]

@@ -101,6 +101,8 @@ class Composition(tf.Module):
         user_columns: profile columns that the configuration declares.
         candidates: C.
         results: K.
+        title_groups: [N] int32, products that share a number are the same to a shopper; `search` then answers with the
+            best placed of each. None answers with all.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class Composition(tf.Module):
         user_columns: tuple[str, ...] = (),
         candidates: int = 200,
         results: int = 100,
+        title_groups: npt.NDArray[np.int32] | None = None,
     ) -> None:
         super().__init__(name="composition")
         self.catalogue = catalogue
@@ -120,7 +123,11 @@ class Composition(tf.Module):
         self._rerank = rerank
         self._user_columns = user_columns
         self._candidates = candidates
-        self._results = results
+        self._results = min(results, candidates)
+        self._groups: tf.Variable | None = None
+        if title_groups is not None:
+            with_absent = np.append(title_groups, title_groups.max(initial=-1) + 1).astype(np.int64)
+            self._groups = tf.Variable(with_absent, trainable=False)
 
     def query_tower(self, inputs: Tensors) -> Tensors:
         """{query_embedding [B, D]}."""
@@ -151,9 +158,26 @@ class Composition(tf.Module):
         rows, retrieval_scores = self._candidate_rows(embedding)
         outputs = self._score(inputs, request, embedding, rows, retrieval_scores)
         outputs["retrieval_score"] = retrieval_scores
-        score, order = tf.math.top_k(outputs.pop("score"), k=min(self._results, self._candidates))
+        kept = self._results if self._groups is None else self._candidates
+        score, order = tf.math.top_k(outputs.pop("score"), k=kept)
         best = {name: tf.gather(values, order, batch_dims=1) for name, values in outputs.items()}
-        return {"product_id": self.catalogue.ids(tf.gather(rows, order, batch_dims=1)), "score": score, **best}
+        rows = tf.gather(rows, order, batch_dims=1)
+        if self._groups is not None:
+            rows, score, best = self._without_repeats(self._groups, rows, score, best)
+        return {"product_id": self.catalogue.ids(rows), "score": score, **best}
+
+    def _without_repeats(
+        self, groups: tf.Variable, rows: tf.Tensor, score: tf.Tensor, outputs: Tensors
+    ) -> tuple[tf.Tensor, tf.Tensor, Tensors]:
+        """The best placed product of each group, [B, K]; where there are fewer the last places hold none."""
+        places, repeated = first_places(tf.gather(groups, rows))
+        places, repeated = places[:, : self._results], repeated[:, : self._results]
+        kept = {name: tf.gather(values, places, batch_dims=1) for name, values in outputs.items()}
+        return (
+            tf.where(repeated, self.catalogue.size, tf.gather(rows, places, batch_dims=1)),
+            tf.where(repeated, ABSENT_SCORE, tf.gather(score, places, batch_dims=1)),
+            {name: tf.where(repeated, tf.zeros_like(values), values) for name, values in kept.items()},
+        )
 
     def _candidate_rows(self, embedding: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         rows, scores = self._index.search(embedding, self._candidates)
@@ -196,6 +220,25 @@ class Composition(tf.Module):
 def _start(query: tf.Tensor) -> tf.Tensor:
     # By bytes, which does not read the rest. Who reads it next replaces a character that is cut in two.
     return tf.strings.substr(query, 0, MAX_QUERY_BYTES)
+
+
+def first_places(groups: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The places in an order in which the first of each group come first.
+
+    Args:
+        groups: [B, C] int64, not negative.
+
+    Returns:
+        places [B, C] int64, those that open a group and then the others, each part rising; and [B, C] bool, whether
+        the place only repeats a group.
+    """
+    count = tf.shape(groups, tf.int64)[1]
+    # One number that sorts like (group, place): what follows its own group is a repeat.
+    keys = tf.sort(groups * count + tf.range(count), axis=1)
+    group, place = keys // count, keys % count
+    repeats = tf.concat([tf.zeros_like(group[:, :1], tf.bool), group[:, 1:] == group[:, :-1]], axis=1)
+    marked = tf.sort(tf.where(repeats, place + count, place), axis=1)
+    return marked % count, marked >= count
 
 
 def request_specs(

@@ -41,6 +41,11 @@ class ReleaseConfig(Config):
     )
     candidates: int = Field(200, ge=1, description="C: candidates that retrieval returns and the reranker scores.")
     results: int = Field(100, ge=1, description="K: products that `search` answers with; at most `candidates`.")
+    collapse_duplicates: bool = Field(
+        False,
+        description="`search` answers with the best placed of products that share a title. Off: two products of one "
+        "name may differ in what the name leaves out, which only the shop knows.",
+    )
 
 
 class EvaluateConfig(Config):

@@ -11,6 +11,7 @@ from catalog.feature_store import FeatureStore
 from catalog.files import read_json
 from catalog.progress import console
 from catalog.schema import KINDS, ShopData
+from catalog.titles import title_groups
 from pipelines.composition import Catalogue, Composition, request_specs, rerank_specs
 from pipelines.product_fields import raw_fields
 from pipelines.snapshot import snapshot_time
@@ -98,7 +99,10 @@ class Exporter:
 
     def _compose(self, catalogue: Catalogue, query: Any, index: Any, reranker: Any) -> Composition:
         release = self._config.release
-        return Composition(catalogue, query, index, reranker, self._columns, release.candidates, release.results)
+        groups = title_groups(self._shop.products.column("title").to_pylist()) if release.collapse_duplicates else None
+        return Composition(
+            catalogue, query, index, reranker, self._columns, release.candidates, release.results, groups
+        )
 
     def _save_requests(
         self, staging: Path, name: str, model: Composition, function: Any, samples: list[dict[str, Any]]

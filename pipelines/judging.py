@@ -1,4 +1,4 @@
-"""Everything that the report compares: rankings of the release and of the baselines, with modalities masked in turn."""
+"""Rankings of the release, as it is and with modalities masked in turn, and the shop that they are judged on."""
 
 from dataclasses import dataclass
 
@@ -6,12 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from catalog.feature_store import FeatureStore
-from catalog.schema import TEXT_FIELDS, ShopData, product_texts
+from catalog.schema import TEXT_FIELDS, ShopData
 from evaluation.arrays import Mask, Rows
-from evaluation.baselines import ItemToItem, Popularity, Ranker
-from evaluation.bm25 import BM25
 from evaluation.boards import Role
-from evaluation.requests import Requests, Task, candidates_only
+from evaluation.requests import Requests, candidates_only
 from pipelines.s07_candidates import nearest
 from pipelines.scoring import Arrays, ReleasedModels
 
@@ -42,23 +40,6 @@ class Shop:
         """[N] product ids in row order."""
         ids: list[str] = self.data.products.column("product_id").to_pylist()
         return ids
-
-
-def baseline_rankings(shop: Shop, requests: Requests) -> dict[str, Rows]:
-    """Popularity and item-to-item, and BM25 where there is a query, [R, DEPTH] each; fitted before the snapshot."""
-    popularity = Popularity.fit(shop.features, shop.snapshot, shop.eligible)
-    rankers: list[Ranker] = [popularity, ItemToItem.fit(shop.features, shop.snapshot, shop.eligible)]
-    rankings = {ranker.name: ranker.rank(requests, DEPTH) for ranker in rankers}
-    if requests.task == "search":
-        bm25 = BM25(product_texts(shop.data.products), shop.eligible)
-        rankings[bm25.name] = bm25.rank(requests, DEPTH)
-    return {name: candidates_only(rows, requests, shop.eligible) for name, rows in rankings.items()}
-
-
-def baseline_roles(task: Task) -> dict[str, Role]:
-    """The baselines of a task."""
-    names = ["popularity", ItemToItem.name, *([BM25.name] if task == "search" else [])]
-    return dict.fromkeys(names, "baseline")
 
 
 def our_rankings(models: ReleasedModels, shop: Shop, requests: Requests) -> dict[str, Rows]:

@@ -11,7 +11,16 @@ from catalog.splits import judgments_for_training
 from evaluation.aligned_truth import AlignedTruth
 from evaluation.answers import Answer, best_and_worst, make_answer
 from evaluation.arrays import Mask, Rows
-from evaluation.boards import Board, Curve, SliceTable, make_board, make_slice_table, recall_curve, sliced_curve
+from evaluation.boards import (
+    Board,
+    Curve,
+    SliceTable,
+    make_board,
+    make_slice_table,
+    recall_curve,
+    sliced_curve,
+    strongest_baselines,
+)
 from evaluation.heads import HeadScores, score_head
 from evaluation.relevance import judged_relevance, logged_relevance
 from evaluation.report import Claim
@@ -19,11 +28,15 @@ from evaluation.requests import Requests, Task
 from evaluation.scores import Scores, score_rankings
 from evaluation.slices import history_length_slices, product_slices, request_slices
 from evaluation.truth_scores import ORACLE, RECOMMENDATION_METRICS, SEARCH_METRICS, grades_of, score_against_truth
-from pipelines.judging import OURS, RETRIEVAL, ROLES, Shop, baseline_roles
+from pipelines.baselines import NOTE
+from pipelines.counted_once import counted_once
+from pipelines.judging import OURS, RETRIEVAL, ROLES, Shop
 from pipelines.report_reranker import Pages
 
 Block = Board | SliceTable | Curve
 _HEADLINE = {"search": SEARCH_METRICS, "recommendation": RECOMMENDATION_METRICS}
+_DRAWN = 5  # Baselines in a plot of recall; more lines could not be told apart.
+_BY_HISTORY = ("popularity", "item-to-item")
 _LOGGED = (
     "recall@10", "recall@100", "precision@10", "f1@10", "hit_rate@10", "mrr", "map@10", "ndcg@10",
 )  # fmt: skip
@@ -54,7 +67,7 @@ class TaskReport:
     ) -> None:
         self.shop, self.requests, self.rankings = shop, requests, dict(rankings)
         self._masked, self._seed = masked, seed
-        self._roles = ROLES | baseline_roles(requests.task)
+        self._roles = ROLES | {name: "baseline" for name in rankings if name not in ROLES}
         parts = product_slices(shop.features, shop.data.products)
         self.true: Scores | None = None
         self._facts = query_facts
@@ -86,7 +99,8 @@ class TaskReport:
         boards = []
         with_oracle = self._roles | ({ORACLE: "oracle"} if ORACLE in self.rankings else {})
         if self.true is not None:
-            boards.append(self._board(self.true, with_oracle, self.metrics, f"{self.task}_truth", "against the truth"))
+            key, title = f"{self.task}_truth", "against the truth"
+            boards.append(self._board(self.true, with_oracle, self.metrics, key, title, NOTE[self.task]))
         note = "Relevant is what was clicked, put in the cart or bought; clicks reward whoever wrote the log."
         boards.append(self._board(self.logged, with_oracle, _LOGGED, f"{self.task}_log", "against the log", note))
         return boards
@@ -108,11 +122,14 @@ class TaskReport:
         metrics = ("ndcg@10", "recall@100")
         return self._board(scores, self._roles, metrics, "search_judged", "against judgments", note)
 
+    def counted_once(self) -> Board | None:
+        """The headline with duplicates counted once, where products share titles."""
+        return counted_once(self.shop, self._truth, self.requests, self.rankings, self._roles, self._seed)
+
     def reranking(self) -> Board:
-        """The reranker against the order in which retrieval returned the same candidates."""
-        roles = {OURS: ROLES[OURS], RETRIEVAL: ROLES[RETRIEVAL]}
+        """The reranker, and the baselines, against the order in which retrieval returned the same candidates."""
         return self._board(
-            self.scores, roles, self.metrics, f"{self.task}_reranking", "reranked and not", against=RETRIEVAL
+            self.scores, self._roles, self.metrics, f"{self.task}_reranking", "reranked and not", against=RETRIEVAL
         )
 
     def masks(self) -> Board | None:
@@ -123,7 +140,8 @@ class TaskReport:
             "Retrieval alone, by exact search with the released towers. Text, picture and behaviour (counters, price, "
             "rating, id) are masked in the products, history in the query."
         )
-        roles = dict.fromkeys(self._masked, ROLES[RETRIEVAL])
+        baselines = {name: role for name, role in self._roles.items() if role == "baseline"}
+        roles = dict.fromkeys(self._masked, ROLES[RETRIEVAL]) | baselines
         return self._board(
             self.scores, roles, self.metrics, f"{self.task}_masks", "a modality masked", note, "nothing masked"
         )
@@ -143,15 +161,16 @@ class TaskReport:
         )
 
     def curves(self) -> list[Curve]:
-        """Recall as k grows; recall as the history grows."""
-        systems = [*self._roles, *([ORACLE] if self.true is not None else [])]
+        """Recall as k grows, of ours and of the strongest baselines; recall as the history grows."""
+        strongest = strongest_baselines(self.scores, self._roles, "recall@100", _DRAWN)
+        systems = [*ROLES, *strongest, *([ORACLE] if self.true is not None else [])]
         title = f"{self.task.capitalize()}: recall as k grows"
         curves = [recall_curve(self.scores, systems, key=f"{self.task}_recall", title=title)]
         if self.task == "recommendation":
             curves.append(
                 sliced_curve(
                     self.scores,
-                    list(self._roles),
+                    [*ROLES, *(name for name in _BY_HISTORY if name in self._roles)],
                     "recall@100",
                     history_length_slices(self.requests),
                     key="recommendation_by_history",
@@ -200,6 +219,7 @@ class TaskReport:
             note=note,
             clusters=self.requests.user,
             against=against,
+            ours_only=True,
             seed=self._seed,
         )
 

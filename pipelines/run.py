@@ -50,7 +50,7 @@ STAGES: tuple[Stage, ...] = (
         "release",
         s09_release.run,
         ("towers", "index", "rerank"),
-        lambda c: [c.release, str(c.models_dir)],
+        s09_release.settings,
         s09_release.outputs,
     ),
     Stage("evaluate", s10_evaluate.run, ("release",), lambda c: c.evaluate, lambda w: [w / "report.html"]),

@@ -16,6 +16,7 @@ from catalog.feature_store import FeatureStore
 from catalog.files import fingerprint, read_json, write_json
 from catalog.progress import console
 from catalog.schema import ShopData
+from pipelines.config import PipelineConfig
 from pipelines.publish import Release, next_release, prove, publish
 from pipelines.snapshot import eligible_rows, snapshot_day, snapshot_time
 from pipelines.workspace import Workspace
@@ -39,6 +40,15 @@ def run(workspace: Workspace) -> None:
         publish(release, staging, manifest, samples)
     write_json(workspace / "release.json", {"version": release.version, "models_dir": str(release.models_dir)})
     console.print(f"released {workspace.config.name} as version {release.version} under {release.models_dir}")
+
+
+def settings(config: PipelineConfig) -> list[Any]:
+    """The part of the configuration that a release depends on."""
+    release = config.release.model_dump(mode="json")
+    # Left out while it is off: a release is then the same as one made before there was a choice.
+    if not release["collapse_duplicates"]:
+        del release["collapse_duplicates"]
+    return [release, str(config.models_dir)]
 
 
 def workspace_release(workspace: Workspace) -> Release:

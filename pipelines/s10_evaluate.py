@@ -2,11 +2,11 @@
 
     tandem evaluate --config pipelines/configs/demo.yaml
 
-Writes report.json and report.html. Reads the truth, which no other stage may; does not train or tune anything.
+Writes report.json, report.html and projector/ (for TensorBoard). Reads the truth, which no other stage may; does not
+train or tune anything but the baselines.
 """
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from catalog.errors import ConfigError, DataError
 from catalog.feature_store import FeatureStore
 from catalog.files import read_json, read_npy
 from catalog.progress import console, output_console
-from catalog.schema import ShopData, product_texts
+from catalog.schema import ShopData
 from catalog.truth import Truth
 from evaluation.aligned_truth import AlignedTruth
 from evaluation.answers import Answer, make_answer
@@ -26,11 +26,14 @@ from evaluation.bm25 import BM25
 from evaluation.boards import Board, Curve, make_board
 from evaluation.heads import HeadScores
 from evaluation.provenance import provenance
-from evaluation.report import Answers, Claim, Heads, PlainTable, Report, Section, headline_tables, write_report
+from evaluation.report import Answers, Claim, Heads, Report, Section, headline_tables, write_report
 from evaluation.requests import Requests, Task, made_up_requests, sample_requests
 from evaluation.scores import Scores
+from pipelines.baselines import Baselines
 from pipelines.config import EvaluateConfig
-from pipelines.judging import OURS, ROLES, Shop, baseline_rankings, masked_rankings, our_rankings, product_vectors
+from pipelines.counted_once import without_repeats
+from pipelines.index_part import index_blocks, space_blocks, write_space
+from pipelines.judging import OURS, ROLES, Shop, masked_rankings, our_rankings, product_vectors
 from pipelines.product_fields import raw_fields
 from pipelines.publish import Release
 from pipelines.report_parts import TaskReport, eligible_mask, judge_heads, measured_claims
@@ -82,19 +85,23 @@ def _judge(
     fields = raw_fields(shop.data, shop.features, snapshot_day(shop.features, "test"), pictures)
     vectors = product_vectors(models, fields)
     aligned = AlignedTruth(truth, shop.product_ids) if truth is not None else None
+    baselines = Baselines(shop, settings.seed)
     reports = []
     for requests in _test_requests(shop, settings):
         task = requests.task
-        rankings = our_rankings(models, shop, requests) | baseline_rankings(shop, requests)
+        rankings = our_rankings(models, shop, requests) | baselines.rank(requests)
+        if config.release.collapse_duplicates:
+            rankings = without_repeats(rankings, shop)
         masked = masked_rankings(models, shop, requests, vectors) if settings.modality_masks else {}
         facts = truth.query_facts(requests.queries.tolist()) if truth is not None and task == "search" else None
         reports.append(TaskReport(shop, aligned, facts, requests, rankings, masked, settings.seed))
+    write_space(workspace / "projector", shop, vectors["nothing"], settings.seed)
     examination = read_npy(workspace / "rerank" / "examination.npy")
     asked = (part.requests for part in reports)
     length = config.release.candidates
     found = (read_pages(models, shop, requests, vectors["nothing"], examination, length) for requests in asked)
     pages = [part for part in found if part is not None]
-    attributes = _attribute_queries(shop, models, settings.attribute_keys, settings.attribute_queries, settings.seed)
+    attributes = _attribute_queries(shop, models, baselines, settings)
     claims = measured_claims(reports)
     sections = [
         *map(_task_section, reports),
@@ -109,7 +116,8 @@ def _judge(
                 _examination(examination, truth),
             ),
         ),
-        Section("The index", "", (_index_table(read_json(workspace / "index" / "tuning.json")),)),
+        Section("The index", "", index_blocks(read_json(workspace / "index" / "tuning.json"))),
+        Section("The vectors", "", space_blocks(shop, vectors["nothing"], settings.seed)),
     ]
     if attributes is not None:
         sections.append(Section("Queries that nobody tuned to", "", (attributes,)))
@@ -117,7 +125,7 @@ def _judge(
     return Report(
         title=config.name,
         lead="Two towers retrieve, a cross network reranks; judged as the SavedModels that are served.",
-        facts=_facts(shop, reports, truth),
+        facts=_facts(shop, reports, truth, config.release.collapse_duplicates),
         claims=(*claims, *_attribute_claim(attributes)),
         sections=tuple(section for section in sections if section.blocks),
         headline=tuple(report.headline()[0].key for report in reports),
@@ -131,7 +139,7 @@ def _judge(
 
 
 def _task_section(report: TaskReport) -> Section:
-    blocks = [*report.headline(), report.judged(), report.slices(), *report.curves()]
+    blocks = [*report.headline(), report.judged(), report.counted_once(), report.slices(), *report.curves()]
     lead = "What the shopper in fact wants, and what was clicked." if report.true is not None else "What was clicked."
     return Section(report.task.capitalize(), lead, tuple(block for block in blocks if block is not None))
 
@@ -177,32 +185,24 @@ def _examination(learned: npt.NDArray[np.float32], truth: Truth | None) -> Curve
     return Curve("examination", title, note, "position", "P(examined)", x, series, dashed=("truth",))
 
 
-def _index_table(tuning: dict[str, Any]) -> PlainTable:
-    measured = tuning["measurements"]
-    columns = tuple(measured[0]) if measured else ()
-    rows = tuple(tuple(_cell(row[name]) for name in columns) for row in measured)
-    note = f"Chosen: {tuning['chosen']}; recall target {tuning['recall_target']}."
-    return PlainTable("index", "Index: recall against latency", note, columns, rows)
-
-
-def _cell(value: Any) -> str | int | float | None:
-    return value if isinstance(value, str | int | float | None) else str(value)
-
-
-def _attribute_queries(shop: Shop, models: ReleasedModels, keys: Sequence[str], count: int, seed: int) -> Board | None:
+def _attribute_queries(
+    shop: Shop, models: ReleasedModels, baselines: Baselines, settings: EvaluateConfig
+) -> Board | None:
+    keys, count, seed = settings.attribute_keys, settings.attribute_queries, settings.seed
     if not keys or not count:
         return None
     products = shop.data.products
     made = make_attribute_queries(products, shop.eligible, keys, count, seed)
     requests = made_up_requests(list(made.texts), shop.snapshot)
     rankings = our_rankings(models, shop, requests)
-    roles = dict(ROLES)
-    for name, texts in (("BM25", product_texts(products)), ("BM25, titles", products.column("title").to_pylist())):
-        rankings[name] = BM25(texts, shop.eligible).rank(requests, 10)
-        roles[name] = "baseline"
+    rankings |= baselines.rank(requests)
+    rankings["BM25, titles"] = BM25(products.column("title").to_pylist(), shop.eligible).rank(requests, 10)
+    # The methods that need a history answer strangers as BM25 does: it comes first of those that tie.
+    roles = ROLES | {BM25.name: "baseline"} | {name: "baseline" for name in rankings if name not in ROLES}
     scores = Scores({name: {"match@10": made.share_matching(rows)} for name, rows in rankings.items()}, (), {})
     note = (
-        f"{len(made.texts)} searches by strangers; each names {', '.join(made.keys)}, and near-synonyms do not count."
+        f"{len(made.texts)} searches by strangers; each names {', '.join(made.keys)}, and near-synonyms do not count. "
+        "Without a history the neighbourhoods, the content profile and ALS keep BM25's order."
     )
     return make_board(
         scores, roles, ("match@10",), key="attribute_queries", title="Queries made from columns", note=note, seed=seed
@@ -256,7 +256,7 @@ def _picture_answers(shop: Shop, models: ReleasedModels, count: int) -> list[Ans
     ]  # fmt: skip
 
 
-def _facts(shop: Shop, reports: list[TaskReport], truth: Truth | None) -> dict[str, str | int | float]:
+def _facts(shop: Shop, reports: list[TaskReport], truth: Truth | None, collapsed: bool) -> dict[str, str | int | float]:
     facts: dict[str, str | int | float] = {
         "products": shop.data.products.num_rows,
         "in the index": int(shop.eligible.sum()),
@@ -265,9 +265,11 @@ def _facts(shop: Shop, reports: list[TaskReport], truth: Truth | None) -> dict[s
         "impressions": len(shop.features.impression_product),
         **{f"{report.task} requests judged": len(report.requests) for report in reports},
     }
+    if collapsed:
+        facts["titles in an answer"] = "each once"
     return facts | ({"simulator version": truth.version} if truth is not None else {})
 
 
 def outputs(workspace: Workspace) -> list[Path]:
     """The files that exist when this stage has finished."""
-    return [workspace / "report.json", workspace / "report.html"]
+    return [workspace / "report.json", workspace / "report.html", workspace / "projector" / "projector_config.pbtxt"]

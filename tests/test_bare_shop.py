@@ -10,6 +10,7 @@ import pytest
 from catalog.config import parse_config
 from catalog.schema import ShopData
 from catalog.simulate import SimulateConfig, simulate
+from catalog.titles import normalised
 from pipelines.config import PipelineConfig
 from pipelines.demo import served
 from pipelines.publish import latest_release
@@ -38,7 +39,7 @@ CONFIG = {
     },
     "index": {"k": 20, "latency_calls": 5, "queries": 50},
     "rerank": {"history_length": 8, "epochs": 1, "deep_units": [16], "list_length": 24},
-    "release": {"candidates": 20, "results": 10},
+    "release": {"candidates": 20, "results": 10, "collapse_duplicates": True},
     "evaluate": {"requests": 60},
 }
 
@@ -68,13 +69,15 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 def test_it_is_served_and_says_what_it_cannot_do(workspace: Workspace) -> None:
-    products = set(ShopData.load(workspace / "tables").products["product_id"].to_pylist())
+    products = ShopData.load(workspace / "tables").products
+    titles = dict(zip(products["product_id"].to_pylist(), products["title"].to_pylist(), strict=True))
     release = latest_release(workspace.config.models_dir, "bare")
     with served(release) as address, SearchClient(address, timeout=30) as client:
         for query in ("red shirt", ""):
             hits = client.search(query, timestamp=0, k=10).hits
             assert len(hits) == 10
-            assert {hit.product_id for hit in hits} <= products
+            assert {hit.product_id for hit in hits} <= set(titles)
+            assert len({normalised(titles[hit.product_id]) for hit in hits}) == len(hits)
         with pytest.raises(BadRequestError, match="search by text, or export one with images"):
             client.search("", image=b"no picture network is there to read this")
 
@@ -84,3 +87,4 @@ def test_the_report_judges_searches_by_the_log_alone(workspace: Workspace) -> No
     assert "search_log" in report["blocks"]
     assert not [key for key in report["blocks"] if key.startswith("recommendation") or key.endswith("_truth")]
     assert report["facts"]["search requests judged"] == 60
+    assert report["facts"]["titles in an answer"] == "each once"

@@ -139,8 +139,19 @@ def test_all_models_share_one_version_and_answer_as_promised(workspace: Workspac
 def test_the_report_holds_every_system(workspace: Workspace) -> None:
     report = json.loads((workspace / "report.json").read_text())
     systems = [row["system"] for row in report["blocks"]["search_truth"]["rows"]]
-    assert {"Tandem", "Tandem, retrieval order", "popularity", "BM25", "oracle"} <= set(systems)
+    baselines = {
+        "popularity", "recent popularity", "item-to-item", "user-to-user, cosine", "user-to-user, Pearson",
+        "content profile", "ALS", "BM25", "LightGBM",
+    }  # fmt: skip
+    assert set(systems) == {"Tandem", "Tandem, retrieval order", "oracle"} | baselines
+    for key, block in report["blocks"].items():
+        if block["kind"] == "Board":
+            assert baselines <= {row["system"] for row in block["rows"]}, key
+        if block["kind"] == "SliceTable":
+            assert baselines <= set(block["systems"]), key
     assert {"search_masks", "recommendation_masks", "heads", "examination", "index"} <= set(report["blocks"])
+    assert {"search_recall", "recommendation_by_history", "index_curve", "embedding_map"} <= set(report["blocks"])
+    assert report["weaknesses"]
     claims = [claim["text"] for claim in report["claims"]]
     assert {f"Search {metric}, reranked against the retrieval order" for metric in ("ndcg@10", "appeal_ndcg@10")} <= {
         *claims
@@ -148,6 +159,14 @@ def test_the_report_holds_every_system(workspace: Workspace) -> None:
     page = (workspace / "report.html").read_text()
     assert "<html" in page
     assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//|url\(["']?https?:|@import""", page), "nothing is fetched"
+
+
+def test_the_vectors_are_written_for_the_projector(workspace: Workspace, shop: ShopData) -> None:
+    folder = workspace / "projector"
+    assert np.loadtxt(folder / "tensors.tsv", delimiter="\t").shape == (shop.products.num_rows, 16)
+    lines = (folder / "metadata.tsv").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == shop.products.num_rows + 1
+    assert (folder / "sprite.png").stat().st_size > 0
 
 
 def test_a_second_run_does_nothing_and_a_retraining_makes_a_new_version(workspace: Workspace) -> None:

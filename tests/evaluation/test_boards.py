@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from catalog.errors import DataError
-from evaluation.boards import best_baseline, compare, make_board, make_slice_table, recall_curve, sliced_curve
+from evaluation.boards import (
+    best_baseline,
+    compare,
+    make_board,
+    make_slice_table,
+    recall_curve,
+    sliced_curve,
+    strongest_baselines,
+)
 from evaluation.scores import CURVE_KS, Scores
 
 ROLES = {"search": "ours", "retrieval": "ours", "BM25": "baseline", "popularity": "baseline", "oracle": "oracle"}
@@ -49,6 +57,19 @@ def test_everything_may_be_compared_with_one_system(scores):
         "retrieval", "BM25", "popularity", "oracle",
     ]  # fmt: skip
     assert made.comparison("ndcg@10", "retrieval").difference.estimate == pytest.approx(-0.1)
+
+
+def test_baselines_may_stand_by_for_scale(scores):
+    made = board(scores, against="retrieval", ours_only=True)
+    assert [item.system for item in made.comparisons if item.metric == "ndcg@10"] == ["search"]
+    assert made.row("BM25").means["ndcg@10"] == pytest.approx(0.4, abs=0.02)
+
+
+def test_the_strongest_baselines_keep_the_order_of_the_table(scores):
+    roles = {"popularity": "baseline", "search": "ours", "BM25": "baseline", "oracle": "oracle"}
+    assert strongest_baselines(scores, roles, "ndcg@10", 1) == ["BM25"]
+    assert strongest_baselines(scores, roles, "ndcg@10", 5) == ["popularity", "BM25"]
+    assert strongest_baselines(scores, roles, "empty", 5) == ["popularity", "BM25"]
 
 
 def test_clusters_reach_the_bootstrap(scores):

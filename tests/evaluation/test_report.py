@@ -8,7 +8,7 @@ from rich.console import Console
 from evaluation.answers import Answer, AnswerItem, AnswerList
 from evaluation.boards import Curve, make_board, make_slice_table, recall_curve
 from evaluation.heads import score_head
-from evaluation.page import number, picture_uri, render_page, signed, weaknesses
+from evaluation.page import number, picture_uri, render_page, signed
 from evaluation.provenance import provenance
 from evaluation.report import (
     Answers,
@@ -107,7 +107,7 @@ def test_a_report_may_be_nearly_empty(tmp_path):
     report = Report(title="A shop", provenance=provenance())
     write_report(report, tmp_path)
     assert headline_tables(report) == []
-    assert weaknesses(report) == []
+    assert report.weaknesses() == ()
 
 
 def test_the_json_holds_every_number_and_no_picture():
@@ -132,9 +132,12 @@ def test_keys_are_unique():
 
 
 def test_weak_slices_are_named_first():
-    weakness = weaknesses(full_report())[0]
-    assert weakness.where == "Search, new products"
-    assert weakness.what.startswith("behind BM25: recall@100")
+    first, *_ = full_report().weaknesses()
+    assert (first.where, first.verdict) == ("Search, new products", "behind")
+    assert (first.comparison.metric, first.comparison.against) == ("recall@100", "BM25")
+    page = render_page(full_report())
+    assert page.index("Where it is weak") < page.index("Search, new products") < page.index('id="section-1"')
+    assert report_as_json(full_report())["weaknesses"][0]["verdict"] == "behind"
 
 
 def test_the_terminal_shows_systems_and_intervals():

@@ -49,7 +49,16 @@ def test_request_slices_with_and_without_facts(make_requests):
 
 
 def test_recommendations_have_no_language(make_requests):
-    assert set(request_slices(make_requests("recommendation", [""], [[1]]))) == {"known users"}
+    assert set(request_slices(make_requests("recommendation", [""], [[1]]))) == {"known users", "1 event before"}
+
+
+def test_recommendations_are_cut_by_the_length_of_the_history(make_requests):
+    requests = make_requests("recommendation", [""] * 5, [[], [1], [1] * 3, [1] * 7, [1] * 16])
+    slices = {name: np.flatnonzero(mask).tolist() for name, mask in request_slices(requests).items()}
+    assert slices == {
+        "new users": [0], "known users": [1, 2, 3, 4], "1 event before": [1], "2–3 events before": [2],
+        "4–7 events before": [3], "16 or more events before": [4],
+    }  # fmt: skip
 
 
 def test_history_length_classes(make_requests):
@@ -57,6 +66,6 @@ def test_history_length_classes(make_requests):
     classes = history_length_slices(requests)
     assert {least: mask.tolist() for least, mask in classes.items()} == {
         0: [True, False, False],
-        3: [False, True, False],
-        50: [False, False, True],
+        4: [False, True, False],
+        16: [False, False, True],
     }

@@ -1,6 +1,6 @@
 import pytest
 
-from evaluation.words import Analyzer, split_words
+from evaluation.words import Analyzer, RememberingAnalyzer, split_words
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,10 @@ def test_english_is_stemmed_and_chinese_left_alone():
 def test_singular_and_plural_meet():
     singular, plural = Analyzer()(["men casual shoe", "mens casual shoes"])
     assert singular == plural
+
+
+def test_a_remembered_text_has_the_same_words():
+    texts = ["Red dresses", "红色连衣裙", "Red dresses", "T-shirts"]
+    remembering = RememberingAnalyzer()
+    assert remembering(texts) == remembering(iter(texts)) == Analyzer()(texts)
+    assert remembering([]) == []

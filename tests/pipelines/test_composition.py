@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines.composition import MAX_QUERY_BYTES, Catalogue, Composition, request_specs, rerank_specs
+from pipelines.composition import (
+    ABSENT_SCORE,
+    MAX_QUERY_BYTES,
+    Catalogue,
+    Composition,
+    first_places,
+    request_specs,
+    rerank_specs,
+)
 
 PRODUCTS = np.array(["a", "b", "红"])
 SNAPSHOT = 1_700_000_000
@@ -43,11 +51,11 @@ def row_reranker(candidate_row: tf.Tensor, **_: object) -> dict[str, tf.Tensor]:
     return dict.fromkeys(("score", "click_probability", "cart_probability", "purchase_probability"), score)
 
 
-def composition(catalogue: Catalogue) -> Composition:
+def composition(catalogue: Catalogue, groups: np.ndarray | None = None) -> Composition:
     def encode(query: tf.Tensor, **_: object) -> tf.Tensor:
         return tf.ones([tf.shape(query)[0], 2])
 
-    return Composition(catalogue, encode, CountingIndex(), row_reranker, candidates=5, results=4)
+    return Composition(catalogue, encode, CountingIndex(), row_reranker, candidates=5, results=4, title_groups=groups)
 
 
 def test_ids_and_rows(catalogue: Catalogue) -> None:
@@ -118,3 +126,29 @@ def test_no_part_sees_more_of_a_query_than_its_first_bytes(catalogue: Catalogue,
     graph = Composition(catalogue, encode, CountingIndex(), rerank, candidates=5, results=4)
     graph.search(request(["a"], ["view"]) | {"query": tf.constant([query])})
     assert seen == [query.encode()[:MAX_QUERY_BYTES]] * 2
+
+
+def test_first_places_are_the_first_of_each_group_and_then_the_repeats() -> None:
+    groups = tf.constant([[7, 2, 7, 0, 2, 2], [1, 1, 1, 1, 1, 1], [5, 4, 3, 2, 1, 0]], tf.int64)
+    places, repeated = first_places(groups)
+    assert places.numpy().tolist() == [[0, 1, 3, 2, 4, 5], [0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 4, 5]]
+    assert repeated.numpy().tolist() == [[False] * 3 + [True] * 3, [False] + [True] * 5, [False] * 6]
+
+
+def test_search_answers_with_the_best_placed_of_each_title(catalogue: Catalogue) -> None:
+    # "a" and "红" share a title; the reranker prefers "a".
+    answer = composition(catalogue, np.array([0, 1, 0], np.int32)).search(request(["a"], ["view"]))
+    assert [item.decode() for item in answer["product_id"].numpy()[0]] == ["a", "b", "", ""]
+    assert answer["score"].numpy()[0, :3].tolist() == [0, -1, -3]
+    assert answer["retrieval_score"].numpy()[0, :2].tolist() == [3, 4]
+    # The last place could only repeat: nothing fills it.
+    assert answer["score"].numpy()[0, 3] == np.float32(ABSENT_SCORE)
+    assert answer["click_probability"].numpy()[0, 3] == 0
+
+
+def test_without_repeats_collapsing_changes_nothing(catalogue: Catalogue) -> None:
+    plain = composition(catalogue).search(request(["a"], ["view"]))
+    collapsed = composition(catalogue, np.array([2, 1, 0], np.int32)).search(request(["a"], ["view"]))
+    assert collapsed["product_id"].numpy().tolist() == plain["product_id"].numpy().tolist()
+    for name in ("score", "retrieval_score", "click_probability"):
+        assert collapsed[name].numpy()[0, :3].tolist() == plain[name].numpy()[0, :3].tolist()
