@@ -69,7 +69,10 @@ class TrainingStep:
         read, has_read = self._search_histories(batch)
         items, has_items = self._item_histories(batch)
         image, has_image = self._query_pictures(batch["catalogue_picture"])
-        profile, has_profile = model.query.profile(tf.concat([batch["search_profile"], batch["item_profile"]], axis=0))
+        luck = tf.random.uniform([sizes.next_items])
+        has_items &= luck >= self.config.training.stranger_share
+        item_profile = tf.where(luck[:, None] >= self.config.training.stranger_share / 2, batch["item_profile"], 0)
+        profile, has_profile = model.query.profile(tf.concat([batch["search_profile"], item_profile], axis=0))
         kinds = (sizes.search, sizes.next_items, sizes.catalogue)
         vectors = tf.stack(
             [

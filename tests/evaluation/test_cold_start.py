@@ -43,7 +43,7 @@ def test_grades_are_not_mixed():
 
 
 def test_places_by_appeal_are_not_mixed():
-    # The first ten places and the next fifteen are two cells: all known ones of the first are found, none of the second.
+    # The first ten places and the next fifteen are two cells: only the known ones of the first are found.
     wanted, grades = np.arange(25, dtype=np.int32)[None], np.zeros((1, 25), np.uint8)
     cold = mask(25, 3, 20)
     found = matched_recall(np.arange(10, dtype=np.int32)[None], wanted, grades, cold, ~cold)
