@@ -18,7 +18,7 @@ from rerank.features import FeatureExtractor
 from rerank.learner import Learner, Slice
 from rerank.lists import Candidates, build_lists
 from rerank.pictures import fit_basis, picture_table
-from rerank.product_tables import behaviour_table, build_tables, choose_keys
+from rerank.product_tables import behaviour_table, build_tables, choose_keys, known_products
 from rerank.relevance import Relevance, fit_relevance
 from rerank.training_data import TrainingData
 
@@ -56,14 +56,14 @@ def train(
     tables = build_tables(shop, features, tokenizer, keys, config.lexical)
     days = sorted({int(day) for part in (rerank, held_out) for day in features.request_day[part.request]})
     counters = tuple(features.snapshot_features)
-    basis = fit_basis(shop.products, pictures, config.picture_dim)
+    basis = fit_basis(shop.products, pictures, config.picture_dim, known_products(features))
     associations = fit_associations(features, tables, config.lexical)
     extractor = FeatureExtractor(
         tables,
         behaviour_table(tables, features, days),
         counters,
         rerank.product_embeddings,
-        picture_table(shop.products, pictures, basis),
+        picture_table(shop.products, pictures, basis, known_products(features)),
         associations,
         tokenizer,
         config,

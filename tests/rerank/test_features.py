@@ -24,6 +24,7 @@ PICTURES = [[1, 0], [0, 1], [0.6, 0.8], [0, 0], [-1, 0], [0, 0]]  # the fourth p
 PRICES = [10.0, 20.0, 40.0, float("nan"), 5.0]
 HISTORY = 4
 ABSENT = len(TITLES)
+SLICES = SimpleNamespace(rerank=(1, 2))
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,7 @@ def extractor(tmp_path_factory: pytest.TempPathFactory) -> FeatureExtractor:
     shop = make_shop(make_products(TITLES, {"category": CATEGORIES, "attributes": attributes, "price": PRICES}))
     features = SimpleNamespace(
         launched=np.zeros(ABSENT, np.int32),
+        slices=SLICES,
         snapshots=np.stack([np.zeros((ABSENT, 1), np.float32), np.full((ABSENT, 1), 7, np.float32)]),
         snapshot_features=("click_all",),
     )
@@ -227,10 +229,26 @@ def test_first_value() -> None:
     ]
 
 
+def test_how_rare_a_word_is_does_not_depend_on_later_launches(tmp_path: Path) -> None:
+    tokenizer = train_tokenizer(tmp_path / "model", TITLES * 3, 60)
+    config = RerankConfig().lexical
+
+    def tables(titles: list[str], launched: list[int]) -> Any:
+        features = SimpleNamespace(launched=np.array(launched, np.int32), slices=SLICES)
+        return build_tables(make_shop(make_products(titles, {})), features, tokenizer, ("brand",), config)  # type: ignore[arg-type]
+
+    before = tables(["Red Shirt", "Blue Shirt"], [0, 1])
+    after = tables(["Red Shirt", "Blue Shirt", "Red Shirt"], [0, 1, 2])
+    np.testing.assert_array_equal(after.word_idf, before.word_idf)
+    np.testing.assert_array_equal(after.token_idf, before.token_idf)
+    assert after.tokens[2].any()  # it is read all the same
+    assert tables(["Red Shirt", "Blue Shirt", "Red Shirt"], [0, 1, 1]).word_idf.sum() != before.word_idf.sum()
+
+
 def test_catalogue_without_any_text(tmp_path: Path) -> None:
     shop = make_shop(make_products(["?", "!"], {}))
     features = SimpleNamespace(
-        launched=np.zeros(2, np.int32), snapshots=np.zeros((1, 2, 0), np.float32), snapshot_features=()
+        launched=np.zeros(2, np.int32), slices=SLICES, snapshots=np.zeros((1, 2, 0), np.float32), snapshot_features=()
     )
     tokenizer = train_tokenizer(tmp_path / "model", TITLES * 3, 60)
     config = RerankConfig(history_length=HISTORY)
