@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from catalog.errors import DataError
-from evaluation.arrays import Floats
+from evaluation.arrays import Floats, Mask
 
 _DRAWS_AT_ONCE = 4_000_000  # 32 MB of resampled cluster numbers a chunk.
 
@@ -68,6 +68,37 @@ def paired_intervals(
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = ours / theirs
     return _interval(difference[0], difference[1:], level), _interval(ratio[0], ratio[1:], level)
+
+
+def group_ratio(
+    values: Floats,
+    group: Mask,
+    against: Mask,
+    clusters: npt.NDArray[np.generic] | None = None,
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Mean of one system over the requests of a group, over its mean over those of another group.
+
+    Args:
+        values: [R]; requests where it is NaN are left out. group, against: [R].
+        clusters, resamples, level, seed: as in `paired_intervals`.
+
+    Returns:
+        The ratio; all NaN when either group is empty; x / 0 is infinite.
+    """
+    known = np.isfinite(values)
+    parts = [known & group, known & against]
+    if not all(part.any() for part in parts):
+        return _UNDEFINED
+    columns = [column for part in parts for column in (np.where(part, values, 0.0), part.astype(np.float64))]
+    totals = _resampled_totals(tuple(columns), clusters, resamples, seed)
+    if totals is None:
+        return _UNDEFINED
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = (totals[0] / totals[1]) / (totals[2] / totals[3])
+    return _interval(ratio[0], ratio[1:], level)
 
 
 _UNDEFINED = Interval(float("nan"), float("nan"), float("nan"))

@@ -32,10 +32,14 @@ class TruthScores:
     Args:
         scores: of every system and of the oracle.
         oracle: [R, K] product rows, the best possible answers to these requests by these shoppers.
+        wanted: [R, WANTED] product rows, what recall@100 asks for, the greatest appeal first; -1 where there are fewer.
+        wanted_grades: [R, WANTED] uint8, the query's grade of each of them; 0 in recommendations.
     """
 
     scores: Scores
     oracle: Rows
+    wanted: Rows
+    wanted_grades: npt.NDArray[np.uint8]
 
 
 def score_against_truth(
@@ -86,9 +90,14 @@ def score_against_truth(
         product_slices={part: {name: np.full(count, np.nan) for name in names} for part in slices},
     )
     oracle = np.full((count, depth), ABSENT, np.int32)
+    wanted = np.full((count, WANTED), ABSENT, np.int32)
+    wanted_grades = np.zeros((count, WANTED), np.uint8)
     for at in track(list(_chunks(requests, chunk)), f"truth, {requests.task}"):
         facts = _TruthChunk.compute(truth, requests.select(at), eligible, max(depth, WANTED))
         oracle[at] = facts.oracle[:, :depth]
+        wanted[at] = facts.wanted
+        if facts.grades is not None:
+            wanted_grades[at] = _taken(facts.grades, facts.wanted)
         for name in names:
             rows = oracle[at] if name == ORACLE else systems[name][at]
             _score_chunk(scores, name, at, rows, facts, slices)
@@ -96,7 +105,7 @@ def score_against_truth(
         scores.coverage[name] = metrics.coverage_at(
             oracle if name == ORACLE else systems[name], int(eligible.sum()), FIRST
         )
-    return TruthScores(scores, oracle)
+    return TruthScores(scores, oracle, wanted, wanted_grades)
 
 
 def grades_of(truth: TruthLike, queries: Strings, rows: Rows) -> npt.NDArray[np.uint8]:

@@ -21,9 +21,11 @@ from evaluation.boards import (
     sliced_curve,
     strongest_baselines,
 )
+from evaluation.cold_start import ColdRow, cold_claims, cold_products, cold_rows, cold_table
 from evaluation.heads import HeadScores, score_head
+from evaluation.languages import language_claims, language_table
 from evaluation.relevance import judged_relevance, logged_relevance
-from evaluation.report import Claim
+from evaluation.report import Claim, PlainTable
 from evaluation.requests import Requests, Task
 from evaluation.scores import Scores, score_rankings
 from evaluation.slices import history_length_slices, product_slices, request_slices
@@ -68,13 +70,16 @@ class TaskReport:
         self.shop, self.requests, self.rankings = shop, requests, dict(rankings)
         self._masked, self._seed = masked, seed
         self._roles = ROLES | {name: "baseline" for name in rankings if name not in ROLES}
+        self._slices = request_slices(requests, query_facts)
         parts = product_slices(shop.features, shop.data.products)
         self.true: Scores | None = None
-        self._facts = query_facts
+        self._cold: list[ColdRow] = []
         self._truth = truth
         if truth is not None:
             judged = score_against_truth(truth, requests, rankings | masked, shop.eligible, parts)
             self.true = judged.scores
+            groups = cold_products(shop.features, shop.snapshot)
+            self._cold = cold_rows(rankings, judged.wanted, judged.wanted_grades, groups, requests.user, seed)
             self.rankings[ORACLE] = judged.oracle
         relevance = logged_relevance(shop.features, requests, shop.eligible)
         self.logged = score_rankings(self.rankings | masked, relevance, shop.eligible, (10, 100), product_slices=parts)
@@ -152,13 +157,32 @@ class TaskReport:
             self.scores,
             self._roles,
             "recall@100",
-            request_slices(self.requests, self._facts),
+            self._slices,
             ours=OURS,
             key=f"{self.task}_slices",
             title=f"{self.task.capitalize()} by slice",
             clusters=self.requests.user,
             seed=self._seed,
         )
+
+    def cold_start(self) -> PlainTable | None:
+        """Products that the towers never met beside known ones of equal relevance; None without a truth."""
+        title = f"{self.task.capitalize()}: products launched after training"
+        return cold_table(self._cold, f"{self.task}_cold_start", title) if self._cold else None
+
+    def languages(self) -> PlainTable | None:
+        """Search by language and spelling; None where all queries are alike."""
+        if self.task != "search":
+            return None
+        systems = [*self._roles, *([ORACLE] if self.true is not None else [])]
+        return language_table(self.scores, systems, self._slices, self.requests.user, seed=self._seed)
+
+    def claims(self) -> list[Claim]:
+        """What cold start and languages were to show."""
+        claims = cold_claims(self._cold, self.task, OURS)
+        if self.task == "search":
+            claims += language_claims(self.scores, OURS, self._slices, self.requests.user, self._seed)
+        return claims
 
     def curves(self) -> list[Curve]:
         """Recall as k grows, of ours and of the strongest baselines; recall as the history grows."""
@@ -261,6 +285,7 @@ def measured_claims(reports: list[TaskReport]) -> list[Claim]:
                 text = f"{report.task.capitalize()} {metric}, reranked against the retrieval order"
                 measured = f"{found.difference} (ratio {found.ratio})"
                 claims.append(Claim(text, measured, "interval above zero", found.difference.above_zero))
+        claims += report.claims()
     return claims
 
 

@@ -139,7 +139,15 @@ def _judge(
 
 
 def _task_section(report: TaskReport) -> Section:
-    blocks = [*report.headline(), report.judged(), report.counted_once(), report.slices(), *report.curves()]
+    blocks = [
+        *report.headline(),
+        report.judged(),
+        report.counted_once(),
+        report.slices(),
+        report.cold_start(),
+        report.languages(),
+        *report.curves(),
+    ]
     lead = "What the shopper in fact wants, and what was clicked." if report.true is not None else "What was clicked."
     return Section(report.task.capitalize(), lead, tuple(block for block in blocks if block is not None))
 

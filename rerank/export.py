@@ -16,7 +16,7 @@ from rerank.calibration import Calibrator
 from rerank.features import FeatureExtractor, Features, Tensors, retrieval_ranks
 from rerank.lists import request_inputs
 from rerank.pictures import picture_table
-from rerank.product_tables import behaviour_table, build_tables
+from rerank.product_tables import behaviour_table, build_tables, known_products
 from rerank.ranking_model import HEADS, order_score
 from rerank.shapley import GROUPS, coalitions, shapley_weights
 
@@ -65,7 +65,7 @@ class Reranker(tf.Module):
             behaviour_table(tables, features, [snapshot]),
             tuple(features.snapshot_features),
             product_embeddings,
-            picture_table(shop.products, pictures, trained.fitted.picture_basis),
+            picture_table(shop.products, pictures, trained.fitted.picture_basis, known_products(features)),
             trained.fitted.associations,
             tokenizer,
             self.config,

@@ -90,19 +90,22 @@ def choose_keys(shop: ShopData, config: LexicalConfig) -> tuple[str, ...]:
 def build_tables(
     shop: ShopData, features: FeatureStore, tokenizer: Path, keys: tuple[str, ...], config: LexicalConfig
 ) -> ProductTables:
-    """Read the catalogue once: words, values and tokens of every product by the functions that read queries."""
-    texts = _texts(shop)
+    """Read the catalogue once: words, values and tokens of every product by the functions that read queries.
+
+    How rare a word is, is counted over the products launched before the reranker's slice ended.
+    """
+    texts, known = _texts(shop), known_products(features)
     limits = {"title": config.title_words, "attributes": config.attribute_words, "long": config.long_words}
     spelling: dict[int, int] = {}
     # Twice as many words are read as are kept, since repeated ones are dropped.
     hashes = [_read_words(texts[name], 2 * limit, spelling) for name, limit in limits.items()]
     word_hash = np.array(sorted(spelling) or [_NO_HASH], dtype=np.int64)
     word_bits = np.array([0, *(spelling.get(word, 0) for word in word_hash.tolist())], dtype=np.int64)
-    ids, counts = _word_ids(hashes, word_hash)
-    idf = np.concatenate([[0.0], inverse_document_frequency(counts, len(texts["title"]))]).astype(np.float32)
+    ids, counts = _word_ids(hashes, word_hash, known)
+    idf = np.concatenate([[0.0], inverse_document_frequency(counts, int(known.sum()))]).astype(np.float32)
     segments = (Segment(name, _distinct(part, limits[name])) for name, part in zip(limits, ids, strict=True))
     values, value_hash, value_keys = _value_table(shop, keys)
-    tokens, token_idf = _token_table(tokenizer, texts, config.product_tokens)
+    tokens, token_idf = _token_table(tokenizer, texts, config.product_tokens, known)
     return ProductTables(
         keys=keys,
         segments=tuple(segments),
@@ -118,6 +121,12 @@ def build_tables(
         log_price=_absent_row(log_price(_numbers(shop, "price")).astype(np.float32)),
         facts=product_facts(shop, features),
     )
+
+
+def known_products(features: FeatureStore) -> npt.NDArray[np.bool_]:
+    """[N] the products that the reranker may learn words and looks from: launched before its slice ended."""
+    known = features.launched < features.slices.rerank[1]
+    return known if known.any() else np.ones_like(known)
 
 
 def product_facts(shop: ShopData, features: FeatureStore) -> ProductFacts:
@@ -208,8 +217,10 @@ def _map_text(column: Sequence[str], function: Any) -> npt.NDArray[Any]:
     return np.concatenate(parts)
 
 
-def _word_ids(parts: list[Hashes], vocabulary: Hashes) -> tuple[list[Ints], npt.NDArray[np.int64]]:
-    """Vocabulary ids of each part, and how many products hold each word of the vocabulary in any part."""
+def _word_ids(
+    parts: list[Hashes], vocabulary: Hashes, known: npt.NDArray[np.bool_]
+) -> tuple[list[Ints], npt.NDArray[np.int64]]:
+    """Vocabulary ids of each part, and how many known products hold each word of the vocabulary in any part."""
     sizes = np.cumsum([0, *(part.shape[1] for part in parts)])
     hashes = np.concatenate(parts, axis=1)
     ids = np.where(hashes > 0, np.searchsorted(vocabulary, hashes) + 1, 0).astype(np.int32)
@@ -217,7 +228,7 @@ def _word_ids(parts: list[Hashes], vocabulary: Hashes) -> tuple[list[Ints], npt.
     ranked = np.take_along_axis(ids, order, axis=1)
     repeated = np.zeros(ids.shape, dtype=bool)
     np.put_along_axis(repeated, order[:, 1:], (ranked[:, 1:] == ranked[:, :-1]), axis=1)
-    counts = np.bincount(ids[~repeated], minlength=len(vocabulary) + 1)[1:]
+    counts = np.bincount(ids[~repeated & known[:, None]], minlength=len(vocabulary) + 1)[1:]
     return [ids[:, start:end] for start, end in pairwise(sizes)], counts
 
 
@@ -260,14 +271,16 @@ def _value_texts(shop: ShopData, keys: tuple[str, ...]) -> list[list[str]]:
     return rows
 
 
-def _token_table(tokenizer: Path, texts: dict[str, list[str]], limit: int) -> tuple[Ints, Floats]:
+def _token_table(
+    tokenizer: Path, texts: dict[str, list[str]], limit: int, known: npt.NDArray[np.bool_]
+) -> tuple[Ints, Floats]:
     splitter = tensorflow_text.SentencepieceTokenizer(model=tokenizer.read_bytes())
     size = int(splitter.vocab_size().numpy())
     column = [f"{title} {rest}" for title, rest in zip(texts["title"], texts["attributes"], strict=True)]
     ids = _map_text(column, lambda text: splitter.tokenize(text).to_tensor(-1, shape=[None, 2 * limit]) + 1)
     kept = _distinct(ids.astype(np.int32), limit)
-    counts = np.bincount(kept.ravel(), minlength=size + 1)
-    idf = inverse_document_frequency(counts.astype(np.int64), len(column))
+    counts = np.bincount(kept[:-1][known].ravel(), minlength=size + 1)
+    idf = inverse_document_frequency(counts.astype(np.int64), int(known.sum()))
     idf[0] = 0.0
     return kept, idf
 

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 
 from rerank.associations import AssociationReader, Associations
@@ -35,11 +34,11 @@ class TextExtractor(tf.Module):
     ) -> None:
         super().__init__(name="text")
         self._keys = tables.keys
-        self._segments = [(segment.name, segment.words.shape[1]) for segment in tables.segments]
+        self._segments = tuple(segment.name for segment in tables.segments)
         self._read_query = QueryReader(tables, tokenizer, config)
         self._chosen_after = AssociationReader(associations, tables)
         self.values = table(tables.values)
-        self._words = table(np.concatenate([segment.words for segment in tables.segments], axis=1))
+        self._words = [table(segment.words) for segment in tables.segments]
         self._word_bits = table(tables.word_bits)
         self._tokens = table(tables.tokens)
         self._unspaced = table(tables.unspaced)
@@ -56,18 +55,20 @@ class TextExtractor(tf.Module):
 
     @property
     def _parts(self) -> tuple[str, ...]:
-        return (*(name for name, _ in self._segments), "any")
+        return (*self._segments, "any")
 
     @property
     def learned(self) -> tuple[tf.Variable, ...]:
         """The tables that tell one catalogue and log from another."""
-        return (self.values, self._words, *self._chosen_after.variables)
+        return (self.values, *self._words, *self._chosen_after.variables)
 
     def __call__(self, query: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
         reading, value = self._read_query(query), tf.gather(self.values, row)
-        words = tf.gather(self._words, row)
-        same = (reading.word[:, None, :, None] == words[:, :, None, :]) & (reading.word > 0)[:, None, :, None]
-        by_segment = [tf.reduce_any(part, -1) for part in tf.split(same, [size for _, size in self._segments], axis=3)]
+        words = [tf.gather(segment, row) for segment in self._words]
+        # No word of a product has the id -1: what a query does not hold equals nothing.
+        asked = tf.where(reading.word > 0, reading.word, -1)[:, None, :, None]
+        same = [asked == segment[:, :, None, :] for segment in words]
+        by_segment = [tf.reduce_any(part, -1) for part in same]
         named = (reading.gram[:, None] == value[:, :, None, :]) & (reading.gram > 0)[:, None]
         by_value = tf.matmul(tf.cast(tf.reduce_any(named, -1), tf.float32), reading.gram_words) > 0
         anywhere = by_segment[0] | by_segment[1] | by_segment[2] | by_value
@@ -85,8 +86,8 @@ class TextExtractor(tf.Module):
                     [
                         tf.cast(share[..., any_place] > 1.0 - _EPSILON, tf.float32),
                         matched_idf[..., any_place],
-                        self._title_precision(same, words),
-                        self._misspelt_match(reading, words),
+                        _title_precision(same[0], words[0]),
+                        self._misspelt_match(reading, tf.concat(words[:2], -1)),
                         *self._token_shares(reading, row),
                         *self._query_columns(reading, row),
                     ],
@@ -98,27 +99,26 @@ class TextExtractor(tf.Module):
             -1,
         )
 
-    def _title_precision(self, same: tf.Tensor, words: tf.Tensor) -> tf.Tensor:
-        """Share of the title's words that the query names."""
-        size = self._segments[0][1]
-        named = count(tf.reduce_any(same[..., :size], 2))
-        return named / tf.maximum(count(words[..., :size] > 0), 1.0)
-
     def _misspelt_match(self, reading: QueryReading, words: tf.Tensor) -> tf.Tensor:
-        """Mean over the query's unknown words of the nearest spelling among title and attribute words, Dice >= 0.5."""
-        size = self._segments[0][1] + self._segments[1][1]
-        bits = tf.gather(self._word_bits, words[..., :size])[:, :, None, :]
-        wanted = reading.misspelt_bits[:, None, :, None]
+        """Mean over the query's unknown words of the nearest spelling among title and attribute words, Dice >= 0.5.
+
+        words: [B, C, W]. Only of the queries that have such words are spellings looked up: few have.
+        """
+        unknown = count(reading.misspelt_bits != 0)
+        misspelt = tf.where(unknown > 0.0)
+        places = misspelt[:, 0]
+        bits = tf.gather(self._word_bits, tf.gather(words, places))[:, :, None, :]
+        wanted = tf.gather(reading.misspelt_bits, places)[:, None, :, None]
         dice = tf.reduce_max(likeness(bits, wanted), -1)
-        dice = tf.where(dice >= SAME_WORD, dice, 0.0)
-        unknown = count(reading.misspelt_bits != 0)[:, None]
-        return tf.reduce_sum(dice, -1) / tf.maximum(unknown, 1.0)
+        nearest = tf.reduce_sum(tf.where(dice >= SAME_WORD, dice, 0.0), -1)
+        mean = nearest / tf.gather(unknown, places)[:, None]
+        return tf.scatter_nd(misspelt, mean, tf.shape(words, tf.int64)[:2])
 
     def _token_shares(self, reading: QueryReading, row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         tokens = tf.gather(self._tokens, row)
         known = reading.token > 0
-        same = (reading.token[:, None, :, None] == tokens[:, :, None, :]) & known[:, None, :, None]
-        found = tf.cast(tf.reduce_any(same, -1), tf.float32)
+        asked = tf.where(known, reading.token, -1)[:, None, :, None]
+        found = tf.cast(tf.reduce_any(asked == tokens[:, :, None, :], -1), tf.float32)
         share = tf.reduce_sum(found, -1) / tf.maximum(count(known), 1.0)[:, None]
         total = tf.maximum(tf.reduce_sum(reading.token_weight, 1), _EPSILON)[:, None]
         return share, tf.linalg.matvec(found, reading.token_weight) / total
@@ -127,6 +127,11 @@ class TextExtractor(tf.Module):
         has_query = tf.cast(reading.words > 0, tf.float32)
         distance = tf.abs(reading.unspaced[:, None] - tf.gather(self._unspaced, row)) * has_query[:, None]
         return (spread(reading.words, row), spread(reading.unknown, row), spread(has_query, row), distance)
+
+
+def _title_precision(same: tf.Tensor, title: tf.Tensor) -> tf.Tensor:
+    """Share of the title's words that the query names. same: [B, C, Q, W]; title: [B, C, W]."""
+    return count(tf.reduce_any(same, 2)) / tf.maximum(count(title > 0), 1.0)
 
 
 def _named_columns(reading: QueryReading, named: tf.Tensor, value: tf.Tensor) -> tf.Tensor:

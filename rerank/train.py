@@ -20,7 +20,7 @@ from rerank.features import FeatureExtractor
 from rerank.learner import AfterEpoch, Learner
 from rerank.lists import Candidates, build_lists
 from rerank.pictures import fit_basis, picture_table
-from rerank.product_tables import behaviour_table, build_tables, choose_keys
+from rerank.product_tables import behaviour_table, build_tables, choose_keys, known_products
 from rerank.relevance import Relevance, fit_relevance
 from rerank.slices import Slice
 from rerank.training_data import TrainingData
@@ -122,14 +122,15 @@ def prepare(
     tables = build_tables(shop, features, tokenizer, keys, config.lexical)
     days = sorted({int(day) for part in parts for day in features.request_day[part.request]})
     counters = tuple(features.snapshot_features)
-    basis = fit_basis(shop.products, pictures, config.picture_dim)
+    known = known_products(features)
+    basis = fit_basis(shop.products, pictures, config.picture_dim, known)
     associations = fit_associations(features, tables, config.lexical)
     extractor = FeatureExtractor(
         tables,
         behaviour_table(tables, features, days),
         counters,
         parts[0].product_embeddings,
-        picture_table(shop.products, pictures, basis),
+        picture_table(shop.products, pictures, basis, known),
         associations,
         tokenizer,
         config,

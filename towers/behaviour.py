@@ -9,11 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from towers.config import BehaviourConfig
+
 # (numerator, denominator, events of the denominator that the prior counts as)
 RATES = (("click", "impression", 20.0), ("cart", "click", 5.0), ("purchase", "click", 5.0))
 _RATING_PRIOR_COUNT = 10.0
 _LEAST_PRIOR = 1e-4
 _LIMIT = 5.0  # standard deviations a feature may be away from its mean
+_LEAST_SHARE = 0.05  # of the typical product; less is none, so that an old product without ratings stays unrated
 
 RAW_BEHAVIOUR = ("counters", "price", "category_price", "rating_average", "rating_count", "age_days")
 """Inputs of the encoder; every path, training and serving, brings these."""
@@ -27,9 +30,18 @@ class BehaviourEncoder(keras.layers.Layer):
     strength: zero says "as everywhere". The rating is the mean of the product's ratings and 10 of the catalogue's.
     The features are normalised by the mean and standard deviation that `adapt` saw.
 
+    Few events say that a product was seldom shown, not that nobody wants it. So outside of training a product with n
+    events counts as
+
+        (1 - s) its counters + s lift typical,    s = exp(-n / (thin_share N))
+
+    where `typical` are the mean counters of the catalogue that was trained on and N their events; ratings that it lacks
+    are made up to s times the typical number of the catalogue's mean. Training reads the counters as they were.
+
     Args:
         counters: names of the counters, f"{kind}_{window}", in the order of the input.
         dim: size of the vector.
+        config: how thin evidence is made up for.
 
     Call:
         counters: [batch, F] float32. price: [batch] float32, NaN unknown. category_price: [batch] float32, the log of
@@ -38,9 +50,9 @@ class BehaviourEncoder(keras.layers.Layer):
         Returns [batch, dim], zero where behaviour is absent, and [batch] bool: any counter or any rating.
     """
 
-    def __init__(self, counters: Sequence[str], dim: int, **kwargs: Any) -> None:
+    def __init__(self, counters: Sequence[str], dim: int, config: BehaviourConfig | None = None, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)  # counters and prices outgrow 16 bits
-        self.counters, self.dim = tuple(counters), dim
+        self.counters, self.dim, self.config = tuple(counters), dim, config or BehaviourConfig()
         self.windows = tuple(dict.fromkeys(name.rsplit("_", 1)[1] for name in self.counters))
         self.width = len(self.counters) + len(RATES) * len(self.windows) + 7
         self.hidden = keras.layers.Dense(2 * dim, activation="silu", name="hidden")
@@ -54,6 +66,8 @@ class BehaviourEncoder(keras.layers.Layer):
 
         self.rate_priors = constant("rate_priors", (len(self.windows), len(RATES)), "ones")
         self.rating_prior = constant("rating_prior", (), "zeros")
+        self.typical_counters = constant("typical_counters", (len(self.counters),), "zeros")
+        self.typical_ratings = constant("typical_ratings", (), "zeros")
         self.mean = constant("mean", (self.width,), "zeros")
         self.deviation = constant("deviation", (self.width,), "ones")
         self.hidden.build((None, self.width))
@@ -68,12 +82,33 @@ class BehaviourEncoder(keras.layers.Layer):
         rating_average: tf.Tensor,
         rating_count: tf.Tensor,
         age_days: tf.Tensor,
+        training: bool = False,
     ) -> tuple[tf.Tensor, tf.Tensor]:
+        if not training:
+            counters, rating_average, rating_count = self.made_up(counters, rating_average, rating_count)
         raw = self.features(counters, price, category_price, rating_average, rating_count, age_days)
         standard = tf.clip_by_value((raw - self.mean.value) / self.deviation.value, -_LIMIT, _LIMIT)
         presence = behaviour_presence(counters, rating_average, rating_count)
         vectors = self.out(self.hidden(tf.cast(standard, self.compute_dtype)))
         return vectors * tf.cast(presence, vectors.dtype)[:, None], presence
+
+    def made_up(
+        self, counters: tf.Tensor, rating_average: tf.Tensor, rating_count: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Counters, rating average and rating count, with few events brought near the typical product."""
+        whole = tf.constant([name.endswith("_all") for name in self.counters])
+        typical = self.typical_counters.value
+        events = tf.reduce_sum(tf.maximum(tf.boolean_mask(counters, whole, axis=1), 0.0), axis=1)
+        thin = self.config.thin_share * tf.reduce_sum(tf.boolean_mask(typical, whole))
+        share = tf.where(thin > 0, tf.exp(-tf.math.divide_no_nan(events, thin)), 0.0)
+        share = tf.where(share < _LEAST_SHARE, 0.0, share)
+        completed = counters + share[:, None] * (self.config.lift * typical - counters)
+        rated = _rated(rating_average, rating_count)
+        count = tf.where(rated, rating_count, 0.0)
+        missing = tf.maximum(share * self.typical_ratings.value - count, 0.0)
+        total = tf.where(rated, rating_average, 0.0) * count + self.rating_prior.value * missing
+        average = tf.where(missing > 0, tf.math.divide_no_nan(total, count + missing), rating_average)
+        return completed, average, tf.where(missing > 0, count + missing, rating_count)
 
     def features(
         self,
@@ -116,12 +151,22 @@ class BehaviourEncoder(keras.layers.Layer):
     def _counter(self, counters: tf.Tensor, kind: str, window: str) -> tf.Tensor:
         return counters[:, self.counters.index(f"{kind}_{window}")]
 
-    def adapt(self, inputs: Mapping[str, npt.NDArray[np.float32]]) -> None:
-        """Set priors, means and deviations from a sample of products at their examples' days.
+    def adapt(
+        self,
+        inputs: Mapping[str, npt.NDArray[np.float32]],
+        typical_counters: npt.NDArray[np.float32] | None = None,
+        typical_ratings: float = 0.0,
+    ) -> None:
+        """Set priors, means and deviations from a sample of products at their examples' days, and the typical product.
 
         Args:
             inputs: RAW_BEHAVIOUR by name, [sample, ...] float32, as in `call`.
+            typical_counters: [F] mean over the catalogue when training ends; None leaves every product as it is.
+            typical_ratings: mean rating count over the catalogue.
         """
+        if typical_counters is not None:
+            self.typical_counters.assign(typical_counters)
+            self.typical_ratings.assign(typical_ratings)
         counters = inputs["counters"].astype(np.float64)
         priors = np.full((len(self.windows), len(RATES)), _LEAST_PRIOR)
         for w, window in enumerate(self.windows):
@@ -138,7 +183,12 @@ class BehaviourEncoder(keras.layers.Layer):
         self.deviation.assign(np.where(deviation > 1e-3, deviation, 1.0))
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"counters": list(self.counters), "dim": self.dim}
+        config = self.config.model_dump(mode="json")
+        return super().get_config() | {"counters": list(self.counters), "dim": self.dim, "config": config}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "BehaviourEncoder":
+        return cls(**config | {"config": BehaviourConfig.model_validate(config["config"])})
 
 
 def behaviour_presence(counters: tf.Tensor, rating_average: tf.Tensor, rating_count: tf.Tensor) -> tf.Tensor:

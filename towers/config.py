@@ -35,6 +35,19 @@ class HistoryConfig(Config):
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout in the blocks and on the items")
 
 
+class BehaviourConfig(Config):
+    """How products with few events are read outside of training, so that new ones are found by what they are."""
+
+    thin_share: float = Field(
+        0.5,
+        ge=0,
+        description="how many events make a product's own counters count, as a share of the catalogue's mean; 0: any",
+    )
+    lift: float = Field(
+        1.25, ge=0, description="counters of a product that nobody has met, over the catalogue's mean; above 1 explores"
+    )
+
+
 class TrainingConfig(Config):
     """Batches, loss and optimizer."""
 
@@ -42,6 +55,9 @@ class TrainingConfig(Config):
     steps_per_epoch: int = Field(0, ge=0, description="steps an epoch; 0: as many as one pass takes")
     search_examples: int = Field(256, ge=0, description="search examples a batch")
     next_items: int = Field(192, ge=0, description="next-item targets a batch, from all positions of the sequences")
+    stranger_share: float = Field(
+        0.1, ge=0, lt=1, description="share of the next items asked for with no history, half of them with no profile"
+    )
     sequences: int = Field(
         0, ge=0, description="user sequences a batch, of history.length events; 0: as many as next_items needs"
     )
@@ -101,6 +117,7 @@ class TowersConfig(Config):
     dim: int = Field(64, ge=8, le=1024, description="size of the embeddings and of every modality's vector, D")
     text: TextConfig = TextConfig()
     history: HistoryConfig = HistoryConfig()
+    behaviour: BehaviourConfig = BehaviourConfig()
     training: TrainingConfig = TrainingConfig()
     sequences: SequenceConfig = SequenceConfig()
     device: DeviceConfig = DeviceConfig()

@@ -52,7 +52,7 @@ class ProductTower(keras.layers.Layer):
         self.dim = config.dim
         self.id_dropout = config.training.id_dropout
         self.text, self.image, self.identity = text, image, identity
-        self.behaviour = BehaviourEncoder(counters, config.dim, name="behaviour")
+        self.behaviour = BehaviourEncoder(counters, config.dim, config.behaviour, name="behaviour")
         self.fusion = make_fusion(
             config.fusion,
             len(PRODUCT_MODALITIES),
@@ -79,7 +79,7 @@ class ProductTower(keras.layers.Layer):
         """
         text, has_text = self.text(inputs["tokens"], training=training)
         image = self.image(inputs["image"], presence=inputs["image_present"])
-        behaviour, has_behaviour = self.behaviour(**{name: inputs[name] for name in RAW_BEHAVIOUR})
+        behaviour, has_behaviour = self.behaviour(**{name: inputs[name] for name in RAW_BEHAVIOUR}, training=training)
         met = tf.reduce_any(inputs["counters"] > 0, axis=1)
         if training and self.id_dropout:
             met &= keras.random.uniform(tf.shape(met), seed=self.random) >= self.id_dropout

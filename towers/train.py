@@ -161,13 +161,18 @@ class _Training:
         )
 
     def _adapt(self, snapshots: npt.NDArray[np.float32]) -> None:
-        """Give the behaviour encoder the statistics of the products that batches hold."""
+        """Give the behaviour encoder the statistics of the products that batches hold, and the catalogue's means."""
         wanted = max(1, _ADAPT_SAMPLE // max(self.batches.sizes.queries, 1))
         sample = list(islice(self.batches.epoch(0), min(wanted, self.batches.steps)))
         rows = np.concatenate([batch["product"] for batch in sample])
         days = np.concatenate([batch["day"] for batch in sample])
         inputs = self.towers.tables.product(rows, days, tf.constant(snapshots[days, rows]))
-        self.model.product.behaviour.adapt({name: inputs[name].numpy() for name in RAW_BEHAVIOUR})
+        launched = self.batches.launched
+        self.model.product.behaviour.adapt(
+            {name: inputs[name].numpy() for name in RAW_BEHAVIOUR},
+            np.asarray(self.features.snapshots[len(snapshots)])[launched].mean(axis=0),
+            float(self.towers.tables.rating_count.numpy()[launched].mean()),
+        )
 
     def run(self, after_epoch: AfterEpoch | None) -> None:
         checkpoints = Checkpoints(self.out_dir / "checkpoints", self.model, self.optimizer)

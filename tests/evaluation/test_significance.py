@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from catalog.errors import DataError
-from evaluation.significance import mean_interval, paired_intervals
+from evaluation.significance import group_ratio, mean_interval, paired_intervals
 
 
 def test_a_constant_difference_is_certain():
@@ -67,3 +67,15 @@ def test_the_seed_decides_and_chunks_do_not_matter(monkeypatch):
 def test_unequal_lengths_are_refused():
     with pytest.raises(DataError, match="shapes"):
         paired_intervals(np.zeros(3), np.zeros(4))
+
+
+def test_the_ratio_of_two_groups_of_requests():
+    values = np.array([0.2, 0.4, 0.9, 0.3, np.nan])
+    first, second = np.array([1, 1, 0, 0, 1], bool), np.array([0, 0, 1, 1, 0], bool)
+    interval = group_ratio(values, first, second)
+    assert interval.estimate == pytest.approx(0.3 / 0.6)
+    assert interval.low < 0.5 < interval.high
+
+
+def test_the_ratio_to_an_empty_group_is_unknown():
+    assert np.isnan(group_ratio(np.ones(2), np.ones(2, bool), np.zeros(2, bool)).estimate)

@@ -41,6 +41,8 @@ def test_search_by_hand(make_requests):
     assert values["cvr@10"] == pytest.approx(purchases / clicks)
     # Product 0 appeals most, but the query does not mean it.
     assert scored.oracle.tolist() == [[1, 2, 3, 0]]
+    assert scored.wanted[0, :5].tolist() == [1, 2, 3, -1, -1]
+    assert scored.wanted_grades[0, :5].tolist() == [3, 2, 1, 0, 0]
     assert scored.scores.metric(ORACLE, "recall@100")[0] == 1
 
 

@@ -22,6 +22,7 @@ PICTURES = [[1, 0], [0, 1], [0.6, 0.8], [0, 0], [-1, 0], [0, 0]]  # the fourth p
 PRICES = [10.0, 20.0, 40.0, float("nan"), 5.0]
 HISTORY = 4
 ABSENT = len(TITLES)
+SLICES = SimpleNamespace(rerank=(1, 2))
 
 
 def build_extractor(folder: Path) -> FeatureExtractor:
@@ -31,6 +32,7 @@ def build_extractor(folder: Path) -> FeatureExtractor:
     shop = make_shop(make_products(TITLES, {"category": CATEGORIES, "attributes": attributes, "price": PRICES}))
     features = SimpleNamespace(
         launched=np.zeros(ABSENT, np.int32),
+        slices=SLICES,
         snapshots=np.stack([np.zeros((ABSENT, 1), np.float32), np.full((ABSENT, 1), 7, np.float32)]),
         snapshot_features=("click_all",),
     )

@@ -22,9 +22,7 @@ LEAF = KEYS.index("category_leaf")
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> ProductTables:
     shop = make_shop(make_products(["One", "Two", "Three", "Four"], {"category": CATEGORIES}))
-    features = SimpleNamespace(
-        launched=np.zeros(4, np.int32), snapshots=np.zeros((1, 4, 0), np.float32), snapshot_features=()
-    )
+    features = SimpleNamespace(launched=np.zeros(4, np.int32), slices=SimpleNamespace(rerank=(1, 2)))
     tokenizer = train_tokenizer(tmp_path_factory.mktemp("tokens") / "model", CATEGORIES * 9, 60)
     return build_tables(shop, features, tokenizer, KEYS, LexicalConfig())  # type: ignore[arg-type]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from hand_made_products import ABSENT, HISTORY, TITLES, column, no_searches, request
+from hand_made_products import ABSENT, HISTORY, SLICES, TITLES, column, no_searches, request
 from made_up_shop import DAY0, make_products, make_shop, train_tokenizer
 
 from catalog.schema import KINDS
@@ -117,10 +117,26 @@ def test_first_value() -> None:
     ]
 
 
+def test_how_rare_a_word_is_does_not_depend_on_later_launches(tmp_path: Path) -> None:
+    tokenizer = train_tokenizer(tmp_path / "model", TITLES * 3, 60)
+    config = RerankConfig().lexical
+
+    def tables(titles: list[str], launched: list[int]) -> Any:
+        features = SimpleNamespace(launched=np.array(launched, np.int32), slices=SLICES)
+        return build_tables(make_shop(make_products(titles, {})), features, tokenizer, ("brand",), config)  # type: ignore[arg-type]
+
+    before = tables(["Red Shirt", "Blue Shirt"], [0, 1])
+    after = tables(["Red Shirt", "Blue Shirt", "Red Shirt"], [0, 1, 2])
+    np.testing.assert_array_equal(after.word_idf, before.word_idf)
+    np.testing.assert_array_equal(after.token_idf, before.token_idf)
+    assert after.tokens[2].any()  # it is read all the same
+    assert tables(["Red Shirt", "Blue Shirt", "Red Shirt"], [0, 1, 1]).word_idf.sum() != before.word_idf.sum()
+
+
 def test_catalogue_without_any_text(tmp_path: Path) -> None:
     shop = make_shop(make_products(["?", "!"], {}))
     features = SimpleNamespace(
-        launched=np.zeros(2, np.int32), snapshots=np.zeros((1, 2, 0), np.float32), snapshot_features=()
+        launched=np.zeros(2, np.int32), slices=SLICES, snapshots=np.zeros((1, 2, 0), np.float32), snapshot_features=()
     )
     tokenizer = train_tokenizer(tmp_path / "model", TITLES * 3, 60)
     config = RerankConfig(history_length=HISTORY)

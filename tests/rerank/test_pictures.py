@@ -49,3 +49,16 @@ def test_fewer_than_two_pictures_give_no_directions(rows: list[int]) -> None:
     basis = fit_basis(shop, np.zeros((max(rows) + 1, 3), np.float16), 8)
     assert basis.shape == (3, 0)
     assert picture_table(shop, np.zeros((max(rows) + 1, 3), np.float16), basis).shape == (3, 0)
+
+
+def test_later_launches_change_nothing_for_the_others() -> None:
+    pictures = np.random.default_rng(0).normal(size=(9, 3)).astype(np.float16)
+    kinds = ["A", "B", "A", "B", "A", "B", "A", "A", "C"]
+    known = np.array([True] * 6 + [False] * 3)
+    before = products(list(range(6)), kinds[:6])
+    after = products(list(range(9)), kinds)
+    basis = fit_basis(before, pictures[:6], 2)
+    np.testing.assert_allclose(fit_basis(after, pictures, 2, known), basis, atol=1e-5)
+    table = picture_table(after, pictures, basis, known)
+    np.testing.assert_allclose(table[:6], picture_table(before, pictures[:6], basis)[:6], atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(table[6:9], axis=1), 1, atol=1e-5)  # they are compared all the same

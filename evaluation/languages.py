@@ -1,0 +1,73 @@
+"""Whether a query is answered as well in one language as in another, and misspelt as well as not."""
+
+import numpy as np
+import numpy.typing as npt
+
+from evaluation.arrays import Mask
+from evaluation.report import Claim, PlainTable
+from evaluation.scores import Scores
+from evaluation.significance import Interval, group_ratio
+
+BAR = 0.95
+FIRST, SECOND = "query in English", "query in Chinese"
+_MISSPELT = "misspelt query"
+_PARTS = (FIRST, SECOND, "query in mixed", "query in other", _MISSPELT)
+_METRIC = "ndcg@10"
+
+
+def language_table(
+    scores: Scores,
+    systems: list[str],
+    slices: dict[str, Mask],
+    clusters: npt.NDArray[np.generic],
+    key: str = "search_languages",
+    seed: int = 0,
+) -> PlainTable | None:
+    """NDCG@10 of every system by the language of the query, and over that of the English ones; None for one language.
+
+    Args:
+        scores: of the searches. systems: in the order of the rows. slices: of `request_slices`.
+        clusters: [R], what the bootstrap resamples as a whole: the user. seed: of the bootstrap.
+    """
+    parts = {name: slices[name] for name in _PARTS if name in slices}
+    if len(parts) < 2:
+        return None
+    rows = []
+    for name, mask in parts.items():
+        for system in systems:
+            values = scores.metric(system, _METRIC)
+            mean = float(np.nanmean(values[mask])) if np.isfinite(values[mask]).any() else None
+            ratio = _against_first(scores, system, name, slices, clusters, seed)
+            cells = (None, None, None) if ratio is None else (ratio.estimate, ratio.low, ratio.high)
+            rows.append((name, system, int(mask.sum()), mean, *cells))
+    note = (
+        "The language is told by the script. The ratio is to the same system's English queries, misspelt ones to those "
+        "that are not; 95 % intervals by user. The oracle orders for the shopper and so is not 1."
+    )
+    columns = ("queries", "system", "requests", _METRIC, "ratio", "from", "to")
+    return PlainTable(key, "Search by language and spelling", note, columns, tuple(rows))
+
+
+def language_claims(
+    scores: Scores, system: str, slices: dict[str, Mask], clusters: npt.NDArray[np.generic], seed: int = 0
+) -> list[Claim]:
+    """Whether Chinese queries are answered as well as English ones; nothing where one of them was not asked."""
+    ratio = _against_first(scores, system, SECOND, slices, clusters, seed) if SECOND in slices else None
+    if ratio is None:
+        return []
+    text = "Search NDCG@10 of Chinese queries, over that of English ones"
+    return [Claim(text, str(ratio), f"at least {BAR:.2f}", ratio.estimate >= BAR)]
+
+
+def _against_first(
+    scores: Scores,
+    system: str,
+    name: str,
+    slices: dict[str, Mask],
+    clusters: npt.NDArray[np.generic],
+    seed: int,
+) -> Interval | None:
+    if name == FIRST or (name != _MISSPELT and FIRST not in slices):
+        return None
+    against = ~slices[name] if name == _MISSPELT else slices[FIRST]
+    return group_ratio(scores.metric(system, _METRIC), slices[name], against, clusters, seed=seed)
