@@ -16,6 +16,7 @@ Make = Callable[[Random], bytes]
 REFUSED = frozenset({"INVALID_ARGUMENT", "FAILED_PRECONDITION", "NOT_FOUND", "UNIMPLEMENTED", "OUT_OF_RANGE"})
 SLOW = frozenset({"OK", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"})
 OVERLOADED = frozenset({"UNAVAILABLE"})
+TOO_SLOW = frozenset({"CANCELLED"})  # for one whose megabytes take seconds to come while others wait for its thread
 BAD_HTTP = frozenset({"400", "404", "413", "431", "501"})
 SLOW_HTTP = frozenset({"200", "504"})
 OVERLOADED_HTTP = frozenset({"503"})
@@ -29,10 +30,10 @@ def grpc_payloads(request: bytes) -> dict[str, tuple[Make, frozenset[str]]]:
         "missing inputs": (lambda _: _changed(request, lambda message: message.inputs.pop("query")), rejected),
         "unknown model": (lambda _: _renamed(request, "no such model"), rejected),
         "unknown signature": (lambda _: _renamed(request, signature="no such signature"), rejected),
-        "10 MB query": (lambda _: _changed(request, _long_query), rejected | SLOW),
-        "100,000 candidates": (lambda _: _changed(request, _many_candidates), rejected),
-        "100,000 rows": (lambda _: _changed(request, _many_rows), rejected),
-        "uneven rows": (lambda _: _changed(request, _uneven_rows), rejected),
+        "10 MB query": (lambda _: _changed(request, _long_query), rejected | SLOW | TOO_SLOW),
+        "100,000 candidates": (lambda _: _changed(request, _many_candidates), rejected | TOO_SLOW),
+        "100,000 rows": (lambda _: _changed(request, _many_rows), rejected | TOO_SLOW),
+        "uneven rows": (lambda _: _changed(request, _uneven_rows), rejected | TOO_SLOW),
         "claimed shapes": (lambda random: claimed_shape(request, random), rejected),
         "malformed": (lambda random: malformed(request, random), rejected | SLOW | {"INTERNAL"}),
     }

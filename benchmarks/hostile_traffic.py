@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
@@ -20,6 +20,7 @@ _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _TIMEOUT = 10.0
 _HALF_OPEN = 1000  # a port
 _REOPEN_SECONDS = 2.0
+_SILENT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ def kinds(target: Target) -> dict[str, Kind]:
         )
     left = frozenset({"left", "OK"}) | OVERLOADED
     found["gives up"] = Kind(lambda random: _give_up(call, target.request, random), left)
+    silent = channel.stream_unary(PREDICT)
+    found["says nothing"] = Kind(lambda _: _say_nothing(silent), left)
     found["REST gives up"] = Kind(lambda random: _leave(target.rest_port, model, random), left)
     return found
 
@@ -130,6 +133,18 @@ def _give_up(call: grpc.UnaryUnaryMultiCallable, payload: bytes, random: Random)
         outcome.cancel()
     code = outcome.code().name
     return "left" if code in ("CANCELLED", "DEADLINE_EXCEEDED") else str(code)
+
+
+def _say_nothing(call: grpc.StreamUnaryMultiCallable) -> str:
+    """A call whose request does not come, for seconds; nobody waits for its end."""
+    ended = threading.Event()
+
+    def messages() -> Iterator[bytes]:
+        ended.wait(_TIMEOUT)
+        yield from ()
+
+    call.future(messages(), timeout=_SILENT_SECONDS).add_done_callback(lambda _: ended.set())
+    return "left"
 
 
 def _post(port: int, model: str, body: bytes, headers: dict[str, str]) -> str:

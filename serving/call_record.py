@@ -51,7 +51,6 @@ class Call:
     Attributes:
         queued: when it came; it waits for a thread from then.
         started: when a thread took it: it is parsed from then.
-        batch_joined: when it began to wait for a batch; 0 where it was not merged.
         run_began, run_ended: the model's run; 0 where it came to none. What follows is serialising.
         finished: when the answer was on its way.
         entrypoint: GRPC or REST.
@@ -61,11 +60,11 @@ class Call:
         traceparent: the trace that the client is in, as it sent it.
         refused: whether too many waited when it came; its answer is a refusal.
         departure: whether its client has gone.
+        batch_joined: when it began to wait for a batch; 0 where it was not merged.
     """
 
     queued: float = 0.0
     started: float = 0.0
-    batch_joined: float = 0.0
     run_began: float = 0.0
     run_ended: float = 0.0
     finished: float = 0.0
@@ -76,6 +75,7 @@ class Call:
     traceparent: str = ""
     refused: bool = False
     departure: Departure = field(default_factory=Departure)
+    batch_joined: float = 0.0
 
 
 Record = Callable[[Call], None]

@@ -13,8 +13,8 @@ import grpc
 from serving.call_record import OVERLOADED, Call, CallPool, Record
 from serving.messages import PREDICTION_SERVICE
 
-_SILENT_SECONDS = 1.0
-"""How long a call may hold a thread that others want while its request has not come."""
+_SILENT_SECONDS = 3.0
+"""How long a call may hold a thread that others want while its request has not come: time for some megabytes."""
 
 Continuation = Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler | None]
 
@@ -85,6 +85,7 @@ class Intake(grpc.ServerInterceptor):
             request = parse(message)
         except Exception:  # noqa: BLE001 - whatever a parser says; gRPC answers so, too
             context.abort(grpc.StatusCode.INTERNAL, "Exception deserializing request!")
+        del message  # it may be megabytes
         return behavior(request, context)
 
     @contextmanager

@@ -46,7 +46,7 @@ def test_calls_that_say_nothing_hold_nobody_up(server: Server, channel: grpc.Cha
     mouths: list[queue.Queue[bytes | None]] = [queue.Queue() for _ in range(4 * THREADS)]
     with grpc.insecure_channel(server.address, [("grpc.use_local_subchannel_pool", 1)]) as other:
         silent = [other.stream_unary(PREDICT).future(says(mouth), timeout=SECONDS) for mouth in mouths]
-        # A client tries again: who has kept silent for a second by then makes room.
+        # A client tries again: who has kept silent for some seconds by then makes room.
         codes, until = Counter[grpc.StatusCode](), time.monotonic() + SECONDS
         while codes[grpc.StatusCode.OK] < 3:
             assert time.monotonic() < until
