@@ -13,14 +13,14 @@ from catalog.errors import ArtifactError, DataError, TandemError
 from evaluation.metrics import ndcg_at
 from rerank.artifacts import load
 from rerank.export import Reranker, score_candidates
-from rerank.learner import click_curve
+from rerank.learner import AfterEpoch, click_curve
 from rerank.lists import build_lists
 from rerank.train import select_requests, train
 
 
-def run(shop: MadeUpShop, out_dir: Path, **changes: object) -> None:
+def run(shop: MadeUpShop, out_dir: Path, after_epoch: AfterEpoch | None = None, **changes: object) -> None:
     config = shop.config.model_copy(update=changes)
-    train(shop.shop, shop.features, shop.tokenizer, shop.pictures, shop.candidates_dir, config, out_dir)
+    train(shop.shop, shop.features, shop.tokenizer, shop.pictures, shop.candidates_dir, config, out_dir, after_epoch)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,8 @@ def test_a_killed_run_goes_on_and_ends_where_an_unbroken_one_does(
     made_up_shop: MadeUpShop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changes = {"epochs": 2, "max_requests": 200, "max_validation_requests": 50}
-    run(made_up_shop, tmp_path / "whole", **changes)
+    told: list[list[float]] = []
+    run(made_up_shop, tmp_path / "whole", told.append, **changes)
     written = learner.write_arrays
 
     def kill_after_one(path: Path, arrays: list[np.ndarray], notes: dict[str, list[object]]) -> None:
@@ -98,6 +99,7 @@ def test_a_killed_run_goes_on_and_ends_where_an_unbroken_one_does(
     run(made_up_shop, tmp_path / "killed", **changes)
     whole, killed = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("whole", "killed"))
     assert len(killed["epochs"]) == 2
+    assert told == [[epoch["ndcg@10"] for epoch in whole["epochs"][:count]] for count in (1, 2)]
     np.testing.assert_allclose(
         [epoch["loss"] for epoch in killed["epochs"]], [epoch["loss"] for epoch in whole["epochs"]], rtol=1e-4
     )

@@ -150,10 +150,12 @@ def test_other_data_or_settings_start_anew(toy, config: TowersConfig, tmp_path: 
 def test_training_stops_when_validation_gets_no_better(toy, config: TowersConfig, tmp_path: Path) -> None:
     # A learning rate of next to nothing changes no ranking: the first epoch is the best one, one more is tried.
     settings = with_training(config, epochs=9, patience=1, learning_rate=1e-12)
-    train(toy.shop, toy.features, toy.images_dir, settings, tmp_path)
+    told: list[list[float]] = []
+    train(toy.shop, toy.features, toy.images_dir, settings, tmp_path, told.append)
     metrics = read_json(tmp_path / "metrics.json")
     assert metrics["stopped_early"]
     assert metrics["best_epoch"] == 1
+    assert told == [[epoch["recall/mean"] for epoch in metrics["epochs"][:count]] for count in (1, 2)]
     assert len(metrics["epochs"]) == 2
 
 
