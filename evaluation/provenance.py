@@ -7,7 +7,10 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("tensorflow", "keras", "tensorflow-text", "tensorflow-recommenders", "scann", "numpy", "duckdb", "bm25s")
+PACKAGES = (
+    *("tensorflow", "keras", "tensorflow-text", "tensorflow-recommenders", "scann", "numpy", "duckdb"),
+    *("bm25s", "scipy", "scikit-learn", "implicit", "lightgbm"),
+)
 
 
 @dataclass(frozen=True)

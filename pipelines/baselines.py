@@ -6,6 +6,7 @@ from catalog.errors import DataError
 from catalog.progress import console
 from catalog.schema import product_texts
 from evaluation.arrays import Mask, Rows
+from evaluation.baselines import Popularity, fill
 from evaluation.learned_ranker import LearnedRanker
 from evaluation.line_up import LineUp
 from evaluation.relevance import logged_relevance
@@ -53,6 +54,8 @@ class Baselines:
         learned = self._learned[requests.task]
         if learned is not None:
             rankings[learned.name] = learned.order(lists, DEPTH)
+            if requests.task == "recommendation":
+                rankings[learned.name] = fill(rankings[learned.name], rankings[Popularity.name])
         return {name: candidates_only(rows, requests, self._shop.eligible) for name, rows in rankings.items()}
 
     def _line_up(self, eligible: Mask, before: int) -> LineUp:
