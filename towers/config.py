@@ -55,9 +55,6 @@ class TrainingConfig(Config):
     steps_per_epoch: int = Field(0, ge=0, description="steps an epoch; 0: as many as one pass takes")
     search_examples: int = Field(256, ge=0, description="search examples a batch")
     next_items: int = Field(192, ge=0, description="next-item targets a batch, from all positions of the sequences")
-    stranger_share: float = Field(
-        0.1, ge=0, lt=1, description="share of the next items asked for with no history, half of them with no profile"
-    )
     sequences: int = Field(
         0, ge=0, description="user sequences a batch, of history.length events; 0: as many as next_items needs"
     )

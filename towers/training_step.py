@@ -69,11 +69,7 @@ class TrainingStep:
         read, has_read = self._search_histories(batch)
         items, has_items = self._item_histories(batch)
         image, has_image = self._query_pictures(batch["catalogue_picture"])
-        luck = tf.random.uniform([sizes.next_items])
-        has_items, item_profile = make_strangers(
-            has_items, batch["item_profile"], luck, self.config.training.stranger_share
-        )
-        profile, has_profile = model.query.profile(tf.concat([batch["search_profile"], item_profile], axis=0))
+        profile, has_profile = model.query.profile(tf.concat([batch["search_profile"], batch["item_profile"]], axis=0))
         kinds = (sizes.search, sizes.next_items, sizes.catalogue)
         vectors = tf.stack(
             [
@@ -129,21 +125,6 @@ class TrainingStep:
         embeddings, present = self.tables.image(rows), self.tables.has_image(rows)
         noise = tf.random.normal(tf.shape(embeddings)) * self._image_deviation * self.config.training.picture_noise
         return self.model.image(embeddings + noise, presence=present), present
-
-
-def make_strangers(
-    has_history: tf.Tensor, profile: tf.Tensor, luck: tf.Tensor, share: float
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Take the history from a share of the shoppers, and from half of those the profile too.
-
-    Args:
-        has_history: [batch] bool. profile: [batch, columns] int32, 0 for unknown.
-        luck: [batch] float in [0, 1), random. share: of the shoppers.
-
-    Returns:
-        `has_history` and `profile` of what is left.
-    """
-    return has_history & (luck >= share), tf.where(luck[:, None] >= share / 2, profile, 0)
 
 
 def _spread(sizes: tuple[int, ...], values: tf.Tensor, given: tuple[int, ...]) -> tf.Tensor:
