@@ -43,7 +43,7 @@ class Calibration:
 
     def save(self, path: Path) -> None:
         """Write one .npz, atomically."""
-        arrays = {}
+        arrays: dict[str, Floats] = {}
         for task, maps in vars(self).items():
             for head, knots, values in zip(HEADS, maps.knots, maps.values, strict=True):
                 arrays |= {f"{task}_knots_{head}": knots, f"{task}_values_{head}": values}

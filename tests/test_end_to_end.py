@@ -141,6 +141,10 @@ def test_the_report_holds_every_system(workspace: Workspace) -> None:
     systems = [row["system"] for row in report["blocks"]["search_truth"]["rows"]]
     assert {"Tandem", "Tandem, retrieval order", "popularity", "BM25", "oracle"} <= set(systems)
     assert {"search_masks", "recommendation_masks", "heads", "examination", "index"} <= set(report["blocks"])
+    calibration, importance = (report["blocks"][key] for key in ("calibration", "importance"))
+    assert {"all", "search", "recommendation"} <= {row[0] for row in calibration["rows"]}
+    assert {"retrieval", "text", "behaviour", "person"} <= {row[0] for row in importance["rows"]}
+    assert importance["columns"][2:] == ["NDCG@10 lost, appeal", "NDCG@10 lost, clicks"]
     claims = [claim["text"] for claim in report["claims"]]
     assert {f"Search {metric}, reranked against the retrieval order" for metric in ("ndcg@10", "appeal_ndcg@10")} <= {
         *claims
