@@ -18,9 +18,9 @@ from rerank.validation import click_gains, mean_ndcg
 Floats = npt.NDArray[np.float32]
 Predictor = Callable[[Floats], npt.NDArray[np.floating]]
 
-PENALTIES = (3e-4, 1e-3, 3e-3, 1e-2)
+PENALTIES = (3e-4, 1e-3, 1e-2)
 LEAVES = (7, 15, 31)
-_TREES, _TREES_A_LOOK = 300, 20
+_TREES, _TREES_A_LOOK = 240, 20
 _CLIP = 5.0
 
 
@@ -78,7 +78,7 @@ def fit_logistic(training: Slice, pages: Slice, curve: Floats, with_grade: bool)
 def fit_lambdamart(training: Slice, pages: Slice, curve: Floats, with_grade: bool, config: RerankConfig) -> Rival:
     """LambdaMART (Burges 2010) with the gains of the cross network's listwise loss and LightGBM's position debiasing.
 
-    Leaves are chosen among LEAVES, trees among every 20 up to 300.
+    Leaves are chosen among LEAVES, trees among every 20 up to 240.
     """
     import lightgbm
 

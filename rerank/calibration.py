@@ -1,4 +1,4 @@
-"""Probabilities that come true: a monotone map for each head, fitted on validation pages and exported."""
+"""Probabilities that come true: a monotone map for each task and head, fitted on validation pages and exported."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +15,16 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
 _MOST_KNOTS = 20
-_POSITIVES_A_KNOT = 60  # with fewer, a knot follows chance: 1 / sqrt(60) is 13 %
-_GROWTH = 1.5
+_FIRST_POSITIVES = 12  # of the first knot, below which lie half of the products; each later one rests on many more
+_GROWTH = 2.5
+_FEWEST_CLICKS = 100  # of a task that has maps of its own
 _PRIOR = 3.0  # positives that the head's overall ratio counts for at each knot
 _LEAST_STEP = 1e-3  # knots are at least so far apart, and the map rises at least by this share of the way
 _CERTAIN = -1e-6  # log of the highest probability
 
 
 @dataclass(frozen=True)
-class Calibration:
+class HeadMaps:
     """For each head, knots of a map from log probability to log probability, one pair of arrays [K] a head, K >= 2.
 
     The map is linear between knots; below the first it goes on as between the first two, above the last with slope 1.
@@ -32,57 +33,90 @@ class Calibration:
     knots: tuple[Floats, ...]
     values: tuple[Floats, ...]
 
+
+@dataclass(frozen=True)
+class Calibration:
+    """Maps of searches and of recommendations: what clicks there are to a prediction differs between the two pages."""
+
+    search: HeadMaps
+    recommendation: HeadMaps
+
     def save(self, path: Path) -> None:
         """Write one .npz, atomically."""
-        arrays = {f"knots_{head}": knots for head, knots in zip(HEADS, self.knots, strict=True)}
-        arrays |= {f"values_{head}": values for head, values in zip(HEADS, self.values, strict=True)}
+        arrays: dict[str, Floats] = {}
+        for task, maps in vars(self).items():
+            for head, knots, values in zip(HEADS, maps.knots, maps.values, strict=True):
+                arrays |= {f"{task}_knots_{head}": knots, f"{task}_values_{head}": values}
         write_named(path, arrays)
 
     @classmethod
     def load(cls, path: Path) -> "Calibration":
         """Read what `save` wrote; ArtifactError when it is missing or broken."""
-        names = [[f"{part}_{head}" for head in HEADS] for part in ("knots", "values")]
-        stored = read_named(path, names[0] + names[1])
-        return cls(*(tuple(stored[name] for name in part) for part in names))
+        tasks, parts = cls.__dataclass_fields__, ("knots", "values")
+        stored = read_named(path, [f"{task}_{part}_{head}" for task in tasks for part in parts for head in HEADS])
+        return cls(
+            *(HeadMaps(*(tuple(stored[f"{task}_{part}_{head}"] for head in HEADS) for part in parts)) for task in tasks)
+        )
 
 
 class Calibrator(tf.Module):
     """The maps in the graph.
 
     Call:
-        logs: HeadLogs of any shape. Returns HeadLogs; none above the log before it, since nothing is bought that was
-        not put in the cart, and nothing put in the cart that was not clicked.
+        logs: HeadLogs of [B, C]. asked: [B] bool, whether there is a query. Returns HeadLogs; none above the log before
+        it, since nothing is bought that was not put in the cart, and nothing put in the cart that was not clicked.
     """
 
     def __init__(self, calibration: Calibration) -> None:
         super().__init__(name="calibrator")
-        self._knots = [tf.Variable(knots, trainable=False) for knots in calibration.knots]
-        self._values = [tf.Variable(values, trainable=False) for values in calibration.values]
+        self._maps = [
+            [
+                (tf.Variable(knots, trainable=False), tf.Variable(values, trainable=False))
+                for knots, values in zip(maps.knots, maps.values, strict=True)
+            ]
+            for maps in (calibration.search, calibration.recommendation)
+        ]
 
-    def __call__(self, logs: HeadLogs) -> HeadLogs:
-        maps = zip(logs, self._knots, self._values, strict=True)
-        click, cart, purchase = (_interpolate(log, knots, values) for log, knots, values in maps)
+    def __call__(self, logs: HeadLogs, asked: tf.Tensor) -> HeadLogs:
+        searched, recommended = (
+            [_interpolate(log, *pair) for log, pair in zip(logs, maps, strict=True)] for maps in self._maps
+        )
+        click, cart, purchase = (tf.where(asked[:, None], *pair) for pair in zip(searched, recommended, strict=True))
         cart = tf.minimum(cart, click)
         return HeadLogs(click, cart, tf.minimum(purchase, cart))
 
 
-def fit_calibration(logs: HeadLogs, lists: RankingLists, examination: Floats) -> Calibration:
-    """Fit each head's map on the shown products of held-out lists.
+def fit_calibration(
+    logs: HeadLogs, lists: RankingLists, asked: npt.NDArray[np.bool_], examination: Floats
+) -> Calibration:
+    """Fit each task's maps on its held-out lists, or on all where it has too few clicks.
+
+    Args:
+        logs: HeadLogs of [R, L]. asked: [R], whether there was a query. examination: [positions].
+    """
+    clicks = (lists.click & lists.shown).sum(1)
+    maps = [
+        fit_maps(logs, lists, examination, mask if clicks[mask].sum() >= _FEWEST_CLICKS else np.ones_like(asked))
+        for mask in (asked, ~asked)
+    ]
+    return Calibration(*maps)
+
+
+def fit_maps(logs: HeadLogs, lists: RankingLists, examination: Floats, chosen: npt.NDArray[np.bool_]) -> HeadMaps:
+    """Fit each head's map on the shown products of the chosen lists, [R].
 
     What was seen at position r happens with P(examined at r) P(head): at each knot the map takes the mean prediction to
     that which would have given as many positives as there were (isotonic regression, Ayer et al. 1955, of positives
     over examination).
-
-    Args:
-        logs: HeadLogs of [R, L]. examination: [positions].
     """
+    among = lists.shown & chosen[:, None]
     place = np.clip(lists.position - 1, 0, len(examination) - 1)
-    seen = np.where(lists.position > 0, examination[place], 1.0)[lists.shown].astype(np.float64)
+    seen = np.where(lists.position > 0, examination[place], 1.0)[among].astype(np.float64)
     maps = [
-        _fit(np.asarray(log)[lists.shown].astype(np.float64), getattr(lists, head)[lists.shown], seen)
+        _fit(np.asarray(log)[among].astype(np.float64), getattr(lists, head)[among], seen)
         for head, log in zip(HEADS, logs, strict=True)
     ]
-    return Calibration(tuple(knots for knots, _ in maps), tuple(values for _, values in maps))
+    return HeadMaps(tuple(knots for knots, _ in maps), tuple(values for _, values in maps))
 
 
 def _fit(log: Doubles, label: npt.NDArray[np.bool_], seen: Doubles) -> tuple[Floats, Floats]:
@@ -94,19 +128,27 @@ def _fit(log: Doubles, label: npt.NDArray[np.bool_], seen: Doubles) -> tuple[Flo
     overall = positives / expected.sum()
     # Bins of growing shares of the expected positives: the first rests on the fewest, and low predictions, which are
     # most, are told apart.
-    bins = int(np.clip((positives / _POSITIVES_A_KNOT) ** (1 / _GROWTH), 1, _MOST_KNOTS))
+    bins = int(np.clip((positives / _FIRST_POSITIVES) ** (1 / _GROWTH), 1, _MOST_KNOTS))
     shares = np.cumsum(expected) / expected.sum()
     part = np.minimum((shares ** (1 / _GROWTH) * bins).astype(int), bins - 1)
     weights = (expected, seen[order], label[order].astype(np.float64))
     sums: list[Doubles] = [np.bincount(part, values, bins).astype(np.float64) for values in weights]
-    predicted, examined, found = (values[sums[0] > 0] for values in sums)
+    predicted, examined, found = _apart(*(values[sums[0] > 0] for values in sums))
     knots = np.log(predicted / examined)
     values = _rising(knots + np.log((found + _PRIOR * overall) / (predicted + _PRIOR)), predicted)
-    kept = np.concatenate([[True], np.diff(knots) >= _LEAST_STEP])
-    knots, values = knots[kept], values[kept]
     if len(knots) == 1:
         return _shifted(knots[0], values[0] - knots[0])
     return knots.astype(np.float32), (values + _LEAST_STEP * (knots - knots[0])).astype(np.float32)
+
+
+def _apart(predicted: Doubles, examined: Doubles, found: Doubles) -> list[Doubles]:
+    """Sums of neighbouring bins put together until mean predictions differ by a step."""
+    logs = np.log(predicted / examined)
+    starts = [0]
+    for place in range(1, len(logs)):
+        if logs[place] - logs[starts[-1]] >= _LEAST_STEP:
+            starts.append(place)
+    return [np.add.reduceat(values, starts) for values in (predicted, examined, found)]
 
 
 def _shifted(at: float, shift: float) -> tuple[Floats, Floats]:

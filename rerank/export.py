@@ -86,7 +86,7 @@ class Reranker(tf.Module):
         logs = self._rank(features)
         score = order_score(logs, features.grade, self.config)
         outputs = {"score": tf.where(features.present, score, ABSENT_SCORE)}
-        for head, log in zip(HEADS, self._calibrate(logs), strict=True):
+        for head, log in zip(HEADS, self._calibrate(logs, inputs["query"] != ""), strict=True):
             outputs[f"{head}_probability"] = tf.where(features.present, tf.exp(log), 0.0)
         return outputs
 

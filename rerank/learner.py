@@ -105,7 +105,7 @@ class Learner:
         """The weights as they are now, with what the features were fitted on, calibrated on held-out lists."""
         logs, _ = self.predict(held_out)
         curve = self._examination.curve()
-        calibration = fit_calibration(logs, held_out.data.lists, curve)
+        calibration = fit_calibration(logs, held_out.data.lists, held_out.data.asked, curve)
         return TrainedReranker(self._config, self._spec, self._model, curve, fitted, calibration)
 
     def predict(self, part: Slice) -> tuple[HeadLogs, Floats]:

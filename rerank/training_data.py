@@ -25,6 +25,9 @@ class ListBatch(NamedTuple):
 class TrainingData:
     """The lists of one slice on the device.
 
+    Attributes:
+        asked: [R] bool, whether there was a query.
+
     Args:
         lists: of the requests of `candidates`, in the same order.
         day_slots: day number -> slot of the behaviour table.
@@ -40,6 +43,7 @@ class TrainingData:
     ) -> None:
         self.size = len(lists)
         self.lists = lists
+        self.asked: npt.NDArray[np.bool_] = features.request_query[candidates.request] >= 0
         request = request_inputs(
             features, candidates.request, candidates.query_embedding, config.history_length, config.profile_columns
         )

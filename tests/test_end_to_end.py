@@ -152,6 +152,10 @@ def test_the_report_holds_every_system(workspace: Workspace) -> None:
     assert {"search_masks", "recommendation_masks", "heads", "examination", "index"} <= set(report["blocks"])
     assert {"search_recall", "recommendation_by_history", "index_curve", "embedding_map"} <= set(report["blocks"])
     assert report["weaknesses"]
+    calibration, importance = (report["blocks"][key] for key in ("calibration", "importance"))
+    assert {"all", "search", "recommendation"} <= {row[0] for row in calibration["rows"]}
+    assert {"retrieval", "text", "behaviour", "person"} <= {row[0] for row in importance["rows"]}
+    assert importance["columns"][2:] == ["NDCG@10 lost, appeal", "NDCG@10 lost, clicks"]
     claims = [claim["text"] for claim in report["claims"]]
     assert {f"Search {metric}, reranked against the retrieval order" for metric in ("ndcg@10", "appeal_ndcg@10")} <= {
         *claims

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog.errors import ArtifactError
-from rerank.calibration import Calibration, Calibrator, _rising, fit_calibration
+from rerank.calibration import Calibration, Calibrator, HeadMaps, _rising, fit_calibration
 from rerank.ranking_model import HeadLogs
 
 EXAMINATION = np.array([1.0, 0.5, 0.25], np.float32)
@@ -26,18 +26,23 @@ def lists(log: np.ndarray, truth: np.ndarray, seed: int = 0) -> Any:
     return SimpleNamespace(position=position, shown=~none, click=click, cart=none, purchase=none)
 
 
+def searches(log: np.ndarray) -> np.ndarray:
+    return np.ones(len(log), bool)
+
+
 def heads(log: np.ndarray) -> HeadLogs:
     return HeadLogs(*(np.asarray(log, np.float32) - shift for shift in (0.0, 2.0, 3.0)))
 
 
 def calibrated(calibration: Calibration, log: Any) -> np.ndarray:
-    return Calibrator(calibration)(HeadLogs(*(tf.constant(part) for part in heads(log)))).click.numpy()
+    asked = tf.ones([len(log)], tf.bool)
+    return Calibrator(calibration)(HeadLogs(*(tf.constant(part) for part in heads(log))), asked).click.numpy()
 
 
 def test_overconfident_predictions_come_true() -> None:
     log = np.log(np.random.default_rng(1).uniform(0.02, 0.9, (20_000, 3)))
     truth = 0.5 * np.exp(log) ** 1.5
-    calibration = fit_calibration(heads(log), lists(log, truth), EXAMINATION)
+    calibration = fit_calibration(heads(log), lists(log, truth), searches(log), EXAMINATION)
     told = np.exp(calibrated(calibration, log))
     # Below 0.1 lie some twenty clicks, which chance moves by a fifth; no part of the map rests on so few.
     for low, high in ((0.1, 0.3), (0.3, 0.6), (0.6, 0.9)):
@@ -51,9 +56,9 @@ def test_a_head_with_few_positives_is_only_scaled_and_one_without_stays() -> Non
     page.click = np.zeros((30, 3), bool)
     page.click[:10, 0] = True
     # Expected 30 x 0.5 x (1 + 0.5 + 0.25) = 26.25, found 10: 10 / 26.25 of what was predicted.
-    calibration = fit_calibration(heads(log), page, EXAMINATION)
+    calibration = fit_calibration(heads(log), page, searches(log), EXAMINATION)
     np.testing.assert_allclose(np.exp(calibrated(calibration, log)), 0.5 * 10 / 26.25, rtol=1e-4)
-    np.testing.assert_array_equal(calibration.knots[2], calibration.values[2])
+    np.testing.assert_array_equal(calibration.search.knots[2], calibration.search.values[2])
 
 
 def test_neighbours_that_fall_are_pooled() -> None:
@@ -66,7 +71,7 @@ def test_neighbours_that_fall_are_pooled() -> None:
 def test_the_order_is_kept_and_probabilities_stay_below_one(seed: int, logs: list[float]) -> None:
     random = np.random.default_rng(seed)
     log = np.log(random.uniform(0.01, 0.99, (300, 3)))
-    calibration = fit_calibration(heads(log), lists(log, random.random((300, 3)), seed), EXAMINATION)
+    calibration = fit_calibration(heads(log), lists(log, random.random((300, 3)), seed), searches(log), EXAMINATION)
     told = calibrated(calibration, np.sort(logs)[None])[0]
     assert (np.diff(told) >= -1e-5).all()
     assert (told < 0).all()
@@ -74,16 +79,39 @@ def test_the_order_is_kept_and_probabilities_stay_below_one(seed: int, logs: lis
 
 def test_a_purchase_is_no_likelier_than_a_cart_nor_that_than_a_click() -> None:
     up = np.array([-3.0, -2.0], np.float32)
-    calibration = Calibration((up, up, up), (up - 1, up + 1, up + 2))
-    click, cart, purchase = Calibrator(calibration)(HeadLogs(*(tf.constant([-2.5]),) * 3))
+    maps = HeadMaps((up, up, up), (up - 1, up + 1, up + 2))
+    logs = HeadLogs(*(tf.constant([[-2.5]]),) * 3)
+    click, cart, purchase = Calibrator(Calibration(maps, maps))(logs, tf.constant([True]))
     assert click.numpy() == cart.numpy() == purchase.numpy() == pytest.approx(-3.5)
+
+
+def test_searches_and_recommendations_have_maps_of_their_own() -> None:
+    log = np.log(np.full((4000, 3), 0.4))
+    asked = np.arange(4000) < 2000
+    page = lists(log, np.where(asked, 0.4, 0.2)[:, None] * np.ones(3))
+    calibration = fit_calibration(heads(log), page, asked, EXAMINATION)
+    logs = HeadLogs(*(tf.constant(part) for part in heads(log)))
+    told = np.exp(Calibrator(calibration)(logs, tf.constant(asked)).click.numpy())
+    assert told[0, 0] == pytest.approx(0.4, rel=0.08)
+    assert told[-1, 0] == pytest.approx(0.2, rel=0.08)
+
+
+def test_a_task_with_few_clicks_takes_the_maps_of_all() -> None:
+    log = np.log(np.full((2000, 3), 0.4))
+    page = lists(log, np.full((2000, 3), 0.3))
+    calibration = fit_calibration(heads(log), page, np.arange(2000) > 5, EXAMINATION)
+    everything = fit_calibration(heads(log), page, searches(log), EXAMINATION)
+    for found, expected in zip(calibration.recommendation.values, everything.search.values, strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_saved_and_loaded(tmp_path: Path) -> None:
     up = np.array([-3.0, -2.0], np.float32)
-    Calibration((up, up - 1, up - 2), (up, up, up)).save(tmp_path / "c.npz")
+    saved = Calibration(HeadMaps((up, up - 1, up - 2), (up, up, up)), HeadMaps((up, up, up), (up - 5, up, up)))
+    saved.save(tmp_path / "c.npz")
     loaded = Calibration.load(tmp_path / "c.npz")
-    assert [knots.tolist() for knots in loaded.knots] == [[-3, -2], [-4, -3], [-5, -4]]
+    assert [knots.tolist() for knots in loaded.search.knots] == [[-3, -2], [-4, -3], [-5, -4]]
+    assert loaded.recommendation.values[0].tolist() == [-8, -7]
     (tmp_path / "c.npz").write_bytes(b"broken")
     with pytest.raises(ArtifactError, match="run the rerank stage again"):
         Calibration.load(tmp_path / "c.npz")
