@@ -51,6 +51,7 @@ class ProductTower(keras.layers.Layer):
         super().__init__(autocast=False, **kwargs)  # counters and prices outgrow 16 bits
         self.dim = config.dim
         self.id_dropout = config.training.id_dropout
+        self.read = [name for name in PRODUCT_MODALITIES if name not in config.left_out]
         self.text, self.image, self.identity = text, image, identity
         self.behaviour = BehaviourEncoder(counters, config.dim, name="behaviour")
         self.fusion = make_fusion(
@@ -86,7 +87,8 @@ class ProductTower(keras.layers.Layer):
         identity = self.identity(inputs["buckets"])
         identity *= tf.cast(met, identity.dtype)[:, None]
         vectors = tf.stack([text, image, behaviour, identity], axis=1)
-        return vectors, tf.stack([has_text, inputs["image_present"], has_behaviour, met], axis=1)
+        presence = tf.stack([has_text, inputs["image_present"], has_behaviour, met], axis=1)
+        return vectors, presence & modality_mask(PRODUCT_MODALITIES, self.read)
 
     def fuse(self, vectors: tf.Tensor, presence: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Modality vectors to [batch, dim] of unit length, and the [batch, 4] weights."""
