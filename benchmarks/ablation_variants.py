@@ -35,11 +35,10 @@ class Variant:
     images: Mapping[str, Any] = field(default_factory=dict)
     against: str = UNCHANGED
 
-    def configure(self, config: PipelineConfig, epochs: int | None) -> PipelineConfig:
-        """The run's configuration with the changes, and with so many epochs if a number is given."""
-        training = dict(self.training) | ({} if epochs is None else {"epochs": epochs})
+    def configure(self, config: PipelineConfig, length: Mapping[str, int]) -> PipelineConfig:
+        """The run's configuration with `length` (epochs, steps_per_epoch) and, over that, the changes."""
         towers = config.towers.model_dump() | dict(self.towers)
-        towers["training"] |= training
+        towers["training"] |= {**length, **self.training}
         values = {"towers": towers, "images": config.images.model_dump() | dict(self.images)}
         return type(config).model_validate(config.model_dump() | values)
 

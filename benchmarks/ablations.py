@@ -1,8 +1,8 @@
-"""What each part of the towers is worth: the same training with one thing changed, retrieval judged beside the unchanged.
+"""What each part of the towers is worth: the same training with one thing changed, retrieval judged beside it.
 
-    .venv/bin/python -m benchmarks.ablations --config pipelines/configs/fashion-small.yaml --source FASHION.zip --out FILE
+    .venv/bin/python -m benchmarks.ablations --config pipelines/configs/fashion-small.yaml --source ZIP --out FILE
 
-Runs first what `tandem run` has not finished up to the pictures; those stages are shared by all variants and not changed.
+Runs first what `tandem run` has not finished up to the pictures; all variants share those stages.
 Then trains each variant (benchmarks/ablation_variants.py), or `--only` some of them, and asks their retrieval at the
 requests of the test days by exact search. Weights stay in the run's folder, scores of every request beside `--out`: a
 run that was killed goes on, and tables hold every variant that is finished. What to keep is for the validation days to
@@ -42,11 +42,11 @@ class Ablations:
     Args:
         workspace: finished up to its pictures.
         out: the result's file; the scores of each variant are kept beside it.
-        epochs: passes of every training; None leaves the run's own setting.
+        length: epochs and steps_per_epoch of every training, where they are not the run's own.
     """
 
-    def __init__(self, workspace: Workspace, out: Path, epochs: int | None) -> None:
-        self.workspace, self.out, self.epochs = workspace, out, epochs
+    def __init__(self, workspace: Workspace, out: Path, length: dict[str, int]) -> None:
+        self.workspace, self.out, self.length = workspace, out, length
         self.judge = Judge(workspace)
 
     def kept(self, variant: Variant) -> Kept | None:
@@ -100,7 +100,7 @@ class Ablations:
         return folder
 
     def _config(self, variant: Variant) -> PipelineConfig:
-        return variant.configure(self.workspace.config, self.epochs)
+        return variant.configure(self.workspace.config, self.length)
 
     def _folder(self, variant: Variant) -> Path:
         return self.workspace / "ablations" / _slug(variant)
@@ -141,7 +141,9 @@ def main() -> None:
     arguments = _arguments()
     try:
         workspace = run_pipeline(load_config(arguments.config, arguments.source), until="images")
-        ablations = Ablations(workspace, arguments.out, arguments.epochs)
+        given = {"epochs": arguments.epochs, "steps_per_epoch": arguments.steps}
+        length = {name: value for name, value in given.items() if value is not None}
+        ablations = Ablations(workspace, arguments.out, length)
         for variant in VARIANTS:
             if variant.name in (arguments.only or variant.name) and ablations.kept(variant) is None:
                 console.print(f"[bold]{variant.name}[/bold]")
@@ -154,7 +156,7 @@ def main() -> None:
         Console(stderr=True, width=160).print(table)
     result |= {
         "config": workspace.config.name,
-        "epochs": arguments.epochs or workspace.config.towers.training.epochs,
+        "length": length,
         "machine": describe_machine(),
         "versions": package_versions(),
     }
