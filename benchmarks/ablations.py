@@ -128,11 +128,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--config", type=Path, required=True, help="the run's YAML file")
     parser.add_argument("--source", type=Path, help="overrides source.path")
     parser.add_argument("--out", type=Path, required=True, help="where the JSON goes; scores are kept beside it")
-    parser.add_argument("--epochs", type=int, help="passes of every training; the run's own setting by default")
+    parser.add_argument("--epochs", type=int, help="epochs of every training, at most; the run's own by default")
+    parser.add_argument("--steps", type=int, help="steps of an epoch; the run's own by default")
     names = [variant.name for variant in VARIANTS]
-    parser.add_argument(
-        "--only", nargs="+", metavar="NAME", choices=names, help=f"variants to train: {', '.join(names)}"
-    )
+    listed = ", ".join(names)
+    parser.add_argument("--only", nargs="+", metavar="NAME", choices=names, help=f"variants to train, of: {listed}")
     return parser.parse_args()
 
 
