@@ -50,7 +50,7 @@ def answer(finished: Mapping[str, Kept], judge: Judge) -> dict[str, Any]:
             variants[name] = {**kept.info, "against": against[name], **compared}
     unchanged = finished[UNCHANGED].scores
     masked = {name: _compare(unchanged, f"{name} masked", unchanged, UNCHANGED, judge) for name in MODALITIES}
-    return {"variants": variants, "masked": masked}
+    return {"variants": variants, "masked": masked, "weights": finished[UNCHANGED].info["weights"]}
 
 
 def _compare(scores: Scores, system: str, base: Scores, against: str, judge: Judge) -> dict[str, Compared | Any]:
@@ -98,7 +98,7 @@ def tables(result: Mapping[str, Any]) -> list[Table]:
     wholly = _table("A modality masked, and left out of the training: difference to unchanged", modalities, _TEST)
     tested = _table("Test days: difference to what each is compared with", variants, _TEST)
     validated = _table("Validation days, clicks alone: what is decided by", variants, _VALIDATION)
-    return [means, wholly, tested, validated, *_slice_tables(modalities)]
+    return [means, wholly, _weights(result["weights"]), tested, validated, *_slice_tables(modalities)]
 
 
 def _table(title: str, rows: Mapping[str, Any], columns: tuple[tuple[str, str], ...], means: bool = False) -> Table:
@@ -109,6 +109,17 @@ def _table(title: str, rows: Mapping[str, Any], columns: tuple[tuple[str, str], 
         if name != UNCHANGED or means:
             cells = [found["parts"][part][metric] for part, metric in columns]
             table.add_row(name, *(f"{cell['mean']:.3f}" if means else _cell(cell) for cell in cells))
+    return table
+
+
+def _weights(found: Mapping[str, Mapping[str, float]]) -> Table:
+    """Mean weights, in products and in queries."""
+    names = list(dict.fromkeys(name for weights in found.values() for name in weights))
+    table = Table(title="Mean weight of each modality, from the unchanged SavedModels", title_justify="left")
+    for name in ("", *names):
+        table.add_column(name, justify="right" if name else "left")
+    for what, weights in found.items():
+        table.add_row(what, *(f"{weights[name]:.3f}" if name in weights else "" for name in names))
     return table
 
 

@@ -76,6 +76,10 @@ class Ablations:
             "epochs": len(trained["epochs"]),
             "validation": trained["recall"],
         }
+        if variant.name == UNCHANGED:
+            from benchmarks.ablation_weights import saved_weights
+
+            info["weights"] = saved_weights(towers, self.judge, images, folder / "saved_models")
         with atomic_path(self._scores_file(variant)) as temporary, temporary.open("wb") as handle:
             np.savez_compressed(handle, key=self._key(variant), info=json.dumps(info), **scores)
 
