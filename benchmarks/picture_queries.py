@@ -2,10 +2,10 @@
 
     .venv/bin/python -m benchmarks.picture_queries --config pipelines/configs/fashion-small.yaml --source ZIP --out FILE
 
-Asks `retrieval_exact` of a finished run's release as a stranger would: with pictures of products that its index does not
-hold, with words, and with both. An answer is right where the catalogue says the same type (the last part of
-the category) and the same colour. Beside it stand BM25 for words, and for pictures the neighbours by the picture
-network alone. The network has been trained on the labels of nearly all pictures, these among them.
+Asks `retrieval_exact` of a finished run's release as a stranger would: with pictures of products that its index does
+not hold, with words, and with both. An answer is right where the catalogue says the same type (the last part of the
+category) and the same colour. Beside it stand BM25 for words, and for pictures the neighbours by the picture network
+alone. The network has been trained on the labels of nearly all pictures, these among them.
 """
 
 import os
