@@ -19,6 +19,11 @@ class TextConfig(Config):
     product_tokens: int = Field(40, ge=4, le=1024, description="tokens read of a product; shorter shops use fewer")
     query_tokens: int = Field(16, ge=2, le=256, description="tokens read of a query")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout in the blocks")
+    preset: str = Field(
+        "",
+        description="a pretrained XLM-RoBERTa of keras-hub in place of this encoder and its tokenizer: name or folder",
+    )
+    lora_rank: int = Field(8, ge=0, description="rank of the preset's trained updates; 0 leaves it as it is")
     noisy_share: float = Field(
         0.25, ge=0, le=1, description="share of the training queries that are given one or two misspellings"
     )

@@ -10,6 +10,7 @@ from towers.behaviour import RAW_BEHAVIOUR, BehaviourEncoder
 from towers.config import TowersConfig
 from towers.fusion import make_fusion
 from towers.identity import HashedIdentity
+from towers.preset_text import PresetTextEncoder
 from towers.text import TextEncoder
 from towers.tower_image import ImageProjection
 
@@ -43,7 +44,7 @@ class ProductTower(keras.layers.Layer):
         self,
         config: TowersConfig,
         counters: Sequence[str],
-        text: TextEncoder,
+        text: TextEncoder | PresetTextEncoder,
         image: ImageProjection,
         identity: HashedIdentity,
         **kwargs: Any,

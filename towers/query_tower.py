@@ -9,6 +9,7 @@ from towers.config import TowersConfig
 from towers.fusion import make_fusion
 from towers.history import HistoryEncoder, ItemEncoder
 from towers.identity import HashedIdentity
+from towers.preset_text import PresetTextEncoder
 from towers.product_tower import modality_mask
 from towers.text import TextEncoder
 from towers.tower_image import ImageProjection
@@ -75,7 +76,7 @@ class QueryTower(keras.layers.Layer):
         self,
         config: TowersConfig,
         categories: int,
-        text: TextEncoder,
+        text: TextEncoder | PresetTextEncoder,
         image: ImageProjection,
         identity: HashedIdentity,
         **kwargs: Any,
