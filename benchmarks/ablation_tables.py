@@ -58,7 +58,8 @@ def _compare(scores: Scores, system: str, base: Scores, against: str, judge: Jud
     whole: Compared = {}
     sliced: dict[str, Compared] = {}
     for part in judge.parts:
-        metrics = [name.split("|")[2] for name in scores if name.startswith(f"{system}|{part.name}|")]
+        mine = {name: values for name, values in scores.items() if name.startswith(f"{system}|{part.name}|")}
+        metrics = [name.split("|")[2] for name, values in mine.items() if np.isfinite(values).any()]
         if not metrics:
             continue
         names = [(metric, key(system, part.name, metric), key(against, part.name, metric)) for metric in metrics]
@@ -124,19 +125,30 @@ def _weights(found: Mapping[str, Mapping[str, float]]) -> Table:
 
 
 def _slice_tables(rows: Mapping[str, Any]) -> list[Table]:
-    """Search by slice of the requests, NDCG@10, and by slice of the products, recall@100."""
+    """Search by slice of the requests, NDCG@10 and recall@100, and recall@100 by slice of the products."""
     first = next(iter(rows.values()))
-    requests = Table(title="Search NDCG@10 by slice of the requests: difference to unchanged", title_justify="left")
     slices = [name for name, parts in first["slices"].items() if "test search" in parts]
-    products = Table(title="Search recall@100 of the wanted products in a slice: difference", title_justify="left")
     of = [name for name in first["parts"]["test search"] if name.startswith("recall@100 of ")]
-    for table, names in ((requests, slices), (products, of)):
-        for name in ("", *names):
-            table.add_column(name, justify="right" if name else "left")
-    for name, found in rows.items():
-        requests.add_row(name, *(_cell(found["slices"][part]["test search"]["ndcg@10"]) for part in slices))
-        products.add_row(name, *(_cell(found["parts"]["test search"][metric]) for metric in of))
-    return [requests, products]
+    found = {
+        "Search NDCG@10 by slice of the requests": {
+            part: [system["slices"][part]["test search"]["ndcg@10"] for system in rows.values()] for part in slices
+        },
+        "Search recall@100 by slice of the requests": {
+            part: [system["slices"][part]["test search"]["recall@100"] for system in rows.values()] for part in slices
+        },
+        "Search recall@100 of the wanted products in a slice": {
+            metric.removeprefix("recall@100 of "): [system["parts"]["test search"][metric] for system in rows.values()]
+            for metric in of
+        },
+    }
+    tables = []
+    for title, parts in found.items():
+        tables.append(Table(title=f"{title}: difference to unchanged", title_justify="left"))
+        for name in ("", "requests", *rows):
+            tables[-1].add_column(name, justify="right" if name else "left")
+        for part, cells in parts.items():
+            tables[-1].add_row(part, str(cells[0]["requests"]), *map(_cell, cells))
+    return tables
 
 
 def _cell(found: Mapping[str, float]) -> str:

@@ -2,11 +2,11 @@
 
     .venv/bin/python -m benchmarks.ablations --config pipelines/configs/fashion-small.yaml --source ZIP --out FILE
 
-Runs first what `tandem run` has not finished up to the pictures; all variants share those stages.
-Then trains each variant (benchmarks/ablation_variants.py), or `--only` some of them, and asks their retrieval at the
-requests of the test days by exact search. Weights stay in the run's folder, scores of every request beside `--out`: a
-run that was killed goes on, and tables hold every variant that is finished. What to keep is for the validation days to
-say; the test days only tell what it came to. The reranker takes no part.
+Runs first what `tandem run` has not finished up to the pictures, which all variants share. Then trains each variant
+(benchmarks/ablation_variants.py), or `--only` some of them, unless the run's own towers are what is asked for, and asks
+their retrieval at the requests of the test days by exact search. Weights stay in the run's folder, scores of every
+request beside `--out`: a run that was killed goes on, and tables hold every variant that is finished. What to keep is
+for the validation days to say; the test days only tell what it came to. The reranker takes no part.
 """
 
 import os
@@ -18,7 +18,6 @@ import argparse
 import hashlib
 import json
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +26,7 @@ from rich.console import Console
 from benchmarks.ablation_scores import Judge, Kept
 from benchmarks.ablation_tables import answer, tables
 from benchmarks.ablation_variants import UNCHANGED, VARIANTS, Variant
+from catalog.config import parse_config
 from catalog.errors import TandemError
 from catalog.files import atomic_path, read_json, write_json
 from catalog.progress import console
@@ -34,6 +34,7 @@ from evaluation.provenance import describe_machine, package_versions
 from pipelines.config import PipelineConfig, load_config
 from pipelines.run import run_pipeline
 from pipelines.workspace import Workspace
+from towers.config import TowersConfig
 
 
 class Ablations:
@@ -64,14 +65,14 @@ class Ablations:
         """Train the variant where it is not trained yet, score it, and keep the scores."""
         from towers.trained import load
 
-        folder, config = self._folder(variant), self._config(variant)
+        config = self._config(variant)
         images = self._images(variant, config)
-        self._train(variant, config, images)
+        folder = self._train(variant, config, images)
         towers = load(folder, self.judge.shop, self.judge.features, images)
         scores = self.judge.scores(towers, variant.name, masked=variant.name == UNCHANGED)
         trained = read_json(folder / "metrics.json")
         info = {
-            "seconds": read_json(folder / "trained.json")["seconds"],
+            "seconds": sum(epoch["seconds"] for epoch in trained["epochs"]),
             "best_epoch": trained["best_epoch"],
             "epochs": len(trained["epochs"]),
             "validation": trained["recall"],
@@ -79,19 +80,25 @@ class Ablations:
         if variant.name == UNCHANGED:
             from benchmarks.ablation_weights import saved_weights
 
-            info["weights"] = saved_weights(towers, self.judge, images, folder / "saved_models")
+            info["weights"] = saved_weights(towers, self.judge, images, self._folder(variant) / "saved_models")
         with atomic_path(self._scores_file(variant)) as temporary, temporary.open("wb") as handle:
             np.savez_compressed(handle, key=self._key(variant), info=json.dumps(info), **scores)
 
-    def _train(self, variant: Variant, config: PipelineConfig, images: Path) -> None:
+    def _train(self, variant: Variant, config: PipelineConfig, images: Path) -> Path:
+        """The folder of the trained towers: the run's own, if they are what the variant asks for."""
         from towers.train import train
 
-        done = self._folder(variant) / "trained.json"
-        if done.exists() and read_json(done)["key"] == self._key(variant):
-            return
-        started = time.perf_counter()
-        train(self.judge.shop, self.judge.features, images, config.towers, self._folder(variant))
-        write_json(done, {"key": self._key(variant), "seconds": round(time.perf_counter() - started, 1)})
+        own = self.workspace / "towers"
+        if not variant.images and (own / "metrics.json").exists():
+            settings = parse_config(TowersConfig, read_json(own / "config.json"), str(own / "config.json"))
+            if settings == config.towers:
+                return own
+        folder = self._folder(variant)
+        done = folder / "trained.json"
+        if not done.exists() or read_json(done) != {"key": self._key(variant)}:
+            train(self.judge.shop, self.judge.features, images, config.towers, folder)
+            write_json(done, {"key": self._key(variant)})
+        return folder
 
     def _images(self, variant: Variant, config: PipelineConfig) -> Path:
         """The pictures' embeddings: the run's own, or made anew where the variant changes how."""

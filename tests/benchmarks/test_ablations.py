@@ -30,7 +30,14 @@ TINY = {
         "text": {"vocab_size": 600, "product_tokens": 16, "query_tokens": 8},
         "history": {"length": 8, "search_length": 8, "blocks": 1},
         "profile_columns": ["language"],
-        "training": {"search_examples": 16, "next_items": 16, "catalogue_queries": 16, "mixed_negatives": 16},
+        "training": {
+            "epochs": 1,
+            "steps_per_epoch": 2,
+            "search_examples": 16,
+            "next_items": 16,
+            "catalogue_queries": 16,
+            "mixed_negatives": 16,
+        },
     },
     "rerank": {"history_length": 8, "profile_columns": ["language"]},
     "evaluate": {"requests": 40},
@@ -43,8 +50,8 @@ def test_every_variant_changes_what_it_says_and_nothing_else() -> None:
     config = parse_config(PipelineConfig, TINY, "the test")
     whole = json.loads(config.model_dump_json())
     for variant in VARIANTS:
-        changed = json.loads(variant.configure(config, {"epochs": 1}).model_dump_json())
-        assert changed["towers"]["training"].pop("epochs") == 1
+        changed = json.loads(variant.configure(config, {"epochs": 3}).model_dump_json())
+        assert changed["towers"]["training"].pop("epochs") == 3
         expected = json.loads(json.dumps(whole))
         expected["towers"] |= json.loads(json.dumps(dict(variant.towers)))
         expected["towers"]["training"] |= variant.training
@@ -108,8 +115,8 @@ def test_a_tiny_shop_is_ablated_and_a_second_run_trains_nothing(
     config.write_text(
         yaml.safe_dump(TINY | {"workspace": str(tmp_path / "run"), "models_dir": str(tmp_path / "models")})
     )
-    words = ["ablations", "--config", str(config), "--out", str(out), "--epochs", "1", "--steps", "2"]
-    monkeypatch.setattr(sys, "argv", [*words, "--only", UNCHANGED, "without picture"])
+    words = ["ablations", "--config", str(config)]
+    monkeypatch.setattr(sys, "argv", [*words, "--out", str(out), "--only", UNCHANGED, "without picture"])
     command.main()
     first = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert list(first["variants"]) == [UNCHANGED, "without picture"]
@@ -120,7 +127,15 @@ def test_a_tiny_shop_is_ablated_and_a_second_run_trains_nothing(
         assert sum(weights.values()) == pytest.approx(1.0, abs=0.01)
     assert first["weights"]["products"]["behaviour"] > 0
 
-    weights = (tmp_path / "run" / "ablations" / "without-picture" / "towers.weights.h5").stat().st_mtime_ns
+    folder = tmp_path / "run" / "ablations"
+    trained = (folder / "without-picture" / "towers.weights.h5").stat().st_mtime_ns
     command.main()
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["variants"] == first["variants"]
-    assert (tmp_path / "run" / "ablations" / "without-picture" / "towers.weights.h5").stat().st_mtime_ns == weights
+    assert (folder / "without-picture" / "towers.weights.h5").stat().st_mtime_ns == trained
+
+    (folder / "unchanged").rename(tmp_path / "run" / "towers")  # towers that the run trained need no training again
+    monkeypatch.setattr(sys, "argv", [*words, "--out", str(tmp_path / "own.json"), "--only", UNCHANGED])
+    command.main()
+    own = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert own["variants"][UNCHANGED]["parts"] == first["variants"][UNCHANGED]["parts"]
+    assert not (folder / "unchanged" / "towers.weights.h5").exists()
