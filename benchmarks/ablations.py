@@ -26,7 +26,6 @@ from rich.console import Console
 from benchmarks.ablation_scores import Judge, Kept
 from benchmarks.ablation_tables import answer, tables
 from benchmarks.ablation_variants import UNCHANGED, VARIANTS, Variant
-from catalog.config import parse_config
 from catalog.errors import TandemError
 from catalog.files import atomic_path, read_json, write_json
 from catalog.progress import console
@@ -34,7 +33,6 @@ from evaluation.provenance import describe_machine, package_versions
 from pipelines.config import PipelineConfig, load_config
 from pipelines.run import run_pipeline
 from pipelines.workspace import Workspace
-from towers.config import TowersConfig
 
 
 class Ablations:
@@ -63,7 +61,7 @@ class Ablations:
 
     def run(self, variant: Variant) -> None:
         """Train the variant where it is not trained yet, score it, and keep the scores."""
-        from towers.trained import load
+        from towers.trained import load, pictures_dir
 
         config = self._config(variant)
         images = self._images(variant, config)
@@ -80,19 +78,20 @@ class Ablations:
         if variant.name == UNCHANGED:
             from benchmarks.ablation_weights import saved_weights
 
-            info["weights"] = saved_weights(towers, self.judge, images, self._folder(variant) / "saved_models")
+            pictures = pictures_dir(folder, images, config.towers)
+            info["weights"] = saved_weights(towers, self.judge, pictures, self._folder(variant) / "saved_models")
         with atomic_path(self._scores_file(variant)) as temporary, temporary.open("wb") as handle:
             np.savez_compressed(handle, key=self._key(variant), info=json.dumps(info), **scores)
 
     def _train(self, variant: Variant, config: PipelineConfig, images: Path) -> Path:
         """The folder of the trained towers: the run's own, if they are what the variant asks for."""
-        from towers.train import train
+        from towers.train import train, training_key
 
         own = self.workspace / "towers"
-        if not variant.images and (own / "metrics.json").exists():
-            settings = parse_config(TowersConfig, read_json(own / "config.json"), str(own / "config.json"))
-            if settings == config.towers:
-                return own
+        key = training_key(self.judge.shop, self.judge.features, images, config.towers)
+        finished = (self.workspace / "stages" / "towers.json").exists()
+        if finished and read_json(own / "training.json") == {"key": key}:
+            return own
         folder = self._folder(variant)
         done = folder / "trained.json"
         if not done.exists() or read_json(done) != {"key": self._key(variant)}:

@@ -61,13 +61,13 @@ def train(shop: ShopData, features: FeatureStore, images_dir: Path, config: Towe
         DataError: if there is nothing to train on.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
-    key = _training_key(shop, features, images_dir, config)
+    key = training_key(shop, features, images_dir, config)
     tokenizer, vocabulary = _prepare_text(shop, features, images_dir, config, out_dir, key)
     with precision(config.device.precision):
         _Training(shop, features, images_dir, config, out_dir, key, tokenizer, vocabulary).run()
 
 
-def _training_key(shop: ShopData, features: FeatureStore, images_dir: Path, config: TowersConfig) -> str:
+def training_key(shop: ShopData, features: FeatureStore, images_dir: Path, config: TowersConfig) -> str:
     """What a checkpoint must agree with to be gone on from: the config and what is learned from."""
     digest = hashlib.sha256(config.model_dump_json().encode())
     for text in (*shop.products["product_id"].to_pylist(), *product_texts(shop.products), *features.queries):

@@ -134,6 +134,7 @@ def test_a_tiny_shop_is_ablated_and_a_second_run_trains_nothing(
     assert (folder / "without-picture" / "towers.weights.h5").stat().st_mtime_ns == trained
 
     (folder / "unchanged").rename(tmp_path / "run" / "towers")  # towers that the run trained need no training again
+    (tmp_path / "run" / "stages" / "towers.json").write_text("{}")
     monkeypatch.setattr(sys, "argv", [*words, "--out", str(tmp_path / "own.json"), "--only", UNCHANGED])
     command.main()
     own = json.loads(capsys.readouterr().out.splitlines()[-1])
