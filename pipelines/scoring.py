@@ -109,10 +109,13 @@ class ReleasedModels:
         """Product vectors [N, D] from raw fields and picture embeddings."""
         return self._ask("product_tower", inputs, description, "with_image_embedding", batch=256)["embedding"]
 
-    def _with_rows(self, answer: Arrays) -> Arrays:
-        ids = answer.pop("product_id")
+    def rows(self, ids: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
+        """Product rows of answered ids of any shape, -1 for none."""
         flat = [self._rows[product] for product in ids.ravel().tolist()]
-        return answer | {"rows": np.array(flat, dtype=np.int32).reshape(ids.shape)}
+        return np.array(flat, dtype=np.int32).reshape(ids.shape)
+
+    def _with_rows(self, answer: Arrays) -> Arrays:
+        return answer | {"rows": self.rows(answer.pop("product_id"))}
 
     def _ask(
         self, name: str, inputs: Arrays, description: str, signature: str = "serving_default", batch: int = BATCH

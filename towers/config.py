@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from catalog.config import Config
 
 FusionKind = Literal["gated", "attention", "concat", "weighted_sum"]
+Modality = Literal["text", "image", "behaviour", "identity", "history", "profile"]
 
 
 class TextConfig(Config):
@@ -18,6 +19,11 @@ class TextConfig(Config):
     product_tokens: int = Field(40, ge=4, le=1024, description="tokens read of a product; shorter shops use fewer")
     query_tokens: int = Field(16, ge=2, le=256, description="tokens read of a query")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout in the blocks")
+    preset: str = Field(
+        "",
+        description="a pretrained XLM-RoBERTa of keras-hub in place of this encoder and its tokenizer: name or folder",
+    )
+    lora_rank: int = Field(8, ge=0, description="rank of the preset's trained updates; 0 leaves it as it is")
     noisy_share: float = Field(
         0.25, ge=0, le=1, description="share of the training queries that are given one or two misspellings"
     )
@@ -65,6 +71,9 @@ class TrainingConfig(Config):
         0.25, ge=0, le=1, description="share of the pseudo-queries that are pictures, half of them with text"
     )
     picture_noise: float = Field(0.3, ge=0, description="noise on query pictures, in standard deviations")
+    alignment: float = Field(
+        0.0, ge=0, description="weight in the loss of drawing a product's text and picture vectors together"
+    )
     logq: bool = Field(True, description="correct the in-batch softmax for how often a product is drawn")
     temperature: float = Field(0.05, gt=0, le=1, description="of the softmax over cosines; where it starts if learned")
     learn_temperature: bool = Field(True, description="whether the temperature is trained")
@@ -119,6 +128,9 @@ class TowersConfig(Config):
     sequences: SequenceConfig = SequenceConfig()
     device: DeviceConfig = DeviceConfig()
     fusion: FusionKind = Field("gated", description="how modalities become one vector")
+    left_out: tuple[Modality, ...] = Field(
+        (), description="modalities that are never read; text: that of the products, for queries keep theirs"
+    )
     id_buckets: int = Field(
         0, ge=0, description="rows of the table of hashed product ids; 0: the next power of two above the catalogue"
     )

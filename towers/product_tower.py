@@ -10,6 +10,7 @@ from towers.behaviour import RAW_BEHAVIOUR, BehaviourEncoder
 from towers.config import TowersConfig
 from towers.fusion import make_fusion
 from towers.identity import HashedIdentity
+from towers.preset_text import PresetTextEncoder
 from towers.text import TextEncoder
 from towers.tower_image import ImageProjection
 
@@ -43,7 +44,7 @@ class ProductTower(keras.layers.Layer):
         self,
         config: TowersConfig,
         counters: Sequence[str],
-        text: TextEncoder,
+        text: TextEncoder | PresetTextEncoder,
         image: ImageProjection,
         identity: HashedIdentity,
         **kwargs: Any,
@@ -51,6 +52,7 @@ class ProductTower(keras.layers.Layer):
         super().__init__(autocast=False, **kwargs)  # counters and prices outgrow 16 bits
         self.dim = config.dim
         self.id_dropout = config.training.id_dropout
+        self.read = [name for name in PRODUCT_MODALITIES if name not in config.left_out]
         self.text, self.image, self.identity = text, image, identity
         self.behaviour = BehaviourEncoder(counters, config.dim, config.behaviour, name="behaviour")
         self.fusion = make_fusion(
@@ -86,7 +88,8 @@ class ProductTower(keras.layers.Layer):
         identity = self.identity(inputs["buckets"])
         identity *= tf.cast(met, identity.dtype)[:, None]
         vectors = tf.stack([text, image, behaviour, identity], axis=1)
-        return vectors, tf.stack([has_text, inputs["image_present"], has_behaviour, met], axis=1)
+        presence = tf.stack([has_text, inputs["image_present"], has_behaviour, met], axis=1)
+        return vectors, presence & modality_mask(PRODUCT_MODALITIES, self.read)
 
     def fuse(self, vectors: tf.Tensor, presence: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Modality vectors to [batch, dim] of unit length, and the [batch, 4] weights."""

@@ -9,6 +9,8 @@ from towers.config import TowersConfig
 from towers.fusion import make_fusion
 from towers.history import HistoryEncoder, ItemEncoder
 from towers.identity import HashedIdentity
+from towers.preset_text import PresetTextEncoder
+from towers.product_tower import modality_mask
 from towers.text import TextEncoder
 from towers.tower_image import ImageProjection
 
@@ -74,7 +76,7 @@ class QueryTower(keras.layers.Layer):
         self,
         config: TowersConfig,
         categories: int,
-        text: TextEncoder,
+        text: TextEncoder | PresetTextEncoder,
         image: ImageProjection,
         identity: HashedIdentity,
         **kwargs: Any,
@@ -82,6 +84,7 @@ class QueryTower(keras.layers.Layer):
         super().__init__(**kwargs)
         self.dim = config.dim
         self.id_dropout = config.training.id_dropout
+        self.read = [name for name in QUERY_MODALITIES if name == "text" or name not in config.left_out]
         self.text, self.image, self.identity = text, image, identity
         self.items = ItemEncoder(categories, config.dim, name="items")
         history = config.history
@@ -107,6 +110,7 @@ class QueryTower(keras.layers.Layer):
         self.built = True
 
     def call(self, vectors: tf.Tensor, presence: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        presence &= modality_mask(QUERY_MODALITIES, self.read)
         fused, weights = self.fusion(vectors, presence=presence, training=training)
         return tf.math.l2_normalize(tf.cast(fused, tf.float32), axis=-1, epsilon=1e-9), weights
 

@@ -25,6 +25,7 @@ from towers.config import TowersConfig
 from towers.devices import make_strategy, precision
 from towers.finetuning import PictureTraining
 from towers.mining import mine_hard_negatives
+from towers.preset_text import PresetTextEncoder, preset_tokenizer
 from towers.tables import GraphTables, Vocabulary, make_tables, make_vocabulary
 from towers.text import Tokenizer, train_tokenizer
 from towers.trained import Towers, profile_table, read_tokenizer, read_vocabulary, write_vocabulary
@@ -70,13 +71,13 @@ def train(
         DataError: if there is nothing to train on.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
-    key = _training_key(shop, features, images_dir, config)
+    key = training_key(shop, features, images_dir, config)
     tokenizer, vocabulary = _prepare_text(shop, features, images_dir, config, out_dir, key)
     with precision(config.device.precision):
         _Training(shop, features, images_dir, config, out_dir, key, tokenizer, vocabulary).run(after_epoch)
 
 
-def _training_key(shop: ShopData, features: FeatureStore, images_dir: Path, config: TowersConfig) -> str:
+def training_key(shop: ShopData, features: FeatureStore, images_dir: Path, config: TowersConfig) -> str:
     """What a checkpoint must agree with to be gone on from: the config and what is learned from."""
     digest = hashlib.sha256(config.model_dump_json().encode())
     for text in (*shop.products["product_id"].to_pylist(), *product_texts(shop.products), *features.queries):
@@ -106,7 +107,10 @@ def _prepare_text(
         )
     texts = product_texts(shop.products.take(pa.array(known)))
     asked = np.unique(features.example_query[(features.example_slice == 0) & (features.example_query >= 0)])
-    model = train_tokenizer([*texts, *features.queries[asked].tolist()], config.text.vocab_size, config.seed)
+    if config.text.preset:
+        model = preset_tokenizer(config.text.preset)
+    else:
+        model = train_tokenizer([*texts, *features.queries[asked].tolist()], config.text.vocab_size, config.seed)
     tokenizer = Tokenizer(model)
     vocabulary = make_vocabulary(shop, features, images_dir, tokenizer, config)
     with atomic_path(out_dir / "tokenizer.model") as temporary:
@@ -179,6 +183,8 @@ class _Training:
         progress = checkpoints.restore(self.key)
         if progress.epoch:
             console.print(f"towers: going on after epoch {progress.epoch}")
+            if isinstance(self.model.text, PresetTextEncoder):
+                self.model.text.revive()
         else:
             self._describe()
         update = make_update(self.step, self.optimizer, self.strategy)

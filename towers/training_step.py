@@ -8,8 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from towers.alignment import alignment_loss
 from towers.batches import BatchSizes
 from towers.config import TowersConfig
+from towers.product_tower import PRODUCT_MODALITIES
 from towers.retrieval_task import RetrievalTask
 from towers.tables import GraphTables
 from towers.two_towers import TwoTowers
@@ -56,10 +58,22 @@ class TrainingStep:
         if self._pixels is not None and self.model.backbone is not None:
             pixels = tf.gather(self._pixels, tf.gather(self.tables.image_row, rows))
             inputs["image"] = self.model.backbone(pixels, training=False)  # its batch statistics stay as they are
-        candidates, _ = self.model.product(inputs, training=True)
-        return self.task(
+        vectors, presence = self.model.product.vectors(inputs, training=True)
+        candidates, _ = self.model.product.fuse(vectors, presence, training=True)
+        loss = self.task(
             queries, candidates, rows, batch["weight"], self.model.temperature, tf.gather(self._probabilities, rows)
         )
+        if self.config.training.alignment:
+            loss += self.config.training.alignment * self._alignment(vectors, presence, rows)
+        return loss
+
+    def _alignment(self, vectors: tf.Tensor, presence: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        """This replica's part of the alignment of its products' texts and pictures, a scalar float32."""
+        text, image = (PRODUCT_MODALITIES.index(name) for name in ("text", "image"))
+        both = presence[:, text] & presence[:, image]
+        context = tf.distribute.get_replica_context()
+        replicas = context.num_replicas_in_sync if context is not None else 1
+        return alignment_loss(vectors[:, text], vectors[:, image], both, rows) / replicas
 
     def queries(self, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """[queries, dim] unit vectors of the searches, next items and pseudo-queries, in this order."""

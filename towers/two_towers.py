@@ -12,6 +12,7 @@ import tensorflow as tf
 from towers.config import TowersConfig
 from towers.history import push_right
 from towers.identity import HashedIdentity
+from towers.preset_text import PresetTextEncoder
 from towers.product_tower import CONTENT_MODALITIES, PRODUCT_MODALITIES, ProductTower, modality_mask
 from towers.query_tower import QUERY_MODALITIES, QueryTower
 from towers.tables import GraphTables, Vocabulary
@@ -44,16 +45,7 @@ class TwoTowers(keras.Model):
         self, config: TowersConfig, vocabulary: Vocabulary, pieces: int, backbone: keras.Model | None = None
     ) -> None:
         super().__init__(name="towers")
-        settings = config.text
-        self.text = TextEncoder(
-            pieces,
-            config.dim,
-            max(vocabulary.product_tokens, settings.query_tokens),
-            settings.layers,
-            settings.heads,
-            settings.dropout,
-            name="text",
-        )
+        self.text = _text_encoder(config, vocabulary, pieces)
         self.image = ImageProjection(config.dim, name="image")
         self.identity = HashedIdentity(vocabulary.id_buckets, config.dim, name="identity")
         self.query = QueryTower(
@@ -83,6 +75,14 @@ class TwoTowers(keras.Model):
 
     def call(self, inputs: Any) -> Any:
         raise NotImplementedError("call `query`, `product` or `encode_queries`; the towers never run as one")
+
+
+def _text_encoder(config: TowersConfig, vocabulary: Vocabulary, pieces: int) -> TextEncoder | PresetTextEncoder:
+    settings = config.text
+    if settings.preset:
+        return PresetTextEncoder(settings.preset, config.dim, settings.lora_rank, name="text")
+    longest = max(vocabulary.product_tokens, settings.query_tokens)
+    return TextEncoder(pieces, config.dim, longest, settings.layers, settings.heads, settings.dropout, name="text")
 
 
 def encode_queries(

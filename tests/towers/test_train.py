@@ -16,7 +16,7 @@ from catalog.files import read_json
 from towers.config import TowersConfig
 from towers.train import TrainingError, train
 from towers.trained import Towers, load
-from towers.validation import Questions
+from towers.validation import Questions, example_questions
 
 
 def with_training(config: TowersConfig, **changes: object) -> TowersConfig:
@@ -184,6 +184,18 @@ def test_another_fusion_hard_negatives_profiles_and_no_histories(toy, config: To
     towers = load(tmp_path, toy.shop, toy.features, toy.images_dir)
     assert towers.config.fusion == "concat"
     assert np.isfinite(ask(towers, "red")).all()
+
+
+def test_what_is_left_out_is_never_read(toy, config: TowersConfig, tmp_path: Path) -> None:
+    left_out = config.model_copy(update={"left_out": ("text", "identity", "history")})
+    train(toy.shop, toy.features, toy.images_dir, with_training(left_out, epochs=1, alignment=0.1), tmp_path)
+    towers = load(tmp_path, toy.shop, toy.features, toy.images_dir)
+    vectors = towers.product_embeddings(3)
+    np.testing.assert_array_equal(vectors, towers.product_embeddings(3, masked=("text", "identity")))
+    assert np.abs(vectors - towers.product_embeddings(3, masked=("image",))).max() > 1e-3
+    assert np.abs(ask(towers, "red shirt") - ask(towers, "blue shoe")).max() > 1e-3  # queries keep their text
+    asked = example_questions(toy.features, np.arange(8), config.history.length)
+    np.testing.assert_array_equal(towers.query_embeddings(asked), towers.query_embeddings(asked, masked=("history",)))
 
 
 def test_a_profile_column_that_nobody_has(toy, config: TowersConfig, tmp_path: Path) -> None:

@@ -1,0 +1,178 @@
+"""What each part of the towers is worth: the same training with one thing changed, retrieval judged beside it.
+
+    .venv/bin/python -m benchmarks.ablations --config pipelines/configs/fashion-small.yaml --source ZIP --out FILE
+
+Runs first what `tandem run` has not finished up to the pictures, which all variants share. Then trains each variant
+(benchmarks/ablation_variants.py), or `--only` some of them, unless the run's own towers are what is asked for, and asks
+their retrieval at the requests of the test days by exact search. Weights stay in the run's folder, scores of every
+request beside `--out`: a run that was killed goes on, and tables hold every variant that is finished. What to keep is
+for the validation days to say; the test days only tell what it came to. The reranker takes no part.
+"""
+
+import os
+
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import argparse
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from benchmarks.ablation_scores import Judge, Kept
+from benchmarks.ablation_tables import answer, tables
+from benchmarks.ablation_variants import UNCHANGED, VARIANTS, Variant
+from catalog.errors import TandemError
+from catalog.files import atomic_path, read_json, write_json
+from catalog.progress import console
+from evaluation.provenance import describe_machine, package_versions
+from pipelines.config import PipelineConfig, load_config
+from pipelines.run import run_pipeline
+from pipelines.workspace import Workspace
+
+
+class Ablations:
+    """The variants of one run.
+
+    Args:
+        workspace: finished up to its pictures.
+        out: the result's file; the scores of each variant are kept beside it.
+        length: epochs and steps_per_epoch of every training, where they are not the run's own.
+    """
+
+    def __init__(self, workspace: Workspace, out: Path, length: dict[str, int]) -> None:
+        self.workspace, self.out, self.length = workspace, out, length
+        self.judge = Judge(workspace)
+
+    def kept(self, variant: Variant) -> Kept | None:
+        """The variant's result, if it is finished with these very settings."""
+        path = self._scores_file(variant)
+        if not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as stored:
+            if str(stored["key"]) != self._key(variant):
+                return None
+            scores = {name: stored[name] for name in stored.files if name not in ("key", "info")}
+            return Kept(json.loads(str(stored["info"])), scores)
+
+    def run(self, variant: Variant) -> None:
+        """Train the variant where it is not trained yet, score it, and keep the scores."""
+        from towers.trained import load, pictures_dir
+
+        config = self._config(variant)
+        images = self._images(variant, config)
+        folder = self._train(variant, config, images)
+        towers = load(folder, self.judge.shop, self.judge.features, images)
+        scores = self.judge.scores(towers, variant.name, masked=variant.name == UNCHANGED)
+        trained = read_json(folder / "metrics.json")
+        info = {
+            "seconds": sum(epoch["seconds"] for epoch in trained["epochs"]),
+            "best_epoch": trained["best_epoch"],
+            "epochs": len(trained["epochs"]),
+            "validation": trained["recall"],
+        }
+        if variant.name == UNCHANGED:
+            from benchmarks.ablation_weights import saved_weights
+
+            pictures = pictures_dir(folder, images, config.towers)
+            info["weights"] = saved_weights(towers, self.judge, pictures, self._folder(variant) / "saved_models")
+        with atomic_path(self._scores_file(variant)) as temporary, temporary.open("wb") as handle:
+            np.savez_compressed(handle, key=self._key(variant), info=json.dumps(info), **scores)
+
+    def _train(self, variant: Variant, config: PipelineConfig, images: Path) -> Path:
+        """The folder of the trained towers: the run's own, if they are what the variant asks for."""
+        from towers.train import train, training_key
+
+        own = self.workspace / "towers"
+        key = training_key(self.judge.shop, self.judge.features, images, config.towers)
+        finished = (self.workspace / "stages" / "towers.json").exists()
+        if finished and read_json(own / "training.json") == {"key": key}:
+            return own
+        folder = self._folder(variant)
+        done = folder / "trained.json"
+        if not done.exists() or read_json(done) != {"key": self._key(variant)}:
+            train(self.judge.shop, self.judge.features, images, config.towers, folder)
+            write_json(done, {"key": self._key(variant)})
+        return folder
+
+    def _images(self, variant: Variant, config: PipelineConfig) -> Path:
+        """The pictures' embeddings: the run's own, or made anew where the variant changes how."""
+        from towers.image import prepare_images
+
+        if not variant.images:
+            return self.workspace / "images"
+        folder = self._folder(variant) / "images"
+        prepare_images(self.judge.shop, config.images, folder)
+        return folder
+
+    def _config(self, variant: Variant) -> PipelineConfig:
+        return variant.configure(self.workspace.config, self.length)
+
+    def _folder(self, variant: Variant) -> Path:
+        return self.workspace / "ablations" / _slug(variant)
+
+    def _scores_file(self, variant: Variant) -> Path:
+        return self.out.with_name(f"{self.out.stem}.{_slug(variant)}.npz")
+
+    def _key(self, variant: Variant) -> str:
+        """Of everything that the variant's scores depend on."""
+        config = self._config(variant)
+        stages = [
+            read_json(self.workspace / "stages" / f"{name}.json")["fingerprint"] for name in ("features", "images")
+        ]
+        parts = [stages, config.towers, config.images, config.evaluate]
+        text = json.dumps(parts, default=lambda value: value.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _slug(variant: Variant) -> str:
+    return variant.name.replace(", ", "-").replace(" ", "-")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True, help="the run's YAML file")
+    parser.add_argument("--source", type=Path, help="overrides source.path")
+    parser.add_argument("--out", type=Path, required=True, help="where the JSON goes; scores are kept beside it")
+    parser.add_argument("--epochs", type=int, help="epochs of every training, at most; the run's own by default")
+    parser.add_argument("--steps", type=int, help="steps of an epoch; the run's own by default")
+    names = [variant.name for variant in VARIANTS]
+    listed = ", ".join(names)
+    parser.add_argument("--only", nargs="+", metavar="NAME", choices=names, help=f"variants to train, of: {listed}")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Train what is not trained yet, print the tables and the line of JSON."""
+    arguments = _arguments()
+    try:
+        workspace = run_pipeline(load_config(arguments.config, arguments.source), until="images")
+        given = {"epochs": arguments.epochs, "steps_per_epoch": arguments.steps}
+        length = {name: value for name, value in given.items() if value is not None}
+        ablations = Ablations(workspace, arguments.out, length)
+        for variant in VARIANTS:
+            if variant.name in (arguments.only or variant.name) and ablations.kept(variant) is None:
+                console.print(f"[bold]{variant.name}[/bold]")
+                ablations.run(variant)
+    except TandemError as error:
+        sys.exit(f"error: {error}")
+    finished = {variant.name: kept for variant in VARIANTS if (kept := ablations.kept(variant)) is not None}
+    result = answer(finished, ablations.judge)
+    for table in tables(result):
+        Console(stderr=True, width=160).print(table)
+    result |= {
+        "config": workspace.config.name,
+        "length": length,
+        "machine": describe_machine(),
+        "versions": package_versions(),
+    }
+    write_json(arguments.out, result)
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""The ablations: what each variant changes, differences worked by hand, and a whole run on a tiny shop that goes on."""
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from benchmarks import ablations as command
+from benchmarks.ablation_scores import Kept, key
+from benchmarks.ablation_tables import answer, tables
+from benchmarks.ablation_variants import UNCHANGED, VARIANTS
+from catalog.config import parse_config
+from catalog.errors import ArtifactError
+from pipelines.config import PipelineConfig
+
+TINY = {
+    "name": "tiny",
+    "source": {"kind": "made_up"},
+    "simulate": {"products": 120, "shoppers": 120, "days": 16, "judged_queries": 20, "picture_pixels": 48},
+    "ingest": {"image_size": 32, "user_columns": ["language"]},
+    "splits": {"rerank_days": 3, "validation_days": 2, "test_days": 2},
+    "images": {"size": 32, "pretrain_epochs": 0},
+    "towers": {
+        "dim": 16,
+        "text": {"vocab_size": 600, "product_tokens": 16, "query_tokens": 8},
+        "history": {"length": 8, "search_length": 8, "blocks": 1},
+        "profile_columns": ["language"],
+        "training": {
+            "epochs": 1,
+            "steps_per_epoch": 2,
+            "search_examples": 16,
+            "next_items": 16,
+            "catalogue_queries": 16,
+            "mixed_negatives": 16,
+        },
+    },
+    "rerank": {"history_length": 8, "profile_columns": ["language"]},
+    "evaluate": {"requests": 40},
+}
+PARTS = [f"{name} {task}" for name in ("validation", "test") for task in ("search", "recommendation")]
+METRICS = ("ndcg@10", "recall@100", "clicks recall@10", "clicks recall@100", "recall@100 of new products")
+
+
+def test_every_variant_changes_what_it_says_and_nothing_else() -> None:
+    config = parse_config(PipelineConfig, TINY, "the test")
+    whole = json.loads(config.model_dump_json())
+    for variant in VARIANTS:
+        changed = json.loads(variant.configure(config, {"epochs": 3}).model_dump_json())
+        assert changed["towers"]["training"].pop("epochs") == 3
+        expected = json.loads(json.dumps(whole))
+        expected["towers"] |= json.loads(json.dumps(dict(variant.towers)))
+        expected["towers"]["training"] |= variant.training
+        expected["images"] |= variant.images
+        del expected["towers"]["training"]["epochs"]
+        assert changed == expected, variant.name
+    assert len({variant.name for variant in VARIANTS}) == len(VARIANTS)
+    assert {variant.against for variant in VARIANTS} <= {variant.name for variant in VARIANTS}
+
+
+def made_up(scores: dict[str, list[float]]) -> dict[str, np.ndarray]:
+    """The same four numbers for every metric of a system on every part."""
+    return {
+        key(system, part, metric): np.array(values)
+        for system, values in scores.items()
+        for part in PARTS
+        for metric in METRICS
+    }
+
+
+def fake_judge() -> Any:
+    requests = SimpleNamespace(user=np.array([0, 1, 2, 3]))
+    parts = [SimpleNamespace(name=part, slice=part.split()[0], requests=requests) for part in PARTS]
+    halves = {"late": np.array([False, False, True, True])}
+    return SimpleNamespace(parts=parts, request_slices=lambda part: halves)
+
+
+def test_differences_are_paired_by_request_and_by_slice() -> None:
+    nan = float("nan")
+    masks = {f"{name} masked": [0.1, 0.2, 0.3, nan] for name in ("text", "picture", "behaviour", "history")}
+    info = {"weights": {"products": {"text": 1.0}}}
+    finished = {
+        UNCHANGED: Kept(info, made_up({UNCHANGED: [0.1, 0.4, 0.7, nan], **masks})),
+        "without text": Kept({}, made_up({"without text": [0.0, 0.0, 0.5, nan]})),
+        "small batches, finetuned": Kept({}, made_up({"small batches, finetuned": [1.0] * 4})),
+    }
+    result = answer(finished, fake_judge())
+    # -0.1, -0.4 and -0.2 over three requests; of the late ones -0.2 alone
+    whole = result["variants"]["without text"]["parts"]["test search"]["ndcg@10"]
+    assert whole["mean"] == pytest.approx(0.5 / 3)
+    assert whole["difference"] == pytest.approx(-0.7 / 3)
+    assert -0.41 <= whole["low"] <= whole["difference"] <= whole["high"] <= -0.09
+    late = result["variants"]["without text"]["slices"]["late"]["test search"]["ndcg@10"]
+    assert (late["difference"], late["requests"]) == (pytest.approx(-0.2), 1)
+    masked = result["masked"]["text"]["parts"]["test search"]["recall@100"]
+    assert masked["difference"] == pytest.approx((0.0 - 0.2 - 0.4) / 3)
+    assert "small batches, finetuned" not in result["variants"]  # what it is compared with is not trained
+    cells = [list(column.cells) for table in tables(result) for column in table.columns]
+    assert any("-0.233 [" in cell for column in cells for cell in column)
+
+
+def test_without_the_unchanged_towers_there_is_nothing_to_compare_with() -> None:
+    with pytest.raises(ArtifactError, match="'unchanged' is not trained yet"):
+        answer({"without text": Kept({}, {})}, fake_judge())
+
+
+def test_a_tiny_shop_is_ablated_and_a_second_run_trains_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, out = tmp_path / "tiny.yaml", tmp_path / "result.json"
+    config.write_text(
+        yaml.safe_dump(TINY | {"workspace": str(tmp_path / "run"), "models_dir": str(tmp_path / "models")})
+    )
+    words = ["ablations", "--config", str(config)]
+    monkeypatch.setattr(sys, "argv", [*words, "--out", str(out), "--only", UNCHANGED, "without picture"])
+    command.main()
+    first = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert list(first["variants"]) == [UNCHANGED, "without picture"]
+    assert first == json.loads(out.read_text())
+    unchanged = first["variants"][UNCHANGED]["parts"]["test search"]["ndcg@10"]
+    assert unchanged["difference"] == unchanged["low"] == unchanged["high"] == 0
+    for weights in first["weights"].values():
+        assert sum(weights.values()) == pytest.approx(1.0, abs=0.01)
+    assert first["weights"]["products"]["behaviour"] > 0
+
+    folder = tmp_path / "run" / "ablations"
+    trained = (folder / "without-picture" / "towers.weights.h5").stat().st_mtime_ns
+    command.main()
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["variants"] == first["variants"]
+    assert (folder / "without-picture" / "towers.weights.h5").stat().st_mtime_ns == trained
+
+    (folder / "unchanged").rename(tmp_path / "run" / "towers")  # towers that the run trained need no training again
+    (tmp_path / "run" / "stages" / "towers.json").write_text("{}")
+    monkeypatch.setattr(sys, "argv", [*words, "--out", str(tmp_path / "own.json"), "--only", UNCHANGED])
+    command.main()
+    own = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert own["variants"][UNCHANGED]["parts"] == first["variants"][UNCHANGED]["parts"]
+    assert not (folder / "unchanged" / "towers.weights.h5").exists()
