@@ -6,7 +6,6 @@ would answer nobody for half a second at each change of version, and keep the ob
 
 import ctypes
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,12 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 
-from catalog.errors import ArtifactError
+from serving.c_api import SMALL, STRING_BYTES, VIEW, Buffer, Output, library
 from serving.messages import SignatureDef
 from serving.tensors import Array, data_type_of, dtype_of
 from serving.wire import fields
 
 _STRING = tf.string.as_datatype_enum
-_STRING_BYTES = 24  # sizeof(TF_TString): https://github.com/tensorflow/tensorflow, core/platform/ctstring_internal.h
-_SMALL, _VIEW = 0, 3  # TF_TString_Type, in the two lowest bits
 _SIGNATURES = 5  # MetaGraphDef.signature_def
 _CALLING_THREAD = -1  # RunOptions.inter_op_thread_pool
 
@@ -32,16 +29,6 @@ class TensorFlowError(Exception):
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
         self.code, self.message = code, message
-
-
-class Output(ctypes.Structure):
-    """TF_Output: an operation of a graph and which of its outputs."""
-
-    _fields_ = (("operation", ctypes.c_void_p), ("index", ctypes.c_int))
-
-
-class _Buffer(ctypes.Structure):
-    _fields_ = (("data", ctypes.c_void_p), ("length", ctypes.c_size_t), ("deallocator", ctypes.c_void_p))
 
 
 class CSession:
@@ -60,7 +47,7 @@ class CSession:
     """
 
     def __init__(self, path: Path, config: config_pb2.ConfigProto, tags: Sequence[str] = ("serve",)) -> None:
-        api, status = _api(), _Status()
+        api, status = library(), _Status()
         meta_graph = api.TF_NewBuffer()
         # Where the session's own threads load, they do so at their own priority, not at the caller's.
         options = _run_options(inter_op_thread_pool=_CALLING_THREAD)
@@ -72,7 +59,7 @@ class CSession:
                     session_options, options, str(path).encode(), names, len(tags), self._graph, meta_graph, status
                 )
             status.check()
-            found = ctypes.cast(meta_graph, ctypes.POINTER(_Buffer)).contents
+            found = ctypes.cast(meta_graph, ctypes.POINTER(Buffer)).contents
             self.signatures = _signatures(ctypes.string_at(found.data, found.length))
         except BaseException:
             self.close()
@@ -84,8 +71,8 @@ class CSession:
     def output(self, name: str) -> Output:
         """The tensor `operation:index` of the graph; KeyError where there is none."""
         operation, _, index = name.partition(":")
-        handle = _api().TF_GraphOperationByName(self._graph, operation.encode())
-        if not handle or not (index or "0").isdecimal() or int(index or 0) >= _api().TF_OperationNumOutputs(handle):
+        handle = library().TF_GraphOperationByName(self._graph, operation.encode())
+        if not handle or not (index or "0").isdecimal() or int(index or 0) >= library().TF_OperationNumOutputs(handle):
             raise KeyError(name)
         return Output(handle, int(index or 0))
 
@@ -105,7 +92,7 @@ class CSession:
         Raises:
             TensorFlowError: as the run ended.
         """
-        api, status = _api(), _Status()
+        api, status = library(), _Status()
         alive: list[Any] = []
         given, got = (ctypes.c_void_p * len(feeds))(), (ctypes.c_void_p * len(fetches))()
         options = _run_options(timeout_in_ms=milliseconds) if milliseconds else None
@@ -133,7 +120,7 @@ class CSession:
 
     def close(self) -> None:
         """Give the memory back. Nothing may be running. Safe to call twice."""
-        api, status = _api(), _Status()
+        api, status = library(), _Status()
         if self._handle:
             api.TF_CloseSession(self._handle, status)
             api.TF_DeleteSession(self._handle, status)
@@ -144,7 +131,7 @@ class CSession:
 
 def start_threads(config: config_pb2.ConfigProto) -> None:
     """Start the threads that all sessions share, at the caller's priority: they keep that of who starts them."""
-    api, status = _api(), _Status()
+    api, status = library(), _Status()
     graph = api.TF_NewGraph()
     with _SessionOptions(config) as options:
         session = api.TF_NewSession(graph, options, status)
@@ -158,15 +145,15 @@ class _Status:
     """A TF_Status, as an argument of a call and afterwards."""
 
     def __init__(self) -> None:
-        self._as_parameter_ = ctypes.c_void_p(_api().TF_NewStatus())
+        self._as_parameter_ = ctypes.c_void_p(library().TF_NewStatus())
 
     def check(self) -> None:
-        code = _api().TF_GetCode(self)
+        code = library().TF_GetCode(self)
         if code:
-            raise TensorFlowError(code, _api().TF_Message(self).decode(errors="replace"))
+            raise TensorFlowError(code, library().TF_Message(self).decode(errors="replace"))
 
     def __del__(self) -> None:
-        _api().TF_DeleteStatus(self)
+        library().TF_DeleteStatus(self)
 
 
 class _SessionOptions:
@@ -176,14 +163,14 @@ class _SessionOptions:
         self._config = config.SerializeToString()
 
     def __enter__(self) -> ctypes.c_void_p:
-        api, status = _api(), _Status()
+        api, status = library(), _Status()
         self._handle = ctypes.c_void_p(api.TF_NewSessionOptions())
         api.TF_SetConfig(self._handle, self._config, len(self._config), status)
         status.check()
         return self._handle
 
     def __exit__(self, *error: object) -> None:
-        _api().TF_DeleteSessionOptions(self._handle)
+        library().TF_DeleteSessionOptions(self._handle)
 
 
 def _signatures(meta_graph: bytes) -> dict[str, SignatureDef]:
@@ -195,12 +182,12 @@ def _signatures(meta_graph: bytes) -> dict[str, SignatureDef]:
 def _run_options(**settings: int) -> ctypes.c_void_p:
     """A TF_Buffer of RunOptions."""
     data = config_pb2.RunOptions(**settings).SerializeToString()
-    return ctypes.c_void_p(_api().TF_NewBufferFromString(data, len(data)))
+    return ctypes.c_void_p(library().TF_NewBufferFromString(data, len(data)))
 
 
 def _tensor(value: Array, alive: list[Any]) -> int:
     """A TF_Tensor of `value`; what is put into `alive` must outlive it. KeyError for a dtype that TensorFlow lacks."""
-    api = _api()
+    api = library()
     dims = (ctypes.c_int64 * value.ndim)(*value.shape)
     if value.dtype.kind in "OSU":
         number, data = _STRING, _views(value, alive)
@@ -217,18 +204,18 @@ def _tensor(value: Array, alive: list[Any]) -> int:
 def _views(value: Array, alive: list[Any]) -> Array:
     """[n, 3] uint64: strings as TF_TStrings that point into one block of bytes."""
     texts = [text.encode() if isinstance(text, str) else text for text in value.ravel().tolist()]
-    views = np.zeros((len(texts), _STRING_BYTES // 8), np.uint64)
+    views = np.zeros((len(texts), STRING_BYTES // 8), np.uint64)
     block = np.frombuffer(b"".join(texts) + b"\0", np.uint8)
     alive.append(block)
     sizes = np.fromiter(map(len, texts), np.uint64, len(texts))
-    views[:, 0] = sizes << np.uint64(2) | np.uint64(_VIEW)
+    views[:, 0] = sizes << np.uint64(2) | np.uint64(VIEW)
     views[:, 1] = np.cumsum(sizes) - sizes + np.uint64(block.ctypes.data)
     return views
 
 
 def _array(handle: int) -> Array:
     """A copy of a TF_Tensor."""
-    api = _api()
+    api = library()
     shape = tuple(api.TF_Dim(handle, axis) for axis in range(api.TF_NumDims(handle)))
     number, data = api.TF_TensorType(handle), api.TF_TensorData(handle)
     if number == _STRING:
@@ -247,70 +234,13 @@ def _array(handle: int) -> Array:
 
 def _texts(data: int, count: int) -> list[bytes]:
     """The strings of `count` TF_TStrings at the address `data`: up to 22 bytes lie in the struct, behind their size."""
-    api, raw = _api(), ctypes.string_at(data, count * _STRING_BYTES) if count else b""
+    api, raw = library(), ctypes.string_at(data, count * STRING_BYTES) if count else b""
     texts = []
-    for start in range(0, len(raw), _STRING_BYTES):
+    for start in range(0, len(raw), STRING_BYTES):
         head = raw[start]
-        if head & 3 == _SMALL:
+        if head & 3 == SMALL:
             texts.append(raw[start + 1 : start + 1 + (head >> 2)])
         else:
             at = data + start
             texts.append(ctypes.string_at(api.TF_StringGetDataPointer(at), api.TF_StringGetSize(at)))
     return texts
-
-
-@cache
-def _api() -> Any:
-    """The library that TensorFlow's Python has loaded, with what its functions take and return.
-
-    Raises:
-        ArtifactError: if it is not where TensorFlow's wheels have it, or lays strings out differently.
-    """
-    folder = Path(tf.sysconfig.get_lib())
-    found = next((path for name in ("so.2", "2.dylib") if (path := folder / f"libtensorflow_cc.{name}").exists()), None)
-    if found is None:
-        raise ArtifactError(f"expected libtensorflow_cc in {folder}; install the tensorflow wheel again")
-    api = ctypes.CDLL(str(found))
-    pointer, number, size = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t
-    text, numbers = ctypes.c_char_p, ctypes.POINTER(ctypes.c_int64)
-    given_or_got = (ctypes.POINTER(Output), ctypes.POINTER(pointer), number)
-    # Name: (what it returns, what it takes).
-    for name, (returned, taken) in {
-        "TF_NewStatus": (pointer, ()),
-        "TF_DeleteStatus": (None, (pointer,)),
-        "TF_GetCode": (number, (pointer,)),
-        "TF_Message": (text, (pointer,)),
-        "TF_NewBuffer": (pointer, ()),
-        "TF_NewBufferFromString": (pointer, (text, size)),
-        "TF_DeleteBuffer": (None, (pointer,)),
-        "TF_NewGraph": (pointer, ()),
-        "TF_DeleteGraph": (None, (pointer,)),
-        "TF_GraphOperationByName": (pointer, (pointer, text)),
-        "TF_OperationNumOutputs": (number, (pointer,)),
-        "TF_NewSessionOptions": (pointer, ()),
-        "TF_DeleteSessionOptions": (None, (pointer,)),
-        "TF_SetConfig": (None, (pointer, text, size, pointer)),
-        "TF_NewSession": (pointer, (pointer, pointer, pointer)),
-        "TF_LoadSessionFromSavedModel": (
-            pointer,
-            (pointer, pointer, text, ctypes.POINTER(text), number, pointer, pointer, pointer),
-        ),
-        "TF_CloseSession": (None, (pointer, pointer)),
-        "TF_DeleteSession": (None, (pointer, pointer)),
-        "TF_SessionRun": (
-            None,
-            (pointer, pointer, *given_or_got, *given_or_got, pointer, number, pointer, pointer),
-        ),
-        "TF_AllocateTensor": (pointer, (number, numbers, number, size)),
-        "TF_DeleteTensor": (None, (pointer,)),
-        "TF_TensorType": (number, (pointer,)),
-        "TF_NumDims": (number, (pointer,)),
-        "TF_Dim": (ctypes.c_int64, (pointer, number)),
-        "TF_TensorElementCount": (ctypes.c_int64, (pointer,)),
-        "TF_TensorData": (pointer, (pointer,)),
-        "TF_StringGetSize": (size, (pointer,)),
-        "TF_StringGetDataPointer": (pointer, (pointer,)),
-    }.items():
-        function = getattr(api, name)
-        function.restype, function.argtypes = returned, taken
-    return api

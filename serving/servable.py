@@ -14,7 +14,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
 from catalog.errors import ArtifactError
-from serving.c_session import CSession, Output, TensorFlowError, start_threads
+from serving.c_api import Output
+from serving.c_session import CSession, TensorFlowError, start_threads
 from serving.errors import Rejection, invalid_argument, status_of
 from serving.tensors import Array
 

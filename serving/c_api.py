@@ -1,0 +1,100 @@
+"""The part of TensorFlow's C API that serving calls, https://github.com/tensorflow/tensorflow, tensorflow/c/c_api.h."""
+
+import ctypes
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from catalog.errors import ArtifactError
+
+STRING_BYTES = 24
+"""sizeof(TF_TString), core/platform/ctstring_internal.h: strings of up to 22 bytes lie in it, behind a byte of size."""
+
+SMALL, VIEW = 0, 3
+"""TF_TString_Type, in the two lowest bits of the size: kept in the struct, or elsewhere and not owned."""
+
+
+class Output(ctypes.Structure):
+    """TF_Output: an operation of a graph and which of its outputs."""
+
+    _fields_ = (("operation", ctypes.c_void_p), ("index", ctypes.c_int))
+
+
+class Buffer(ctypes.Structure):
+    """TF_Buffer: bytes that TensorFlow holds."""
+
+    _fields_ = (("data", ctypes.c_void_p), ("length", ctypes.c_size_t), ("deallocator", ctypes.c_void_p))
+
+
+@cache
+def library() -> Any:
+    """The library that TensorFlow's Python has loaded, with what its functions take and return.
+
+    Raises:
+        ArtifactError: if it is not where TensorFlow's wheels have it, or lays strings out differently.
+    """
+    folder = Path(tf.sysconfig.get_lib())
+    found = next((path for name in ("so.2", "2.dylib") if (path := folder / f"libtensorflow_cc.{name}").exists()), None)
+    if found is None:
+        raise ArtifactError(f"expected libtensorflow_cc in {folder}; install the tensorflow wheel again")
+    api = ctypes.CDLL(str(found))
+    pointer, number, size = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t
+    text, numbers = ctypes.c_char_p, ctypes.POINTER(ctypes.c_int64)
+    given_or_got = (ctypes.POINTER(Output), ctypes.POINTER(pointer), number)
+    # Name: (what it returns, what it takes).
+    for name, (returned, taken) in {
+        "TF_NewStatus": (pointer, ()),
+        "TF_DeleteStatus": (None, (pointer,)),
+        "TF_GetCode": (number, (pointer,)),
+        "TF_Message": (text, (pointer,)),
+        "TF_NewBuffer": (pointer, ()),
+        "TF_NewBufferFromString": (pointer, (text, size)),
+        "TF_DeleteBuffer": (None, (pointer,)),
+        "TF_NewGraph": (pointer, ()),
+        "TF_DeleteGraph": (None, (pointer,)),
+        "TF_GraphOperationByName": (pointer, (pointer, text)),
+        "TF_OperationNumOutputs": (number, (pointer,)),
+        "TF_NewSessionOptions": (pointer, ()),
+        "TF_DeleteSessionOptions": (None, (pointer,)),
+        "TF_SetConfig": (None, (pointer, text, size, pointer)),
+        "TF_NewSession": (pointer, (pointer, pointer, pointer)),
+        "TF_LoadSessionFromSavedModel": (
+            pointer,
+            (pointer, pointer, text, ctypes.POINTER(text), number, pointer, pointer, pointer),
+        ),
+        "TF_CloseSession": (None, (pointer, pointer)),
+        "TF_DeleteSession": (None, (pointer, pointer)),
+        "TF_SessionRun": (
+            None,
+            (pointer, pointer, *given_or_got, *given_or_got, pointer, number, pointer, pointer),
+        ),
+        "TF_AllocateTensor": (pointer, (number, numbers, number, size)),
+        "TF_DeleteTensor": (None, (pointer,)),
+        "TF_TensorType": (number, (pointer,)),
+        "TF_NumDims": (number, (pointer,)),
+        "TF_Dim": (ctypes.c_int64, (pointer, number)),
+        "TF_TensorElementCount": (ctypes.c_int64, (pointer,)),
+        "TF_TensorData": (pointer, (pointer,)),
+        "TF_StringGetSize": (size, (pointer,)),
+        "TF_StringGetDataPointer": (pointer, (pointer,)),
+    }.items():
+        function = getattr(api, name)
+        function.restype, function.argtypes = returned, taken
+    _check_strings(api)
+    return api
+
+
+def _check_strings(api: Any) -> None:
+    """Strings are read and written as they lie in memory: one call a string would cost more than the graph's run."""
+    text = b"layout"
+    small = (ctypes.c_uint8 * STRING_BYTES)(len(text) << 2 | SMALL, *text)
+    kept = ctypes.create_string_buffer(text)
+    view = (ctypes.c_uint64 * (STRING_BYTES // 8))(len(text) << 2 | VIEW, ctypes.addressof(kept))
+    for struct, place in ((small, ctypes.addressof(small) + 1), (view, ctypes.addressof(kept))):
+        at = ctypes.addressof(struct)
+        if api.TF_StringGetSize(at) != len(text) or api.TF_StringGetDataPointer(at) != place:
+            raise ArtifactError(
+                "this TensorFlow lays strings out differently; install the version in requirements.lock"
+            )
