@@ -26,6 +26,11 @@ _HEALTHY = ("", PREDICTION_SERVICE, MODEL_SERVICE, "PredictionService", "ModelSe
 """What the health check answers for: by full name, and by the short one that TF Serving registers."""
 
 
+_MAX_PENDING = 10_000
+"""Calls that may wait for the thread that accepts them. From 1,000 on, unless told otherwise, gRPC cancels some, which
+tells a client nothing; once accepted, those that are too many are refused with UNAVAILABLE."""
+
+
 class GrpcFront:
     """PredictionService and ModelService on a TCP port, a Unix socket or both.
 
@@ -62,6 +67,8 @@ class GrpcFront:
             options=[
                 ("grpc.max_receive_message_length", config.max_message_bytes),
                 ("grpc.max_send_message_length", -1),
+                ("grpc.server.max_pending_requests", _MAX_PENDING),
+                ("grpc.server.max_pending_requests_hard_limit", 2 * _MAX_PENDING),
                 ("grpc.so_reuseport", 0),  # or a second server on the port would silently share its requests
                 *channel_arguments(config.grpc_channel_arguments),
             ],

@@ -20,7 +20,7 @@ from serving.manager import ModelManager
 from serving.messages import ModelServerConfig
 from serving.model_config import read_model_config, single_model_config
 from serving.monitoring import Monitoring
-from serving.process import freeze_what_stays, prepare_process
+from serving.process import MemoryKeeper, freeze_what_stays, prepare_process
 from serving.rest import RestApi, listen
 from serving.servable import load_op_libraries
 from serving.server_config import ServerConfig
@@ -56,6 +56,7 @@ class Server:
         self._grpc: GrpcFront | None = None
         self._rest: HttpServer | None = None
         self._watch: ConfigWatch | None = None
+        self._memory = MemoryKeeper()
         self._stop = threading.Event()
 
     @property
@@ -97,6 +98,7 @@ class Server:
         if self._grpc is None:
             return
         self._loader.give_up()
+        self._memory.stop()
         if self._watch is not None:
             self._watch.stop()
         fronts = [front for front in (self._grpc, self._rest) if front is not None]
@@ -180,6 +182,7 @@ class Server:
         if config.model_config_file is not None and config.model_config_file_poll_wait_seconds:
             seconds = config.model_config_file_poll_wait_seconds
             self._watch = ConfigWatch(config.model_config_file, self._manager, seconds)
+        self._memory.start()
         self._grpc.start()
 
 

@@ -2,7 +2,11 @@
 
 import ctypes
 import gc
+import os
 import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h of glibc
 
@@ -27,6 +31,11 @@ The one thread that accepts calls needs the lock for each of them, and under loa
 """
 
 
+_CHECK_SECONDS = 5.0
+_GROWTH_BYTES = 32 << 20
+"""How often resident memory is looked at, and how much more of it is worth a walk through all heaps."""
+
+
 def prepare_process() -> None:
     """Set this process up for serving. Where the C library is not glibc, memory stays as it is."""
     sys.setswitchinterval(_SWITCH_SECONDS)
@@ -48,3 +57,60 @@ def freeze_what_stays() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is resident; 0 where the system does not say it as Linux does."""
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGESIZE")
+    except OSError:
+        return 0
+
+
+def trim_heaps() -> None:
+    """Give the kernel back what lies free in the heaps, also between blocks that are in use."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+class MemoryKeeper:
+    """Trims the heaps whenever resident memory has grown by some tens of megabytes.
+
+    A message of megabytes comes in thousands of small blocks, and what is freed of them stays with the process.
+
+    Args:
+        resident: tells the resident memory, in bytes.
+        trim: gives memory back.
+    """
+
+    def __init__(self, resident: Callable[[], int] = resident_bytes, trim: Callable[[], None] = trim_heaps) -> None:
+        self._resident = resident
+        self._trim = trim
+        self._least = resident()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="memory", daemon=True)
+
+    def start(self) -> None:
+        """Look every few seconds from now on."""
+        self._least = self._resident()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more. Safe to call twice, and before `start`."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def check(self) -> None:
+        """Look once."""
+        resident = self._resident()
+        if resident > self._least + _GROWTH_BYTES:
+            self._trim()
+            self._least = self._resident()  # what is in use did not come back, and is not worth another walk
+        else:
+            self._least = min(self._least, resident)
+
+    def _watch(self) -> None:
+        while not self._stop.wait(_CHECK_SECONDS):
+            self.check()

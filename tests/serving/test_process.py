@@ -4,7 +4,10 @@ import ctypes
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+
+from serving.process import MemoryKeeper, resident_bytes, trim_heaps
 
 CHECK = """
 import ctypes, gc, sys
@@ -40,3 +43,38 @@ def checked(how: str) -> list[str]:
 def test_large_blocks_stay_the_kernels_own_and_small_ones_in_the_heaps() -> None:
     assert checked("prepared") == ["1", "0", "0.001", "True"]
     assert checked("as it is") == ["0", "0", "0.005", "False"]
+
+
+def test_heaps_are_trimmed_when_memory_has_grown_and_not_again_for_the_same_growth() -> None:
+    """In megabytes: 100 at first; 140 is 40 more, of which a trim leaves 130; 160 is only 30 more than that."""
+    resident, trims = [100], []
+
+    def trim() -> None:
+        trims.append(resident[0])
+        resident[0] -= 10
+
+    keeper = MemoryKeeper(lambda: resident[0] << 20, trim)
+    for megabytes in (110, 140, 160, 90, 120, 125):
+        resident[0] = megabytes
+        keeper.check()
+    assert trims == [140, 125]
+
+
+def test_a_keeper_starts_and_stops() -> None:
+    keeper = MemoryKeeper()
+    keeper.stop()
+    keeper = MemoryKeeper()
+    keeper.start()
+    keeper.stop()
+    keeper.stop()
+
+
+@pytest.mark.skipif(not resident_bytes(), reason="only Linux tells it")
+def test_trimming_gives_back_what_lies_between_blocks_in_use() -> None:
+    blocks = [np.ones(100_000, np.uint8) for _ in range(1000)]
+    kept = blocks[::10]  # the others, 90 MB, lie between these
+    full = resident_bytes()
+    del blocks
+    trim_heaps()
+    assert resident_bytes() < full - 60_000_000
+    assert len(kept) == 100
