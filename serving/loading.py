@@ -109,7 +109,7 @@ class Loader:
     def __init__(self, config: ServerConfig, monitoring: Monitoring) -> None:
         self._config = config
         self._monitoring = monitoring
-        self._given_up = threading.Event()
+        self._given_up, self._answering = threading.Event(), threading.Event()
         self._parameters = BatchingParameters()
         if config.batching_parameters_file is not None:
             self._parameters = read_batching_parameters(config.batching_parameters_file)
@@ -130,6 +130,10 @@ class Loader:
             self._given_up.wait(max(self._config.load_retry_interval_micros, 0) / 1e6)
         raise AssertionError("the last try returns or raises")
 
+    def give_way(self) -> None:
+        """From now on there are requests to answer, which go before what loads."""
+        self._answering.set()
+
     def give_up(self) -> None:
         """Start nothing more: what loads is finished, what waits for another try fails, what comes is refused."""
         self._given_up.set()
@@ -143,7 +147,8 @@ class Loader:
         if self._given_up.is_set():
             raise Rejection(grpc.StatusCode.CANCELLED, "the server is stopping")
         own = self._own_parameters(path)
-        with ThreadPoolExecutor(1, "load", initializer=_give_way) as thread:
+        first = _give_way if self._answering.is_set() else None
+        with ThreadPoolExecutor(1, "load", initializer=first) as thread:
             servable = thread.submit(self._load_and_warm, path).result()
         # Only now: the first run of a graph takes seconds, and would take them from a thread that batches wait for.
         servable.merge_with(Batcher(own, self._monitoring.record_batch) if own else self._batcher, own is not None)

@@ -80,6 +80,7 @@ class Server:
         freeze_what_stays()
         try:
             self._manager.start(models)
+            self._loader.give_way()
             self._listen(files)
         except Rejection as rejection:
             self._manager.close()

@@ -87,8 +87,11 @@ def test_what_loads_gives_way_and_no_thread_that_it_leaves_behind_does(
 
     monkeypatch.setattr("serving.loading.warm_up", note)
     usual = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-    servable = Loader(config_of(exported, enable_batching=True), Monitoring(list))("scale", exported / "scale" / "1")
-    assert during == [10]
+    load = Loader(config_of(exported, enable_batching=True), Monitoring(list))
+    load("scale", exported / "scale" / "1").close()
+    load.give_way()
+    servable = load("scale", exported / "scale" / "1")
+    assert during == [usual, 10]
     until = monotonic() + 30
     while (left := niced(usual)) and monotonic() < until:
         sleep(0.01)  # the thread that loaded has ended for Python, and ends for the system when it gets its turn
