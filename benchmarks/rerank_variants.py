@@ -63,7 +63,7 @@ def finished(name: str, setting: Setting, curve: Floats, folder: Path, with_grad
     settings = {"setting": setting.key, "name": name, "with_grade": with_grade, "changes": VARIANTS.get(name)}
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     slug = "".join(letter if letter.isalnum() else "-" for letter in name.lower()) + ("-grade" if with_grade else "")
-    path = folder / f"{slug}.npz"
+    path, checkpoint = folder / f"{slug}.npz", folder / f"{slug}.checkpoint.npz"
     try:
         arrays, notes = read_arrays(path) if path.exists() else ([], {})
     except ArtifactError:
@@ -76,11 +76,12 @@ def finished(name: str, setting: Setting, curve: Floats, folder: Path, with_grad
     train: Callable[[], Finished] = (
         (lambda: _train_rival(name, setting, curve, with_grade))
         if name in RIVALS
-        else (lambda: _train_variant(name, setting, folder / f"{slug}.checkpoint.npz"))
+        else (lambda: _train_variant(name, setting, checkpoint))
     )
     result = train()
     arrays = [result.validation, result.test, result.probabilities, result.examination]
     write_arrays(path, arrays, {"key": key, "notes": result.notes})
+    checkpoint.unlink(missing_ok=True)
     return result
 
 
@@ -90,7 +91,6 @@ def _train_variant(name: str, setting: Setting, checkpoint: Path) -> Finished:
     learner = Learner(setting.prepared.extractor, setting.prepared.spec, config)
     history = learner.fit(setting.training, setting.pages, checkpoint)
     trained = learner.trained(setting.prepared.fitted, setting.pages)
-    checkpoint.unlink()
     found = []
     for judged in (setting.validation, setting.test):
         logs, _ = learner.predict(judged.whole)

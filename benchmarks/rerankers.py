@@ -18,6 +18,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,16 +117,19 @@ def examination_rows(learned: Floats, truth: Floats) -> Rows:
     ]
 
 
-def measure(setting: "Setting", folder: Path) -> dict[str, Any]:
-    """Train what is not kept, and make every table."""
-    from benchmarks.rerank_variants import OURS, RIVALS, VARIANTS, finished
+def measure(setting: "Setting", folder: Path, names: Sequence[str]) -> dict[str, Any]:
+    """Train what is not kept, and make every table.
+
+    Args:
+        names: variants of ours that are compared with it.
+    """
+    from benchmarks.rerank_variants import OURS, RIVALS, finished
 
     none = np.zeros(0, np.float32)
-    variants = {name: finished(name, setting, none, folder) for name in VARIANTS}
-    ours = variants[OURS]
+    ours = finished(OURS, setting, none, folder)
     weight = setting.prepared.config.relevance.weight
     systems = {f"{OURS} and grade": graded(setting.test, ours.test, weight), OURS: ours.test}
-    notes: dict[str, Any] = {name: run.notes for name, run in variants.items()}
+    notes: dict[str, Any] = {OURS: ours.notes}
     for name in RIVALS:
         plain, fed = (finished(name, setting, ours.examination, folder, with_grade=flag) for flag in (False, True))
         added = best_weight(setting, plain.validation)
@@ -139,6 +143,8 @@ def measure(setting: "Setting", folder: Path) -> dict[str, Any]:
         notes |= {name: plain.notes | {"grade_weight": added}, f"{name}, grade as feature": fed.notes}
         notes[f"{name}, grade as feature"]["grade_weight"] = both
     systems[RETRIEVAL] = setting.test.lists.score
+    variants = {OURS: ours} | {name: finished(name, setting, none, folder) for name in names if name != OURS}
+    notes |= {name: run.notes for name, run in variants.items()}
     rows = calibration(setting, ours)
     return {
         "rivals": compared(setting, systems, f"{OURS} and grade"),
@@ -172,15 +178,21 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True, help="the run's YAML file")
     parser.add_argument("--source", type=Path, help="overrides source.path")
     parser.add_argument("--out", type=Path, help="where the JSON goes too; finished parts are kept beside it")
+    parser.add_argument("--variants", nargs="*", help="which of ours to compare; default: all", default=None)
     arguments = parser.parse_args()
     started = time.perf_counter()
     try:
         from benchmarks.rerank_setting import build_setting, keep_folder
+        from benchmarks.rerank_variants import VARIANTS
 
+        names = VARIANTS if arguments.variants is None else arguments.variants
+        if unknown := sorted(set(names) - set(VARIANTS)):
+            parser.error(f"--variants: unknown {unknown}; expected of {list(VARIANTS)}")
         config = load_config(arguments.config, arguments.source)
         setting = build_setting(run_pipeline(config, until="candidates"))
         with tempfile.TemporaryDirectory() as temporary:
-            result = measure(setting, keep_folder(arguments.out) if arguments.out else Path(temporary))
+            folder = keep_folder(arguments.out) if arguments.out else Path(temporary)
+            result = measure(setting, folder, list(names))
     except TandemError as error:
         sys.exit(f"error: {error}")
     console = Console(stderr=True, width=200)
