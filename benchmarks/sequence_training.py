@@ -21,7 +21,7 @@ from towers.retrieval_task import RetrievalTask
 from towers.sequence_towers import SequenceTowers
 from towers.train import TrainingError
 
-_GROUPS = 4  # of like length in a batch, each padded to its own longest: few are as long as the longest
+_GROUPS = 4  # of like length in a batch, as many targets each, padded to their own longest: few are that long
 _STEERS_BY = "ndcg@10"
 
 Groups = list[tuple[Rows, Rows]]
@@ -57,7 +57,9 @@ def batches(pieces: tuple[Rows, ...], targets: int, rng: np.random.Generator) ->
     number = (np.cumsum(lengths[order]) - 1) // targets
     for chosen in np.split(order, np.flatnonzero(np.diff(number)) + 1):
         by_length = chosen[np.argsort(lengths[chosen], kind="stable")]
-        groups = [[pieces[index] for index in group] for group in np.array_split(by_length, _GROUPS)]
+        filled = np.cumsum(lengths[by_length])
+        cuts = np.searchsorted(filled, filled[-1] * np.arange(1, _GROUPS) / _GROUPS)
+        groups = [[pieces[index] for index in group] for group in np.split(by_length, cuts)]
         yield [(_padded(group, 0), _padded(group, 1)) for group in groups]
 
 

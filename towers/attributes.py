@@ -19,21 +19,25 @@ def attribute_members(attributes: Sequence[Sequence[int]]) -> Members:
 
 @keras.saving.register_keras_serializable("tandem")
 class AttributeEncoder(keras.layers.Layer):
-    """The mean of the embeddings of a product's attributes; zero where none is known.
+    """The sum of the embeddings of a product's n attributes over n^power; zero where none is known.
+
+    Power 1 is the mean. Power 1/2 keeps the length of a sum of unrelated vectors the same for any n (as Vaswani et al.
+    2017, section 3.2.1, scale a dot product), so that attributes weigh, and learn, sqrt(n) times as much as in a mean.
 
     Args:
         attributes: number of attributes.
         dim: size of the vectors.
         stddev: of the normal distribution that the table starts from.
+        power: of the number of attributes, which the sum is divided by.
 
     Call:
         members: [pairs, 2] int32, of `attribute_members`. products: how many products there are.
         Returns [products, dim].
     """
 
-    def __init__(self, attributes: int, dim: int, stddev: float = 0.05, **kwargs: Any) -> None:
+    def __init__(self, attributes: int, dim: int, stddev: float = 0.05, power: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.attributes, self.dim, self.stddev = attributes, dim, stddev
+        self.attributes, self.dim, self.stddev, self.power = attributes, dim, stddev, power
         self.table = keras.layers.Embedding(
             attributes, dim, embeddings_initializer=keras.initializers.RandomNormal(stddev=stddev), name="table"
         )
@@ -44,10 +48,11 @@ class AttributeEncoder(keras.layers.Layer):
 
     def call(self, members: tf.Tensor, products: int) -> tf.Tensor:
         given = tf.math.bincount(members[:, 0], minlength=products, maxlength=products, dtype=tf.float32)
-        weights = 1.0 / tf.gather(given, members[:, 0])
+        weights = tf.gather(given, members[:, 0]) ** -self.power
         # A sparse product, since gathering each product's attributes would take most of a step's time.
-        mean = tf.SparseTensor(tf.cast(members, tf.int64), weights, (products, self.attributes))
-        return tf.sparse.sparse_dense_matmul(mean, self.table.embeddings)
+        shares = tf.SparseTensor(tf.cast(members, tf.int64), weights, (products, self.attributes))
+        return tf.sparse.sparse_dense_matmul(shares, self.table.embeddings)
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"attributes": self.attributes, "dim": self.dim, "stddev": self.stddev}
+        names = ("attributes", "dim", "stddev", "power")
+        return super().get_config() | {name: getattr(self, name) for name in names}

@@ -100,6 +100,9 @@ class SequenceConfig(Config):
     uniform_negatives: int = Field(1024, ge=0, description="uniformly drawn products a batch, with loss in_batch")
     smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing, with loss full")
     stddev: float = Field(0.02, ge=0, description="of the ids' and attributes' vectors before training")
+    attribute_power: float = Field(
+        0.5, ge=0, le=1, description="an item is its id plus the sum of its n attributes over n to this power"
+    )
     targets: int = Field(1536, ge=1, description="next-item targets a batch, from all positions of whole sequences")
     epochs: int = Field(40, ge=1, description="passes over the sequences, at most")
     patience: int = Field(4, ge=1, description="epochs without a better validation NDCG@10 before training stops")

@@ -17,7 +17,7 @@ _PURCHASE = 1 + KINDS.index("purchase")
 
 
 class SequenceTowers(keras.Model):
-    """A product is its id and the mean of its attributes; a query is a user's history, encoded causally.
+    """A product is its id and the scaled sum of its attributes; a query is a user's history, encoded causally.
 
     Products and queries meet in a dot product, and a product enters a history as the same vector. The sequences hold
     no kinds and no times: every event counts as a purchase, at no distance from the one before.
@@ -38,10 +38,11 @@ class SequenceTowers(keras.Model):
     ) -> None:
         super().__init__(name="sequence_towers")
         self.dim, self.n_products = config.dim, products
-        self.identity = HashedIdentity(products, config.dim, config.sequences.stddev, name="identity")
+        stddev, power = config.sequences.stddev, config.sequences.attribute_power
+        self.identity = HashedIdentity(products, config.dim, stddev, name="identity")
         self.attributes, self._members = None, None
         if len(attributes):
-            self.attributes = AttributeEncoder(attribute_count, config.dim, config.sequences.stddev, name="attributes")
+            self.attributes = AttributeEncoder(attribute_count, config.dim, stddev, power, name="attributes")
             self.attributes.build()
             self._members = tf.constant(attribute_members(attributes))
         settings = config.history

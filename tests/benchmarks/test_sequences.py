@@ -111,6 +111,13 @@ def test_batches_hold_each_item_with_the_one_after_it() -> None:
     assert sorted(pairs) == [(1, 2), (2, 3), (4, 5), (6, 7), (7, 8), (8, 9)]
 
 
+def test_groups_of_a_batch_hold_as_many_targets_and_little_padding() -> None:
+    # twelve pieces of one target and one of four: 16 targets, cut before those that reach the 4th, the 8th and the 12th
+    pieces = (np.arange(5), *(np.array([1, 2]) for _ in range(12)))
+    (groups,) = batches(pieces, 16, np.random.default_rng(0))
+    assert [items.shape for items, _ in groups] == [(3, 1), (4, 1), (4, 1), (2, 4)]
+
+
 def test_histories_are_read_from_their_end() -> None:
     assert last_items((np.array([1, 2, 3, 4]), np.array([5])), 3).tolist() == [[2, 3, 4], [-1, -1, 5]]
 

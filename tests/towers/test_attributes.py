@@ -21,3 +21,13 @@ def test_a_product_is_the_mean_of_its_attributes_and_round_trips() -> None:
     again.build()
     again.set_weights(layer.get_weights())
     np.testing.assert_allclose(again(members, products=3), expected)
+
+
+def test_the_power_says_what_the_sum_is_divided_by() -> None:
+    layer = AttributeEncoder(4, 2, power=0.5)
+    layer.build()
+    layer.table.set_weights([np.array([[1.0, 0], [10, 4], [3, 6], [4, 2]])])
+    members = tf.constant(attribute_members([(0, 1, 2, 3), (), (1,)]))
+    # (1 + 10 + 3 + 4) / sqrt(4) and (0 + 4 + 6 + 2) / sqrt(4); nothing known; 1 / sqrt(1)
+    np.testing.assert_allclose(layer(members, products=3), [[9, 6], [0, 0], [10, 4]], rtol=1e-6)
+    assert AttributeEncoder.from_config(layer.get_config()).power == 0.5

@@ -8,13 +8,13 @@ from towers.sequence_towers import SequenceTowers
 CONFIG = TowersConfig.model_validate({"dim": 8, "history": {"length": 4, "blocks": 1, "heads": 2, "dropout": 0.0}})
 
 
-def test_products_are_ids_plus_the_mean_of_their_attributes() -> None:
+def test_products_are_ids_plus_the_scaled_sum_of_their_attributes() -> None:
     towers = SequenceTowers(CONFIG, 3, [(0,), (), (0, 1)], 2)
     alone = SequenceTowers(CONFIG, 3)
     alone.identity.set_weights(towers.identity.get_weights())
     table = np.asarray(towers.attributes.table.embeddings)
     added = towers.products() - alone.products()
-    np.testing.assert_allclose(added, [table[0], np.zeros(8), table.mean(axis=0)], atol=1e-6)
+    np.testing.assert_allclose(added, [table[0], np.zeros(8), table.sum(axis=0) / 2**0.5], atol=1e-6)
 
 
 def test_padding_and_the_future_change_nothing() -> None:
