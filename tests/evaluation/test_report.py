@@ -13,6 +13,7 @@ from evaluation.provenance import provenance
 from evaluation.report import (
     Answers,
     Claim,
+    Drawing,
     Heads,
     PlainTable,
     Report,
@@ -122,6 +123,15 @@ def test_the_json_holds_every_number_and_no_picture():
     assert value["provenance"]["versions"]["numpy"] == np.__version__
     assert "picture" not in value["blocks"]["answers"]["answers"][0]
     json.dumps(value, allow_nan=False)
+
+
+def test_a_drawing_is_on_the_page_and_its_numbers_in_the_json():
+    drawing = Drawing("map", "Map", "Two axes.", {"points": 3.0}, "<svg><path id='dots'/></svg>")
+    report = Report(title="", sections=(Section("Vectors", "", (drawing,)),), provenance=provenance())
+    assert "<path id='dots'/>" in render_page(report)
+    value = report_as_json(report)["blocks"]["map"]
+    assert value["numbers"] == {"points": 3.0}
+    assert "picture" not in value
 
 
 def test_keys_are_unique():
