@@ -95,6 +95,4 @@ def _check_strings(api: Any) -> None:
     for struct, place in ((small, ctypes.addressof(small) + 1), (view, ctypes.addressof(kept))):
         at = ctypes.addressof(struct)
         if api.TF_StringGetSize(at) != len(text) or api.TF_StringGetDataPointer(at) != place:
-            raise ArtifactError(
-                "this TensorFlow lays strings out differently; install the version in requirements.lock"
-            )
+            raise ArtifactError("TensorFlow's strings have another layout; install the version of requirements.lock")

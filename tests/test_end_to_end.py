@@ -192,7 +192,7 @@ def readme_commands() -> list[str]:
 
 
 def test_the_readme_s_commands_run(workspace: Workspace, client: SearchClient, tmp_path: Path) -> None:
-    """Each line of a shell block, in order, on the tiny shop; `make demo` and the server's start are run elsewhere."""
+    """Each line of a shell block, in order, on the tiny shop; demo, server, tuning and training are run elsewhere."""
     config = tmp_path / "tiny.yaml"
     values = workspace.config.model_dump(mode="json")
     config.write_text(yaml.safe_dump(values), encoding="utf-8")
@@ -204,7 +204,7 @@ def test_the_readme_s_commands_run(workspace: Workspace, client: SearchClient, t
     tandem = f"{Path(sys.executable).parent}/tandem"
     ran = []
     for line in readme_commands():
-        if line.startswith(("make ", "tandem serve")):
+        if line.startswith(("make ", "tandem serve", "tandem tune", "tandem run")):
             continue
         command = line.replace("tandem", tandem, 1)
         for written, actual in replaced.items():

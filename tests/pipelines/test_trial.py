@@ -128,7 +128,13 @@ def start_search(workspace: Workspace, folder: Path) -> "subprocess.Popen[str]":
     (folder / "space.yaml").write_text("towers: {training: {learning_rate: [0.001, 0.003]}}")
     command = [sys.executable, "-m", "pipelines.cli", "tune", "--config", "shop.yaml", "--space", "space.yaml"]
     return subprocess.Popen(
-        command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where the tests run in a shell's background Ctrl-C is ignored, and a child would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
