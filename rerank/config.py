@@ -77,7 +77,7 @@ class RerankConfig(Config):
     )
     max_position: int = Field(40, ge=1, description="Positions beyond share the last one's examination.")
     unshown_weight: float = Field(
-        0.1, ge=0, le=1, description="Share of examination that a never-shown candidate has in the list's softmax."
+        0.01, ge=0, le=1, description="Share of examination that a never-shown candidate has in the list's softmax."
     )
     loss: Literal["pointwise", "listwise", "both"] = Field(
         "both", description="pointwise: the heads' log-loss; listwise: a softmax over the list."
@@ -89,14 +89,14 @@ class RerankConfig(Config):
 
     learning_rate: float = Field(2e-3, gt=0, description="Adam's peak rate; it falls to a tenth by a cosine.")
     weight_decay: float = Field(
-        4.0,
+        8.0,
         ge=0,
         description="Decoupled weight decay, times the learning rate a step, for 10,000 lists: with the root of their "
         "number it falls. Crosses overfit without it.",
     )
     batch_requests: int = Field(64, ge=1, description="Lists a training step.")
-    epochs: int = Field(8, ge=1, description="Passes over the lists at most.")
-    patience: int = Field(3, ge=1, description="Epochs without a better validation NDCG@10 before training stops.")
+    epochs: int = Field(16, ge=1, description="Passes over the lists at most.")
+    patience: int = Field(6, ge=1, description="Epochs without a better validation NDCG@10 before training stops.")
     max_requests: int = Field(60_000, ge=1, description="At most so many lists, the latest ones.")
     max_validation_requests: int = Field(2_000, ge=1, description="At most so many validation lists, a seeded sample.")
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = Field(
