@@ -46,6 +46,21 @@ class RelevanceConfig(Config):
     epochs: int = Field(30, ge=1, description="Passes over the judgments.")
 
 
+class ThinBehaviourConfig(Config):
+    """How products with few events are read when served, so that new ones are judged by what they are."""
+
+    thin_share: float = Field(
+        0.5,
+        ge=0,
+        description="How many events make a product's own counters count, as a share of the catalogue's mean; 0: any.",
+    )
+    lift: float = Field(
+        1.25,
+        ge=0,
+        description="Counters of a product that nobody has met, over the catalogue's mean; above 1 explores.",
+    )
+
+
 class RerankConfig(Config):
     """Settings of features, model, loss and training."""
 
@@ -59,6 +74,7 @@ class RerankConfig(Config):
     value_buckets: int = Field(4096, ge=2, description="Hash buckets of category, brand and attribute values.")
     value_dim: int = Field(8, ge=1, description="Size of the summed embedding of a product's values.")
 
+    behaviour: ThinBehaviourConfig = ThinBehaviourConfig()
     picture_dim: int = Field(32, ge=0, le=512, description="Directions in which pictures are compared.")
 
     cross_layers: int = Field(2, ge=1, le=8, description="Stacked cross layers of DCN-V2.")

@@ -16,7 +16,7 @@ from rerank.calibration import Calibrator
 from rerank.features import FeatureExtractor, Features, Tensors, retrieval_ranks
 from rerank.lists import request_inputs
 from rerank.pictures import picture_table
-from rerank.product_tables import behaviour_table, build_tables, known_products
+from rerank.product_tables import build_tables, known_products, served_behaviour_table
 from rerank.ranking_model import HEADS, order_score
 from rerank.shapley import GROUPS, coalitions, shapley_weights
 
@@ -62,7 +62,7 @@ class Reranker(tf.Module):
         snapshot = len(features.snapshots) - 1 if day is None else day
         self.extractor = FeatureExtractor(
             tables,
-            behaviour_table(tables, features, [snapshot]),
+            served_behaviour_table(tables, features, snapshot, self.config),
             tuple(features.snapshot_features),
             product_embeddings,
             picture_table(shop.products, pictures, trained.fitted.picture_basis, known_products(features)),

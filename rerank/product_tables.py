@@ -18,8 +18,8 @@ import tensorflow_text
 
 from catalog.feature_store import FeatureStore
 from catalog.schema import ShopData
-from rerank.behaviour import ProductFacts, behaviour_features, log_price
-from rerank.config import LexicalConfig
+from rerank.behaviour import ProductFacts, behaviour_features, log_price, made_up
+from rerank.config import LexicalConfig, RerankConfig
 from rerank.lexical import (
     clean_text,
     hash_phrases,
@@ -142,6 +142,16 @@ def product_facts(shop: ShopData, features: FeatureStore) -> ProductFacts:
         has_picture=np.asarray(products["image_row"].to_numpy()) >= 0,
         has_description=np.asarray([bool(text) for text in products["description"].to_pylist()]),
     )
+
+
+def served_behaviour_table(tables: ProductTables, features: FeatureStore, day: int, config: RerankConfig) -> Floats:
+    """Behaviour features of one day, [N + 1, F], with few events made up for: how few people met a product is a reason
+    to be cautious in training, and none to hide what is new."""
+    counters = tuple(features.snapshot_features)
+    facts, snapshot = made_up(
+        tables.facts, counters, features.snapshots[day], day, config.behaviour.thin_share, config.behaviour.lift
+    )
+    return _absent_row(behaviour_features(facts, counters, snapshot, day))
 
 
 def behaviour_table(tables: ProductTables, features: FeatureStore, days: Sequence[int]) -> Floats:
