@@ -18,6 +18,8 @@ def made_up_shop(tmp_path_factory: pytest.TempPathFactory) -> MadeUpShop:
     return build_made_up_shop(tmp_path_factory.mktemp("shop"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(
+    scope="module"
+)  # a seed set by another module's test would clear its tokenizer from TensorFlow's caches
 def extractor(tmp_path_factory: pytest.TempPathFactory) -> FeatureExtractor:
     return build_extractor(tmp_path_factory.mktemp("tokens"))

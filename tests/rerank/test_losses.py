@@ -72,7 +72,7 @@ def test_the_configured_losses_are_added() -> None:
     examined = tf.math.log(EXAMINED)
 
     def loss(**settings: object) -> np.ndarray:
-        config = RerankConfig(pointwise_weight=2.0, listwise_weight=0.5, **settings)  # type: ignore[arg-type]
+        config = RerankConfig(pointwise_weight=2.0, listwise_weight=0.5, unshown_weight=0.1, **settings)  # type: ignore[arg-type]
         return list_loss(logs, examined, LABELS, config).numpy()
 
     # Clicked and put in the cart, where a click counts 1 and a cart 1.
