@@ -16,6 +16,10 @@ SMALL, VIEW = 0, 3
 """TF_TString_Type, in the two lowest bits of the size: kept in the struct, or elsewhere and not owned."""
 
 
+_LONG = ("TF_LoadSessionFromSavedModel", "TF_SessionRun", "TF_CloseSession", "TF_DeleteSession", "TF_DeleteGraph")
+"""What runs without Python's lock. The others are over sooner than the lock is taken back among busy threads."""
+
+
 class Output(ctypes.Structure):
     """TF_Output: an operation of a graph and which of its outputs."""
 
@@ -39,7 +43,8 @@ def library() -> Any:
     found = next((path for name in ("so.2", "2.dylib") if (path := folder / f"libtensorflow_cc.{name}").exists()), None)
     if found is None:
         raise ArtifactError(f"expected libtensorflow_cc in {folder}; install the tensorflow wheel again")
-    api = ctypes.CDLL(str(found))
+    api: Any = ctypes.PyDLL(str(found))
+    without_lock = ctypes.CDLL(str(found))
     pointer, number, size = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t
     text, numbers = ctypes.c_char_p, ctypes.POINTER(ctypes.c_int64)
     given_or_got = (ctypes.POINTER(Output), ctypes.POINTER(pointer), number)
@@ -80,8 +85,12 @@ def library() -> Any:
         "TF_StringGetSize": (size, (pointer,)),
         "TF_StringGetDataPointer": (pointer, (pointer,)),
     }.items():
-        function = getattr(api, name)
+        function = getattr(without_lock if name in _LONG else api, name)
         function.restype, function.argtypes = returned, taken
+        setattr(api, name, function)
+    api.memmove = ctypes.PYFUNCTYPE(pointer, pointer, pointer, size)(
+        ctypes.cast(ctypes.memmove, pointer).value or 0
+    )
     _check_strings(api)
     return api
 

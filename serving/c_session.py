@@ -197,7 +197,7 @@ def _tensor(value: Array, alive: list[Any]) -> int:
     if not handle:
         raise TensorFlowError(tf.errors.RESOURCE_EXHAUSTED, f"no memory for a tensor of {data.nbytes:,} bytes")
     if data.nbytes:
-        ctypes.memmove(api.TF_TensorData(handle), data.ctypes.data, data.nbytes)
+        api.memmove(api.TF_TensorData(handle), data.ctypes.data, data.nbytes)
     return int(handle)
 
 
@@ -228,7 +228,7 @@ def _array(handle: int) -> Array:
         name = tf.as_dtype(number).name
         raise TensorFlowError(tf.errors.UNIMPLEMENTED, f"a tensor of dtype {name} cannot leave the session") from None
     if array.nbytes:
-        ctypes.memmove(array.ctypes.data, data, array.nbytes)
+        api.memmove(array.ctypes.data, data, array.nbytes)
     return array
 
 
