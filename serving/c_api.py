@@ -88,9 +88,7 @@ def library() -> Any:
         function = getattr(without_lock if name in _LONG else api, name)
         function.restype, function.argtypes = returned, taken
         setattr(api, name, function)
-    api.memmove = ctypes.PYFUNCTYPE(pointer, pointer, pointer, size)(
-        ctypes.cast(ctypes.memmove, pointer).value or 0
-    )
+    api.memmove = ctypes.PYFUNCTYPE(pointer, pointer, pointer, size)(ctypes.cast(ctypes.memmove, pointer).value or 0)
     _check_strings(api)
     return api
 
