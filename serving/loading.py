@@ -147,8 +147,8 @@ class Loader:
         if self._given_up.is_set():
             raise Rejection(grpc.StatusCode.CANCELLED, "the server is stopping")
         own = self._own_parameters(path)
-        first = _give_way if self._answering.is_set() else None
-        with ThreadPoolExecutor(1, "load", initializer=first) as thread:
+        initializer = _give_way if self._answering.is_set() else None
+        with ThreadPoolExecutor(1, "load", initializer=initializer) as thread:
             servable = thread.submit(self._load_and_warm, path).result()
         # Only now: the first run of a graph takes seconds, and would take them from a thread that batches wait for.
         servable.merge_with(Batcher(own, self._monitoring.record_batch) if own else self._batcher, own is not None)

@@ -1,6 +1,5 @@
 """One loaded version of a SavedModel: TF1 or TF2, whatever its signatures."""
 
-import ctypes
 import gc
 import importlib
 import importlib.util
@@ -17,6 +16,7 @@ from catalog.errors import ArtifactError
 from serving.c_api import Output
 from serving.c_session import CSession, TensorFlowError, start_threads
 from serving.errors import Rejection, invalid_argument, status_of
+from serving.process import trim_heaps
 from serving.tensors import Array
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -195,9 +195,7 @@ def give_memory_back() -> None:
     hundred megabytes with its first version changes.
     """
     gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    trim_heaps()
 
 
 def _session_config(threads: Threads) -> config_pb2.ConfigProto:
