@@ -18,6 +18,7 @@ from catalog.files import read_json
 from serving.local_server import ServerConfig, serve
 from serving.messages import ModelServerConfig, PredictRequest, PredictResponse
 from serving.model_config import single_model_config
+from serving.process import resident_bytes
 from serving.requests import Contract, HistoryEvent, Request, read_contract
 from serving.servable import Servable, Threads
 from serving.tensors import Array, make_proto, to_array
@@ -90,21 +91,14 @@ class ServerProcess:
 
     @property
     def resident(self) -> int:
-        """Bytes of memory that are resident now."""
-        return resident_bytes(Path(f"/proc/{self.pid}/status").read_text(encoding="ascii"))
+        """Bytes of memory that are resident now.
 
-
-def resident_bytes(status: str) -> int:
-    """VmRSS of a /proc/PID/status, in bytes.
-
-    Raises:
-        ArtifactError: for the status of a process that has ended.
-    """
-    for line in status.splitlines():
-        name, _, value = line.partition(":")
-        if name == "VmRSS":
-            return int(value.split()[0]) << 10
-    raise ArtifactError("the server's process has ended; its output says why")
+        Raises:
+            ArtifactError: if the process has ended.
+        """
+        if resident := resident_bytes(self.pid):
+            return resident
+        raise ArtifactError("the server's process has ended; its output says why")
 
 
 def start_server(model: str, folder: Path, batching: Path | None) -> tuple[str, Callable[[], None]]:

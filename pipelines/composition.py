@@ -113,7 +113,7 @@ class Composition(tf.Module):
         rerank: Any = None,
         user_columns: tuple[str, ...] = (),
         candidates: int = 200,
-        results: int = 100,
+        results: int = 50,
         title_groups: npt.NDArray[np.int32] | None = None,
     ) -> None:
         super().__init__(name="composition")

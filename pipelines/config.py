@@ -40,7 +40,7 @@ class ReleaseConfig(Config):
         "latest: those after the last event, for deployment, which no report may judge.",
     )
     candidates: int = Field(200, ge=1, description="C: candidates that retrieval returns and the reranker scores.")
-    results: int = Field(100, ge=1, description="K: products that `search` answers with; at most `candidates`.")
+    results: int = Field(50, ge=1, description="K: products that `search` answers with; at most `candidates`.")
     collapse_duplicates: bool = Field(
         False,
         description="`search` answers with the best placed of products that share a title. Off: two products of one "

@@ -11,8 +11,12 @@ import grpc
 import numpy as np
 
 from serving.batching_parameters import BatchingParameters
+from serving.call_record import calls_in_hand
 from serving.errors import Rejection
 from serving.tensors import Array
+
+_PATIENCE, _LOOK = 0.005, 0.0005
+"""Seconds that a batch waits at most for calls which are in hand, and between looks at whether some are."""
 
 Arrays = Mapping[str, Array]
 Run = Callable[[Arrays, float | None], dict[str, Array]]
@@ -216,7 +220,7 @@ class Lane:
         ready = [
             (key, queue)
             for key, queue in self._queues.items()
-            if self._closed or queue.size >= largest or queue.tasks[0].queued + self._wait <= now
+            if self._closed or queue.size >= largest or self._waited(queue, now)
         ]
         if not ready:
             return None
@@ -230,12 +234,25 @@ class Lane:
             del self._queues[key]
         return tasks
 
+    def _waited(self, queue: _Queue, now: float) -> bool:
+        """Whether a batch that is not full has waited enough.
+
+        What is read or answered right now may soon be company, the next request of who is answered included: a batch
+        waits for its share of them. One that did not would run small, and a small batch costs almost what a large one
+        does. A request that comes alone finds nothing in hand and does not wait.
+        """
+        waited = now - queue.tasks[0].queued
+        if waited < self._wait:
+            return False
+        in_hand = calls_in_hand()
+        return not in_hand or queue.size * len(self._threads) >= self._requests + in_hand or waited >= _PATIENCE
+
     def _until_next(self) -> float | None:
         """Seconds until a batch has waited enough; None where none waits."""
         if not self._queues:
             return None
         oldest = min(queue.tasks[0].queued for queue in self._queues.values())
-        return max(oldest + self._wait - perf_counter(), 0.0)
+        return max(oldest + self._wait - perf_counter(), _LOOK)
 
     def _run_taken(self, tasks: list[Task]) -> None:
         if self._observe is not None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from serving.batch_lane import Arrays, Bounds, Lane, Observe, Run, Task
 from serving.batching_parameters import DEFAULT_BYTE_LIMITS, BatchingParameters, ByteLimits
-from serving.call_record import current_call
+from serving.call_record import current_call, put_down
 from serving.errors import invalid_argument
 from serving.messages import SignatureDef
 from serving.tensors import Array
@@ -96,7 +96,8 @@ def _answers(tasks: list[Task], lanes: list[Lane]) -> list[dict[str, Array]]:
         for task, lane in zip(tasks, lanes, strict=True):
             lane.add(task)
         call.departure.tell(withdraw)
-        answers = [lane.answer(task) for task, lane in zip(tasks, lanes, strict=True)]
+        with put_down(call):
+            answers = [lane.answer(task) for task, lane in zip(tasks, lanes, strict=True)]
     except BaseException:
         withdraw()
         raise

@@ -4,8 +4,9 @@ A thread of a CallPool works on one call at a time, so each stage finds its call
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, ParamSpec, TypeVar
@@ -44,7 +45,7 @@ class Departure:
             told()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Call:
     """What is known of a request. Times are perf_counter's seconds.
 
@@ -84,6 +85,34 @@ Record = Callable[[Call], None]
 OVERLOADED = "the server has more requests waiting than it takes; try again"
 
 _thread = threading.local()
+_in_hand: set[Call] = set()  # changed and measured in single steps of the interpreter, so without a lock
+
+
+def calls_in_hand() -> int:
+    """Calls of this process that are being read or answered right now; those whose model runs or will are not."""
+    return len(_in_hand)
+
+
+@contextmanager
+def in_hand(call: Call) -> Iterator[None]:
+    """Count a call whose message has come among those in hand."""
+    _in_hand.add(call)
+    try:
+        yield
+    finally:
+        _in_hand.discard(call)
+
+
+@contextmanager
+def put_down(call: Call) -> Iterator[None]:
+    """Do not count a call that waits for its model, if it is in hand."""
+    was_in_hand = call in _in_hand
+    _in_hand.discard(call)
+    try:
+        yield
+    finally:
+        if was_in_hand:
+            _in_hand.add(call)
 
 
 def check_accepted(call: Call) -> None:

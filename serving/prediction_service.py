@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import grpc
 
-from serving.call_record import check_accepted, current_call
+from serving.call_record import check_accepted, current_call, in_hand
 from serving.errors import Rejection, invalid_argument
 from serving.example_inference import classify, multi_inference, regress
 from serving.logs import where_it_failed
@@ -110,7 +110,7 @@ def answer(context: grpc.ServicerContext, api: str, spec: ModelSpec, work: Calla
     if not context.add_callback(call.departure.leave):
         call.departure.leave()
     try:
-        with span(call):
+        with in_hand(call), span(call):
             check_accepted(call)
             return work()
     except Rejection as rejection:

@@ -59,12 +59,16 @@ def freeze_what_stays() -> None:
     gc.freeze()
 
 
-def resident_bytes() -> int:
-    """Memory of this process that is resident; 0 where the system does not say it as Linux does."""
+def resident_bytes(pid: int | None = None) -> int:
+    """Memory of a process, by default this one, that is resident; 0 for one that has ended.
+
+    0 too where the system does not say it as Linux does.
+    """
     try:
-        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGESIZE")
+        pages = Path(f"/proc/{pid or 'self'}/statm").read_text(encoding="ascii").split()[1]
     except OSError:
         return 0
+    return int(pages) * os.sysconf("SC_PAGESIZE")
 
 
 def trim_heaps() -> None:

@@ -15,7 +15,7 @@ from google.protobuf.json_format import MessageToDict, MessageToJson
 from google.protobuf.message import Message
 
 from serving.auth import Token
-from serving.call_record import Call, CallPool, Record, check_accepted, current_call
+from serving.call_record import Call, CallPool, Record, check_accepted, current_call, in_hand
 from serving.errors import Rejection, invalid_argument
 from serving.example_inference import classify, regress
 from serving.http_messages import HttpRequest, HttpResponse
@@ -110,7 +110,7 @@ class RestApi:
                 return HttpResponse(200, page, "text/plain; charset=utf-8", self._headers)
             call.entrypoint, call.api = "REST", "request"
             call.traceparent = read_traceparent(request.headers.get(TRACEPARENT, ""))
-            with span(call):
+            with in_hand(call), span(call):
                 check_accepted(call)
                 return HttpResponse(200, self._route(request, call), headers=self._headers)
         except Rejection as rejection:

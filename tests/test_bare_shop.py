@@ -9,7 +9,6 @@ import pytest
 
 from catalog.config import parse_config
 from catalog.schema import ShopData
-from catalog.simulate import SimulateConfig, simulate
 from catalog.titles import normalised
 from pipelines.config import PipelineConfig
 from pipelines.demo import served
@@ -18,42 +17,15 @@ from pipelines.run import run_pipeline
 from pipelines.workspace import Workspace
 from serving.client import SearchClient
 from serving.errors import BadRequestError
-
-CONFIG = {
-    "name": "bare",
-    "ingest": {"image_size": 32},
-    "splits": {"rerank_days": 4, "validation_days": 3, "test_days": 3},
-    "images": {"size": 32},
-    "towers": {
-        "dim": 16,
-        "text": {"vocab_size": 600, "product_tokens": 24, "query_tokens": 8},
-        "history": {"length": 8, "search_length": 8, "blocks": 1},
-        "training": {
-            "epochs": 1,
-            "steps_per_epoch": 6,
-            "search_examples": 32,
-            "next_items": 32,
-            "catalogue_queries": 32,
-            "mixed_negatives": 32,
-        },
-    },
-    "index": {"k": 20, "latency_calls": 5, "queries": 50},
-    "rerank": {"history_length": 8, "epochs": 1, "deep_units": [16], "list_length": 24},
-    "release": {"candidates": 20, "results": 10, "collapse_duplicates": True},
-    "evaluate": {"requests": 60},
-}
+from tests.tiny_shop import CONFIG, simulate_tiny_shop
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     folder = tmp_path_factory.mktemp("bare")
-    simulate(
-        SimulateConfig(products=160, shoppers=220, days=21, judged_queries=5, picture_pixels=48),
-        folder / "raw",
-        folder / "truth",
-    )
-    products = pq.read_table(folder / "raw" / "products.parquet")
-    events = pq.read_table(folder / "raw" / "events.parquet")
+    raw = simulate_tiny_shop(folder)
+    products = pq.read_table(raw / "products.parquet")
+    events = pq.read_table(raw / "events.parquet")
     files = folder / "files"
     files.mkdir()
     csv.write_csv(products.select(["product_id", "title", "category"]), files / "products.csv")
@@ -61,6 +33,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     names = ["user_id", "session_id", "timestamp", "kind", "product_id", "query", "position"]
     csv.write_csv(searched.select(names), files / "events.csv")
     values = CONFIG | {
+        "name": "bare",
+        "release": CONFIG["release"] | {"collapse_duplicates": True},
+        "evaluate": {"requests": 60},
         "source": {"kind": "files", "path": str(files)},
         "workspace": str(folder / "run"),
         "models_dir": str(folder / "models"),

@@ -7,6 +7,25 @@ import tensorflow as tf
 from keras import ops
 
 _HIDDEN = -1e9  # added to the logits of what must not be seen
+_STEPS = 6
+
+
+def filled_length(ends: tf.Tensor, longest: int) -> tf.Tensor:
+    """How many positions are worth computing: as many as the longest row has, rounded up to one of six lengths.
+
+    oneDNN generates code for each shape it meets and keeps it: with every length a batch can have, a server would
+    generate for hours and keep hundreds of megabytes.
+
+    Args:
+        ends: [batch, ...] int32, positions of each row; the largest counts.
+        longest: the number of positions there are.
+
+    Returns:
+        Scalar int32, from 1 to `longest`.
+    """
+    step = -(-longest // _STEPS)
+    filled = tf.maximum(tf.reduce_max(ends), 1)
+    return tf.minimum(-(-filled // step) * step, longest)
 
 
 @keras.saving.register_keras_serializable("tandem")

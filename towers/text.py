@@ -12,7 +12,7 @@ from keras import ops
 
 from catalog.errors import DataError
 from catalog.schema import TEXT_FIELDS, TEXT_PUNCTUATION
-from towers.attention import TransformerBlock
+from towers.attention import TransformerBlock, filled_length
 
 PAD = 0
 _UNKNOWN = 1
@@ -176,8 +176,8 @@ class TextEncoder(keras.layers.Layer):
 
     def call(self, tokens: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         if not training:  # most texts are far shorter than the limit, and nothing depends on the padding
-            filled = tf.reduce_max(tf.where(tokens != PAD, tf.range(1, tokens.shape[1] + 1), 0))
-            tokens = tokens[:, : tf.maximum(filled, 1)]
+            ends = tf.where(tokens != PAD, tf.range(1, tokens.shape[1] + 1), 0)
+            tokens = tokens[:, : filled_length(ends, tokens.shape[1])]
         mask = tokens != PAD
         batch, length = tf.shape(tokens)[0], tf.shape(tokens)[1]
         x = self.embedding(tokens) + self.position(tf.range(length))

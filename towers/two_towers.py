@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from towers.attention import filled_length
 from towers.config import TowersConfig
 from towers.history import push_right
 from towers.identity import HashedIdentity
@@ -108,7 +109,7 @@ def encode_queries(
     present = (rows >= 0) & (rows < tables.n_products) & (kinds > 0)
     present, rows, kinds, timestamps = push_right(present, rows, kinds, timestamps)
     # Nothing depends on what lies before the longest history of the batch.
-    longest = tf.maximum(tf.reduce_max(tf.reduce_sum(tf.cast(present, tf.int32), axis=1)), 1)
+    longest = filled_length(tf.reduce_sum(tf.cast(present, tf.int32), axis=1), present.shape[1])
     present, rows, kinds, timestamps = (values[:, -longest:] for values in (present, rows, kinds, timestamps))
     rows = tf.where(present, rows, tables.n_products)
     kinds = tf.where(present, kinds, 0)

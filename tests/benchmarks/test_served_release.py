@@ -1,20 +1,29 @@
 """What the serving benchmarks share."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks.served_release import pinned, resident_bytes
+from benchmarks.served_release import ServerProcess, pinned
 from catalog.errors import ArtifactError
 
 
-def test_resident_memory_is_read_in_bytes() -> None:
-    assert resident_bytes("Name:\tpython\nVmHWM:\t  99 kB\nVmRSS:\t    1024 kB\n") == 1 << 20
+def process(pid: int) -> ServerProcess:
+    return ServerProcess("127.0.0.1:0", None, pid, lambda: None)
+
+
+def test_resident_memory_is_the_processs_own() -> None:
+    assert process(os.getpid()).resident > 10 << 20
 
 
 def test_a_process_that_has_ended_has_none() -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
     with pytest.raises(ArtifactError, match="has ended"):
-        resident_bytes("Name:\tpython\nState:\tZ (zombie)\n")
+        _ = process(child.pid).resident
 
 
 def test_each_model_is_pinned_to_its_version() -> None:

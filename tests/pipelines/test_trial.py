@@ -16,53 +16,27 @@ import yaml
 
 from catalog.config import parse_config
 from catalog.files import read_json
-from catalog.simulate import SimulateConfig, simulate
 from pipelines.config import PipelineConfig
 from pipelines.run import run_pipeline
 from pipelines.search_space import with_values
 from pipelines.trial import run_trial
 from pipelines.tuning import tune
 from pipelines.workspace import Workspace
+from tests.tiny_shop import CONFIG, simulate_tiny_shop
 
 ROOT = Path(__file__).parents[2]
-CONFIG = {
-    "name": "tiny",
-    "ingest": {"image_size": 32},
-    "splits": {"rerank_days": 4, "validation_days": 3, "test_days": 3},
-    "images": {"size": 32},
-    "towers": {
-        "dim": 16,
-        "text": {"vocab_size": 600, "product_tokens": 24, "query_tokens": 8},
-        "history": {"length": 8, "search_length": 8, "blocks": 1},
-        "training": {
-            "epochs": 2,
-            "steps_per_epoch": 4,
-            "search_examples": 32,
-            "next_items": 32,
-            "catalogue_queries": 32,
-            "mixed_negatives": 32,
-        },
-    },
-    "index": {"k": 20, "latency_calls": 5, "queries": 50},
-    "rerank": {"history_length": 8, "epochs": 2, "deep_units": [16], "list_length": 24},
-    "release": {"candidates": 20, "results": 10},
-}
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A shop without pictures, up to the candidates."""
     folder = tmp_path_factory.mktemp("tiny")
-    simulate(
-        SimulateConfig(products=160, shoppers=220, days=21, judged_queries=5, picture_pixels=48),
-        folder / "raw",
-        folder / "truth",
-    )
+    raw = simulate_tiny_shop(folder)
     files = folder / "files"
     files.mkdir()
-    products = pq.read_table(folder / "raw" / "products.parquet")
+    products = pq.read_table(raw / "products.parquet")
     pq.write_table(products.select(["product_id", "title", "category"]), files / "products.parquet")
-    shutil.copy(folder / "raw" / "events.parquet", files)
+    shutil.copy(raw / "events.parquet", files)
     values = CONFIG | {"source": {"kind": "files", "path": str(files)}, "workspace": str(folder / "run")}
     return run_pipeline(parse_config(PipelineConfig, values, "the test"), until="candidates")
 

@@ -16,10 +16,11 @@ from pydantic import ValidationError
 from tensorflow.core.framework.tensor_shape_pb2 import TensorShapeProto
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
+from serving import batch_lane
 from serving.batch_lane import Batch
 from serving.batching import LARGE_POOL, POOL, Batcher, can_batch, text_bytes
 from serving.batching_parameters import DEFAULT_BYTE_LIMITS, BatchingParameters, ByteLimits
-from serving.call_record import Call, CallPool, current_call
+from serving.call_record import Call, CallPool, calls_in_hand, current_call, in_hand
 from serving.errors import Rejection
 
 SECONDS = 30.0
@@ -102,6 +103,55 @@ def test_a_request_waits_for_company_no_longer_than_the_timeout(make: Callable[.
         answers = list(pool.map(lambda n: patient.run("kind", run, x(n), SECONDS)["y"].tolist(), [1, 2]))
     assert answers == [[2], [4]]
     assert run.sizes == [1, 2]
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_lane, "_PATIENCE", SECONDS)
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_batch_waits_for_its_share_of_the_calls_in_hand(make: Callable[..., Batcher]) -> None:
+    """Two calls are being answered while one waits: two of the three are the share of each of two threads."""
+    run, batcher = Recorder(), make(num_batch_threads=2)
+    with ThreadPoolExecutor(2) as pool, in_hand(Call()), in_hand(Call()):
+        first = pool.submit(batcher.run, "kind", run, x(1), SECONDS)
+        while batcher.waiting < 1:
+            assert not first.done()
+        second = pool.submit(batcher.run, "kind", run, x(2), SECONDS)
+        assert [future.result()["y"].tolist() for future in (first, second)] == [[2], [4]]
+    assert run.sizes == [2]
+
+
+@pytest.mark.usefixtures("patient")
+def test_and_no_longer_than_they_are_in_hand(make: Callable[..., Batcher]) -> None:
+    run, batcher = Recorder(), make()
+    with ThreadPoolExecutor(1) as pool:
+        with in_hand(Call()):
+            waits = pool.submit(batcher.run, "kind", run, x(1), SECONDS)
+            while batcher.waiting < 1:
+                assert not waits.done()
+        assert waits.result()["y"].tolist() == [2]
+
+
+def test_nor_longer_than_some_milliseconds(make: Callable[..., Batcher]) -> None:
+    with in_hand(Call()):
+        assert make().run("kind", Recorder(), x(1), SECONDS)["y"].tolist() == [2]
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_call_that_waits_for_its_batch_is_not_in_hand(make: Callable[..., Batcher]) -> None:
+    run, batcher = Recorder(), make()
+
+    def work(failing: bool) -> int:
+        with in_hand(current_call()):
+            batcher.run("kind", run, x(-1 if failing else 1), SECONDS)
+            return calls_in_hand()
+
+    with CallPool(1, "test", lambda call: None) as pool:
+        assert pool.submit(work, False).result() == 1
+        assert isinstance(pool.submit(work, True).exception(), Rejection)
+    assert calls_in_hand() == 0
 
 
 def test_a_request_larger_than_a_batch_is_refused(make: Callable[..., Batcher]) -> None:

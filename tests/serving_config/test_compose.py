@@ -143,10 +143,10 @@ def test_stock_services_are_started_with_flags_that_exist_on_files_that_are_moun
 
 
 @pytest.mark.parametrize("name", STOCK)
-def test_batch_threads_are_the_cores_it_gets(name: str) -> None:
+def test_each_batch_thread_gets_two_cores(name: str) -> None:
     text = (FOLDER / "batching_parameters.txt").read_text(encoding="utf-8")
     threads = text_format.Parse(text, MESSAGES["BatchingParameters"]()).num_batch_threads.value
-    assert float(STOCK[name].deploy.resources.limits.cpus) == threads
+    assert float(STOCK[name].deploy.resources.limits.cpus) == 2 * threads
 
 
 @pytest.mark.parametrize("name", COMPOSE.services)

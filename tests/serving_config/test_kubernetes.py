@@ -133,7 +133,7 @@ def test_resources_are_set_and_memory_is_not_promised_twice() -> None:
     assert "cpu" not in resources["limits"]
     text = (FOLDER / "batching_parameters.txt").read_text(encoding="utf-8")
     threads = text_format.Parse(text, MESSAGES["BatchingParameters"]()).num_batch_threads.value
-    assert int(resources["requests"]["cpu"]) == threads
+    assert int(resources["requests"]["cpu"]) == 2 * threads
 
 
 def test_pods_run_without_rights() -> None:

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from towers.attention import TransformerBlock
+from towers.attention import TransformerBlock, filled_length
 
 
 def run(block: TransformerBlock, x: np.ndarray, visible: np.ndarray) -> np.ndarray:
@@ -96,3 +96,15 @@ def test_round_trip(x: np.ndarray) -> None:
     again.set_weights(block.get_weights())
     assert again.get_config() == block.get_config()
     np.testing.assert_allclose(run(again, x, visible), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("ends", "longest", "expected"),
+    [([0, 0], 50, 9), ([9, 1], 50, 9), ([3, 10], 50, 18), ([46], 50, 50), ([1], 4, 1), ([2], 16, 3), ([16], 16, 16)],
+)
+def test_one_of_six_lengths_holds_what_is_filled(ends: list[int], longest: int, expected: int) -> None:
+    assert int(filled_length(tf.constant(ends), longest)) == expected
+
+
+def test_an_empty_batch_still_has_a_length() -> None:
+    assert int(filled_length(tf.zeros((0, 3), tf.int32), 50)) == 9
