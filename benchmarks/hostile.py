@@ -19,7 +19,6 @@ Prints tables; the last line is JSON.
 """
 
 import argparse
-import json
 import multiprocessing
 import os
 import threading
@@ -35,13 +34,11 @@ import numpy as np
 from benchmarks.hostile_traffic import Target, Traffic, attack, kinds
 from benchmarks.load import PREDICT, Load, Seconds, closed_loop, open_loop
 from benchmarks.metrics_page import Buckets, buckets, quantile, read_page
-from benchmarks.served_release import ServerProcess, fashion_release, pinned, requests_of, start_models
+from benchmarks.outcome import add_out, finish
+from benchmarks.served_release import ServerProcess, fashion_release, pinned, sample_requests, start_models
 from benchmarks.serving import BATCHING
-from catalog.files import read_json
-from evaluation.provenance import describe_machine, package_versions
+from evaluation.provenance import describe_machine
 from serving.messages import PredictResponse
-from serving.requests import read_contract
-from serving.servable import Servable
 from serving.server_config import ServerConfig
 from serving.tensors import to_array
 
@@ -57,10 +54,7 @@ def main() -> None:
     arguments = _arguments()
     version = arguments.version or fashion_release(arguments.models_dir, "search")
     folders = {model: arguments.models_dir / model / str(version) for model in ("search", "rerank")}
-    samples = read_json(arguments.models_dir / "releases" / str(version) / "sample_requests.json")
-    servable = Servable(folders["search"])
-    requests = requests_of("search", samples, read_contract(servable.signatures))
-    servable.close()
+    requests = sample_requests(folders["search"])
     machine = describe_machine()
     print(f"release {version}: {arguments.seconds:g} s, {arguments.attackers} attackers; {', '.join(machine.values())}")
     settings = {"file_system_poll_wait_seconds": 0, "rest_api_port": 0, "monitoring_config_file": _MONITORING}
@@ -69,8 +63,8 @@ def main() -> None:
         report = _measure(server, requests, arguments)
     finally:
         server.stop()
-    report |= {"version": version, "machine": machine, "versions": package_versions()}
-    print(json.dumps({"benchmark": "hostile", **report}))
+    report |= {"version": version}
+    finish("hostile", report, arguments.out)
 
 
 def _measure(server: ServerProcess, requests: list[bytes], arguments: argparse.Namespace) -> dict[str, Any]:
@@ -219,6 +213,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--warm-up", type=float, default=5.0, help="seconds in which the capacity is measured")
     parser.add_argument("--attackers", type=int, default=4, help="threads that send hostile traffic")
+    add_out(parser)
     return parser.parse_args()
 
 

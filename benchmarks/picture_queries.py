@@ -14,7 +14,6 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import argparse
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,15 +24,14 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.outcome import finish
 from catalog.errors import DataError, TandemError
 from catalog.feature_store import FeatureStore
-from catalog.files import write_json
 from catalog.progress import track
 from catalog.schema import ShopData, product_texts
 from evaluation.arrays import Mask, Rows
 from evaluation.attribute_queries import TYPE_KEY, product_values, singular
 from evaluation.bm25 import BM25
-from evaluation.provenance import describe_machine, package_versions
 from evaluation.requests import made_up_requests
 from evaluation.significance import mean_interval
 from pipelines.config import load_config
@@ -233,16 +231,8 @@ def main() -> None:
         table.add_row(name, *(f"{one.estimate:.3f} [{one.low:.3f}, {one.high:.3f}]" for one in intervals.values()))
         scores[name] = {metric: [one.estimate, one.low, one.high] for metric, one in intervals.items()}
     Console(stderr=True, width=160).print(table)
-    answer = {
-        "config": workspace.config.name,
-        "questions": len(questions.rows),
-        "scores": scores,
-        "machine": describe_machine(),
-        "versions": package_versions(),
-    }
-    if arguments.out:
-        write_json(arguments.out, answer)
-    print(json.dumps(answer))
+    answer = {"config": workspace.config.name, "questions": len(questions.rows), "scores": scores}
+    finish("picture_queries", answer, arguments.out)
 
 
 if __name__ == "__main__":

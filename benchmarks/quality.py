@@ -12,12 +12,12 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 from rich.console import Console
 
+from benchmarks.outcome import add_out, finish
 from catalog.errors import TandemError
 from catalog.files import read_json
 from pipelines.config import load_config
@@ -30,6 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, required=True, help="the run's YAML file")
     parser.add_argument("--source", type=Path, help="overrides source.path")
+    add_out(parser)
     arguments = parser.parse_args()
     try:
         workspace = run_pipeline(load_config(arguments.config, arguments.source))
@@ -42,7 +43,7 @@ def main() -> None:
     for claim in report["claims"]:
         console.print(f"{claim['text']}: {claim['measured']}; bar: {claim['bar']}; met: {claim['met']}", markup=False)
     means = {key: {row["system"]: row["means"] for row in report["blocks"][key]["rows"]} for key in report["headline"]}
-    print(json.dumps({"means": means, "claims": report["claims"], "provenance": report["provenance"]}))
+    finish("quality", {"config": workspace.config.name, "means": means, "claims": report["claims"]}, arguments.out)
 
 
 if __name__ == "__main__":

@@ -22,10 +22,11 @@ import grpc
 import numpy as np
 
 from benchmarks.load import PREDICT
+from benchmarks.outcome import add_out, finish
 from benchmarks.served_release import fashion_release, pinned, requests_of, start_models
 from benchmarks.serving import BATCHING
 from catalog.files import read_json
-from evaluation.provenance import describe_machine, package_versions
+from evaluation.provenance import describe_machine
 from serving.messages import PredictResponse
 from serving.requests import read_contract
 from serving.servable import Servable
@@ -59,8 +60,8 @@ def main() -> None:
     low, whole = float(np.percentile(shares, 1)), float((shares == 1.0).mean())
     print(f"{mean:>10.4f} {worst:>8.2f} {low:>10.2f} {whole:>10.1%}")
     report = {"queries": len(samples), "k": arguments.k, "recall": round(mean, 5), "worst": worst, "all_found": whole}
-    report |= {"percentile_1": low, "version": version, "machine": machine, "versions": package_versions()}
-    print(json.dumps({"benchmark": "served_recall", **report}))
+    report |= {"percentile_1": low, "version": version}
+    finish("served_recall", report, arguments.out)
 
 
 def crossed(samples: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
@@ -111,6 +112,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--version", type=int, help="the newest fashion release by default, else the newest")
     parser.add_argument("--queries", type=int, default=1000)
     parser.add_argument("--k", type=int, default=100)
+    add_out(parser)
     return parser.parse_args()
 
 

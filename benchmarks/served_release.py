@@ -68,6 +68,15 @@ def in_process(
     return contract, measured
 
 
+def sample_requests(folder: Path) -> list[bytes]:
+    """The sample requests of the release that the version `folder` is of, as they go over the wire."""
+    servable = Servable(folder)
+    contract = read_contract(servable.signatures)
+    servable.close()
+    model, release = folder.parent, folder.parent.parent / "releases" / folder.name
+    return requests_of(model.name, read_json(release / "sample_requests.json"), contract)
+
+
 def requests_of(model: str, samples: list[dict[str, Any]], contract: Contract) -> list[bytes]:
     """The samples as they go over the wire."""
     return [_serialised(model, _request(sample).inputs(contract)) for sample in samples]

@@ -12,7 +12,6 @@ and responses left unread: this measures the server, not the client.
 """
 
 import argparse
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 
 from benchmarks.load import Load, closed_loop, open_loop
+from benchmarks.outcome import add_out, finish
 from benchmarks.served_release import check, fashion_release, in_process, requests_of, start_server
 from catalog.files import read_json
-from evaluation.provenance import describe_machine, package_versions
+from evaluation.provenance import describe_machine
 
 BATCHING = Path(__file__).parent.parent / "serving_config" / "batching_parameters.txt"
 _WARM_UP_SECONDS = 2.0
@@ -64,8 +64,8 @@ def main() -> None:
         report["qps"][f"in_process_{largest}"] / report["qps"][str(max(arguments.clients))], 3
     )
     print(f"open loop: {report['qps_at_p99_25ms']:.0f} requests a second at a p99 under {_MOST_MILLISECONDS:g} ms")
-    report |= {"model": arguments.model, "version": version, "machine": machine, "versions": package_versions()}
-    print(json.dumps({"benchmark": "serving", **report}))
+    report |= {"model": arguments.model, "version": version}
+    finish("serving", report, arguments.out)
 
 
 def _closed(address: str, requests: list[bytes], clients: int, seconds: float) -> Load:
@@ -117,6 +117,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 16], help="sizes of the in-process runs")
     parser.add_argument("--seconds", type=float, default=10.0, help="measured a row, after the warm-up")
+    add_out(parser)
     return parser.parse_args()
 
 

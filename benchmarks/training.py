@@ -13,7 +13,6 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import argparse
-import json
 import resource
 import sys
 import tempfile
@@ -22,11 +21,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.outcome import add_out, finish
 from catalog.errors import ArtifactError, TandemError
 from catalog.feature_store import FeatureStore
 from catalog.files import read_json
 from catalog.schema import ShopData
-from evaluation.provenance import describe_machine, package_versions
 from pipelines.config import load_config
 from pipelines.run import config_path
 from pipelines.workspace import open_workspace
@@ -63,6 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, default=config_path("demo"), help="a finished run's YAML file")
     parser.add_argument("--steps", type=int, default=50, help="steps that are timed")
+    add_out(parser)
     arguments = parser.parse_args()
     try:
         measured = measure(arguments.config, arguments.steps)
@@ -73,7 +73,7 @@ def main() -> None:
         table.add_column(name, justify="right")
     table.add_row(*map(str, measured.values()))
     Console(stderr=True).print(table)
-    print(json.dumps(measured | {"machine": describe_machine(), "versions": package_versions()}))
+    finish("training", measured, arguments.out)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ load takes one of two cores, p99 tells of the machine as much as of the server.
 """
 
 import argparse
-import json
 import os
 import shutil
 import tempfile
@@ -26,16 +25,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import grpc
 
 from benchmarks.load import Load, closed_loop, open_loop
-from benchmarks.served_release import ServerProcess, check, fashion_release, requests_of, start_models
+from benchmarks.outcome import add_out, finish
+from benchmarks.served_release import ServerProcess, check, fashion_release, sample_requests, start_models
 from benchmarks.serving import BATCHING
 from catalog.errors import ArtifactError
-from catalog.files import read_json
-from evaluation.provenance import describe_machine, package_versions
+from evaluation.provenance import describe_machine
 from serving.manager import State
 from serving.messages import GetModelStatusRequest, ModelServiceStub
 from serving.model_config import single_model_config
-from serving.requests import read_contract
-from serving.servable import Servable
 
 _CLIENTS = 16
 _LOAD_SHARE = 0.5  # of the closed loop's rate
@@ -48,11 +45,8 @@ def main() -> None:
     arguments = _arguments()
     version = arguments.version or fashion_release(arguments.models_dir, arguments.model)
     folder = arguments.models_dir / arguments.model / str(version)
-    samples = read_json(arguments.models_dir / "releases" / str(version) / "sample_requests.json")
     machine = describe_machine()
-    servable = Servable(folder)
-    requests = requests_of(arguments.model, samples, read_contract(servable.signatures))
-    servable.close()
+    requests = sample_requests(folder)
     print(f"{folder}: {arguments.changes} changes; {', '.join(machine.values())}")
     with tempfile.TemporaryDirectory() as base:
         publish(folder, Path(base), 1)
@@ -63,8 +57,8 @@ def main() -> None:
             report = _measure(server, requests, folder, Path(base), arguments)
         finally:
             server.stop()
-    report |= {"model": arguments.model, "version": version, "machine": machine, "versions": package_versions()}
-    print(json.dumps({"benchmark": "version_changes", **report}))
+    report |= {"model": arguments.model, "version": version}
+    finish("version_changes", report, arguments.out)
 
 
 def publish(folder: Path, base: Path, number: int) -> None:
@@ -165,6 +159,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--changes", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=20.0, help="measured before and after the changes")
     parser.add_argument("--rate", type=float, help="requests a second; half of what a closed loop gets by default")
+    add_out(parser)
     return parser.parse_args()
 
 

@@ -1,0 +1,23 @@
+"""How every benchmark ends: a line of JSON, kept in a file if that is asked for."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from catalog.files import write_json
+from evaluation.provenance import describe_machine, package_versions
+
+
+def add_out(parser: argparse.ArgumentParser) -> None:
+    """The option that names the file."""
+    parser.add_argument("--out", type=Path, help="keeps the JSON in this file")
+
+
+def finish(benchmark: str, values: Mapping[str, Any], out: Path | None) -> None:
+    """Print what was measured, with the machine and the versions, as the last line; keep it in `out`."""
+    answer = {"benchmark": benchmark, **values, "machine": describe_machine(), "versions": package_versions()}
+    if out is not None:
+        write_json(out, answer)
+    print(json.dumps(answer))

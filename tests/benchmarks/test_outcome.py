@@ -1,0 +1,22 @@
+"""The line of JSON that a benchmark ends with."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.outcome import finish
+
+
+def test_what_is_kept_is_what_is_printed_last(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    finish("speed", {"seconds": 1.5}, tmp_path / "speed.json")
+    printed = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert printed == json.loads((tmp_path / "speed.json").read_text())
+    assert (printed["benchmark"], printed["seconds"]) == ("speed", 1.5)
+    assert printed["machine"].keys() >= {"processor", "cores", "memory"}
+    assert "tensorflow" in printed["versions"]
+
+
+def test_without_a_file_it_is_printed_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    finish("speed", {}, None)
+    assert json.loads(capsys.readouterr().out)["benchmark"] == "speed"
