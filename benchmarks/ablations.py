@@ -19,6 +19,7 @@ import hashlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -81,7 +82,8 @@ class Ablations:
             pictures = pictures_dir(folder, images, config.towers)
             info["weights"] = saved_weights(towers, self.judge, pictures, self._folder(variant) / "saved_models")
         with atomic_path(self._scores_file(variant)) as temporary, temporary.open("wb") as handle:
-            np.savez_compressed(handle, key=self._key(variant), info=json.dumps(info), **scores)
+            arrays: dict[str, Any] = {"key": self._key(variant), "info": json.dumps(info), **scores}
+            np.savez_compressed(handle, **arrays)
 
     def _train(self, variant: Variant, config: PipelineConfig, images: Path) -> Path:
         """The folder of the trained towers: the run's own, if they are what the variant asks for."""

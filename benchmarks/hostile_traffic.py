@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from http.client import HTTPConnection, HTTPException
 
 import grpc
 
-from benchmarks.hostile_payloads import OVERLOADED, Random, grpc_payloads, rest_bodies
+from benchmarks.hostile_payloads import OVERLOADED, Make, Random, grpc_payloads, rest_bodies
 from benchmarks.load import PREDICT
 from serving.messages import PredictRequest
 
@@ -67,13 +68,13 @@ def kinds(target: Target) -> dict[str, Kind]:
     channel = grpc.insecure_channel(target.address, [("grpc.max_send_message_length", -1)])
     call = channel.unary_unary(PREDICT)
     found = {
-        name: Kind(lambda random, make=make: _call(call, make(random)), expected)
+        name: Kind(partial(_made_and_called, call, make), expected)
         for name, (make, expected) in grpc_payloads(target.request).items()
     }
     for name, (make, expected) in rest_bodies().items():
         bomb = {"Content-Encoding": "gzip"} if "gzip" in name else {}
         found[name] = Kind(
-            lambda random, make=make, headers=bomb: _post(target.rest_port, model, make(random), headers),
+            partial(_made_and_posted, target.rest_port, model, make, bomb),
             expected | {"left"},
         )
     left = frozenset({"left", "OK"}) | OVERLOADED
@@ -113,6 +114,10 @@ def attack(target: Target, seconds: float, threads: int, seed: int = 0) -> Traff
     return traffic
 
 
+def _made_and_called(call: grpc.UnaryUnaryMultiCallable, make: Make, random: Random) -> str:
+    return _call(call, make(random))
+
+
 def _call(call: grpc.UnaryUnaryMultiCallable, payload: bytes) -> str:
     try:
         call(payload, timeout=_TIMEOUT)
@@ -145,6 +150,10 @@ def _say_nothing(call: grpc.StreamUnaryMultiCallable) -> str:
 
     call.future(messages(), timeout=_SILENT_SECONDS).add_done_callback(lambda _: ended.set())
     return "left"
+
+
+def _made_and_posted(port: int, model: str, make: Make, headers: dict[str, str], random: Random) -> str:
+    return _post(port, model, make(random), headers)
 
 
 def _post(port: int, model: str, body: bytes, headers: dict[str, str]) -> str:

@@ -70,7 +70,8 @@ def finished(name: str, setting: Setting, curve: Floats, folder: Path, with_grad
         arrays, notes = [], {}
     if notes.get("key") == key:
         console.print(f"{name}: kept in {path}", soft_wrap=True)
-        return Finished(*arrays, notes=notes["notes"])  # type: ignore[misc]
+        validation, test, probabilities, examination = arrays
+        return Finished(validation, test, probabilities, examination, notes["notes"])
     console.print(f"{name}{', with the grade as a feature' if with_grade else ''}", soft_wrap=True)
     folder.mkdir(parents=True, exist_ok=True)
     train: Callable[[], Finished] = (
@@ -108,5 +109,5 @@ def _train_rival(name: str, setting: Setting, curve: Floats, with_grade: bool) -
     rival = fit_logistic(*part) if name == RIVALS[0] else fit_lambdamart(*part, setting.prepared.config)
     none = np.zeros(0, np.float32)
     notes = {"chosen": rival.chosen, "validation_ndcg@10": rival.validation}
-    scores = [rival.scores(judged.whole, with_grade) for judged in (setting.validation, setting.test)]
-    return Finished(*scores, none, none, notes)
+    validation, test = (rival.scores(judged.whole, with_grade) for judged in (setting.validation, setting.test))
+    return Finished(validation, test, none, none, notes)

@@ -158,9 +158,9 @@ def measure(setting: "Setting", folder: Path, names: Sequence[str]) -> dict[str,
 
 def _table(title: str, rows: Rows) -> Table:
     table = Table(title=title, title_justify="left")
-    for name in rows[0] if len(rows) < 2 else max(rows, key=len):
+    columns = max(map(list, rows), key=len)
+    for name in columns:
         table.add_column(name.replace("_", " "), justify="left" if name in ("system", "part") else "right")
-    columns = list(rows[0] if len(rows) < 2 else max(rows, key=len))
     for row in rows:
         table.add_row(*(_cell(row.get(name, "")) for name in columns))
     return table

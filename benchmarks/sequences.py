@@ -112,8 +112,8 @@ def tables(validation: dict[str, Any], test: dict[str, Any], seeds: int) -> list
 
 def _fingerprint(sequences: Sequences, attributes: Attributes | None, config: TowersConfig) -> str:
     digest = hashlib.sha256(config.model_dump_json().encode())
-    for sequence in (sequences.items, *sequences.sequences):
-        digest.update(sequence.tobytes() + b"\0")
+    for array in (sequences.items, *sequences.sequences):
+        digest.update(np.asarray(array).tobytes() + b"\0")
     digest.update(repr(attributes and attributes.rows).encode())
     return digest.hexdigest()
 
