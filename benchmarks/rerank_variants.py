@@ -90,7 +90,7 @@ def _train_variant(name: str, setting: Setting, checkpoint: Path) -> Finished:
     keras.utils.set_random_seed(config.seed)
     learner = Learner(setting.prepared.extractor, setting.prepared.spec, config)
     history = learner.fit(setting.training, setting.pages, checkpoint)
-    trained = learner.trained(setting.prepared.fitted, setting.served_pages)
+    trained = learner.trained(setting.prepared.fitted, setting.training, setting.served_pages)
     found = []
     for judged in (setting.validation, setting.test):
         logs, _ = learner.predict(judged.whole)

@@ -25,7 +25,7 @@ from rerank.artifacts import (
     values_of,
     write_arrays,
 )
-from rerank.calibration import fit_calibration
+from rerank.calibration import Predicted, fit_calibration
 from rerank.config import RerankConfig
 from rerank.features import FeatureExtractor
 from rerank.lists import RankingLists
@@ -101,11 +101,12 @@ class Learner:
             "heads": head_metrics(lists, logs._asdict(), curve),
         }
 
-    def trained(self, fitted: FittedFeatures, held_out: Slice) -> TrainedReranker:
+    def trained(self, fitted: FittedFeatures, training: Slice, held_out: Slice) -> TrainedReranker:
         """The weights as they are now, with what the features were fitted on, calibrated on held-out lists."""
-        logs, _ = self.predict(held_out)
         curve = self._examination.curve()
-        calibration = fit_calibration(logs, held_out.data.lists, held_out.data.asked, curve)
+        parts = (held_out, training)
+        held, learned = (Predicted(self.predict(part)[0], part.data.lists, part.data.asked) for part in parts)
+        calibration = fit_calibration(held, learned, curve)
         return TrainedReranker(self._config, self._spec, self._model, curve, fitted, calibration)
 
     def predict(self, part: Slice) -> tuple[HeadLogs, Floats]:

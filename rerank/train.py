@@ -28,7 +28,7 @@ from rerank.product_tables import (
     served_behaviour_table,
 )
 from rerank.relevance import Relevance, fit_relevance
-from rerank.slices import Slice
+from rerank.slices import Slice, with_features
 from rerank.training_data import TrainingData
 
 _FINAL_REQUESTS = 1000  # validation requests whose whole candidate lists are ordered at the end
@@ -67,12 +67,16 @@ def train(
     morning = features.slices.validation[0]
     prepared = prepare(shop, features, tokenizer, pictures, (rerank, held_out), config, (morning,))
     learner = Learner(prepared.extractor, prepared.spec, config)
-    training, validation = prepared.lists(rerank, config.list_length), prepared.lists(held_out, config.list_length)
+    training, validation = (
+        with_features(prepared.lists(part, config.list_length), prepared.extractor, config.feature_memory_gb)
+        for part in (rerank, held_out)
+    )
     history = learner.fit(training, validation, out_dir / "checkpoint.npz", after_epoch)
     final = held_out.take(np.arange(min(_FINAL_REQUESTS, len(held_out.request))))
     # Every candidate, and every shown product besides.
     whole = prepared.lists(final, final.rows.shape[1] + config.list_length)
-    trained = learner.trained(prepared.fitted, prepared.lists(held_out, config.list_length, morning))
+    calibrating = prepared.lists(held_out, config.list_length, morning)
+    trained = learner.trained(prepared.fitted, training, calibrating)
     save(out_dir, trained)
     metrics = learner.metrics(whole)
     examination = trained.examination.tolist()
@@ -92,8 +96,8 @@ def train(
 class Prepared:
     """What is fitted before the weights are, and the features that follow from it.
 
-    slots: day -> slot of the behaviour table, of every day that the candidates' requests fall on; served: day -> slot of
-    the counters that a release of that morning has.
+    slots: day -> slot of the behaviour table, of every day that the candidates' requests fall on. served: day -> slot
+    of the counters that a release of that morning has.
     """
 
     features: FeatureStore
