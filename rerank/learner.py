@@ -29,10 +29,11 @@ from rerank.calibration import Predicted, fit_calibration
 from rerank.config import RerankConfig
 from rerank.features import FeatureExtractor
 from rerank.lists import RankingLists
-from rerank.losses import list_loss
+from rerank.losses import list_loss, teacher_loss
 from rerank.normalisation import normalisation
 from rerank.ranking_model import Examination, HeadLogs, RankingModel, order_score, ranking_score
 from rerank.slices import Slice, with_features
+from rerank.teacher import teach
 from rerank.training_data import TrainingData
 from rerank.validation import click_gains, head_metrics, mean_ndcg, order_metrics
 
@@ -69,7 +70,7 @@ class Learner:
         self._start(training, steps)
         identity = self._identity(training, held_out)
         history, best = self._resume(checkpoint, identity)
-        step = self._training_step(training)
+        step = self._training_step(training, self._teacher(training))
         for epoch in range(len(history), self._config.epochs):
             if _stalled(history, self._config.patience):
                 break
@@ -141,8 +142,16 @@ class Learner:
         # Clicks fall with position because attention does and because better products stand higher: start halfway.
         self._examination.start_from(np.sqrt(click_curve(training.data.lists, config.max_position)))
 
-    def _training_step(self, part: Slice) -> Any:
+    def _teacher(self, training: Slice) -> Floats | None:
+        if not self._config.teacher_weight:
+            return None
+        self._use(training)
+        return teach(training, self._extractor, self._config)
+
+    def _training_step(self, part: Slice, teacher: Floats | None) -> Any:
+        """A step over list numbers; `teacher`: [R, L] scores whose order is followed too."""
         config = self._config
+        taught = None if teacher is None else tf.constant(teacher)
         variables = [*self._model.trainable_variables, *self._examination.trainable_variables]
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])
@@ -151,7 +160,11 @@ class Learner:
             features = part.features(self._extractor, places, batch)
             with tf.GradientTape() as tape:
                 logs = run(self._model, features, training=True)
-                loss = tf.reduce_mean(list_loss(logs, self._examination(batch.position), batch.labels, config))
+                losses = list_loss(logs, self._examination(batch.position), batch.labels, config)
+                if taught is not None:
+                    score = ranking_score(logs, config.cart_weight, config.purchase_weight)
+                    losses += config.teacher_weight * teacher_loss(score, tf.gather(taught, places), batch.labels)
+                loss = tf.reduce_mean(losses)
                 scaled = self._optimizer.scale_loss(loss)
             self._optimizer.apply(tape.gradient(scaled, variables), variables)
             return loss

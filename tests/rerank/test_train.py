@@ -82,7 +82,7 @@ def test_metrics_are_written(trained_dir: Path) -> None:
 def test_a_killed_run_goes_on_and_ends_where_an_unbroken_one_does(
     made_up_shop: MadeUpShop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changes = {"epochs": 2, "max_requests": 200, "max_validation_requests": 50}
+    changes = {"epochs": 2, "max_requests": 200, "max_validation_requests": 50, "teacher_weight": 10.0}
     told: list[list[float]] = []
     run(made_up_shop, tmp_path / "whole", told.append, **changes)
     written = learner.write_arrays
