@@ -115,7 +115,9 @@ class RerankConfig(Config):
     )
     batch_requests: int = Field(64, ge=1, description="Lists a training step.")
     epochs: int = Field(16, ge=1, description="Passes over the lists at most.")
-    patience: int = Field(6, ge=1, description="Epochs without a better validation NDCG@10 before training stops.")
+    patience: int = Field(
+        6, ge=1, description="Epochs, in the second half, without a better validation NDCG@10 before training stops."
+    )
     max_requests: int = Field(60_000, ge=1, description="At most so many lists, the latest ones.")
     max_validation_requests: int = Field(2_000, ge=1, description="At most so many validation lists, a seeded sample.")
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = Field(

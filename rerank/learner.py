@@ -59,6 +59,7 @@ class Learner:
         self._model: RankingModel = build_model(config, spec)
         self._examination = Examination(config.max_position, config.position_bias)
         self._optimizer: Any = None
+        self._start_curve = self._examination.curve()
         self._predictors: dict[TrainingData, Any] = {}
 
     def fit(
@@ -72,7 +73,7 @@ class Learner:
         history, best = self._resume(checkpoint, identity)
         step = self._training_step(training, self._teacher(training))
         for epoch in range(len(history), self._config.epochs):
-            if _stalled(history, self._config.patience):
+            if len(history) - 1 - _best(history, self._config.epochs) >= self._config.patience:
                 break
             self._use(training)
             losses = []
@@ -81,9 +82,9 @@ class Learner:
             ):
                 losses.append(_checked(float(step(places)), epoch))
             record = {"loss": float(np.mean(losses)), "ndcg@10": self._ndcg(held_out)}
-            if not history or record["ndcg@10"] > max(earlier["ndcg@10"] for earlier in history):
-                best = values_of(self._weights)
             history.append(record)
+            if _best(history, self._config.epochs) == len(history) - 1:
+                best = values_of(self._weights)
             write_arrays(checkpoint, values_of(self._state) + best, {"identity": identity, "history": history})
             console.print(f"rerank: epoch {epoch + 1}: loss {record['loss']:.4f}, NDCG@10 {record['ndcg@10']:.4f}")
             if after_epoch is not None:
@@ -141,6 +142,7 @@ class Learner:
         self._model.adapt(*normalisation(training, self._extractor, self._config.seed))
         # Clicks fall with position because attention does and because better products stand higher: start halfway.
         self._examination.start_from(np.sqrt(click_curve(training.data.lists, config.max_position)))
+        self._start_curve = self._examination.curve()
 
     def _teacher(self, training: Slice) -> Floats | None:
         if not self._config.teacher_weight:
@@ -187,7 +189,8 @@ class Learner:
         # By what clicks taught: grades are learned apart, and may put before a person what a query says.
         score = np.asarray(ranking_score(logs, self._config.cart_weight, self._config.purchase_weight))
         # On pages alone: among never-shown candidates nobody could click, so they only say what the old shop showed.
-        value = mean_ndcg(score, click_gains(lists, self._examination.curve()), lists.shown)
+        # Corrected by the curve that all epochs start from: by one that moves they could not be compared.
+        value = mean_ndcg(score, click_gains(lists, self._start_curve), lists.shown)
         return value if np.isfinite(value) else 0.0
 
     def _predictor(self, part: Slice) -> Any:
@@ -239,9 +242,14 @@ def _chunks(places: npt.NDArray[Any], width: int) -> Iterator[npt.NDArray[np.int
     return (places[at : at + width].astype(np.int32) for at in range(0, len(places), width))
 
 
-def _stalled(history: list[dict[str, float]], patience: int) -> bool:
-    values = [record["ndcg@10"] for record in history]
-    return bool(values) and len(values) - 1 - int(np.argmax(values)) >= patience
+def _best(history: list[dict[str, float]], epochs: int) -> int:
+    """The best epoch so far, from 0, among those of the second half of all, or the last one before that.
+
+    Until then the learning rate is high, and one of the first epochs may be the best by chance alone.
+    """
+    first = epochs // 2
+    late = [record["ndcg@10"] for record in history[first:]]
+    return first + int(np.argmax(late)) if late else len(history) - 1
 
 
 def _checked(loss: float, epoch: int) -> float:
