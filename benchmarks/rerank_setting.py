@@ -70,6 +70,8 @@ class Setting:
     """One shop, ready for any reranker.
 
     key: names the data and what is fitted before the weights; equal keys give equal features.
+    training, pages: lists of the reranker's slice and of the validation days, by the counters of each one's own day.
+    served_pages: `pages`, and the lists of `validation` and `test`, as a release of their first morning reads them.
     """
 
     key: str
@@ -79,6 +81,7 @@ class Setting:
     prepared: Prepared
     training: Slice
     pages: Slice
+    served_pages: Slice
     validation: Judged
     test: Judged
 
@@ -124,13 +127,15 @@ def build_setting(workspace: Workspace) -> Setting:
     tested = retrieve(towers, features, numbers, day, rows, config.release.candidates, "test")
     pictures = read_embeddings(pictures_dir(workspace / "towers", workspace / "images", config.towers), shop)
     tokenizer = workspace / "towers" / "tokenizer.model"
-    prepared = prepare(shop, features, tokenizer, pictures, (rerank, held_out, tested), settings)
+    morning = features.slices.validation[0]
+    parts, mornings = (rerank, held_out, tested), (morning, day)
+    prepared = prepare(shop, features, tokenizer, pictures, parts, settings, mornings)
 
-    def lists(candidates: Candidates, length: int, counters_of: int | None = None) -> Slice:
-        return with_features(prepared.lists(candidates, length, counters_of), prepared.extractor, _MEMORY_GB)
+    def lists(candidates: Candidates, length: int, served: int | None = None) -> Slice:
+        return with_features(prepared.lists(candidates, length, served), prepared.extractor, _MEMORY_GB)
 
     whole = config.release.candidates + settings.list_length
-    in_index = eligible_rows(shop, features, features.slices.validation[0])
+    in_index = eligible_rows(shop, features, morning)
     return Setting(
         key=read_json(workspace / "stages" / "candidates.json")["fingerprint"] + settings.model_dump_json(),
         features=features,
@@ -139,7 +144,8 @@ def build_setting(workspace: Workspace) -> Setting:
         prepared=prepared,
         training=lists(rerank, settings.list_length),
         pages=lists(held_out, settings.list_length),
-        validation=_judged(features, lists(held_out, whole), _VALIDATION, in_index),
+        served_pages=lists(held_out, settings.list_length, morning),
+        validation=_judged(features, lists(held_out, whole, morning), _VALIDATION, in_index),
         test=_judged(features, lists(tested, whole, day), _TEST, rows),
     )
 

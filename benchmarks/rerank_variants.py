@@ -24,17 +24,25 @@ from rerank.ranking_model import HeadLogs, ranking_score
 Floats = npt.NDArray[np.float32]
 
 OURS = "DCN-V2"
-VARIANTS: dict[str, dict[str, Any]] = {
-    OURS: {},
-    "pointwise loss alone": {"loss": "pointwise"},
-    "listwise loss alone": {"loss": "listwise"},
-    "click head alone": {"heads": "click"},
-    "cart head alone": {"heads": "cart"},
-    "purchase head alone": {"heads": "purchase"},
-    "three heads, not conditional": {"heads": "independent"},
-    "no position bias": {"position_bias": False},
+UNTAUGHT = "DCN-V2 by clicks alone"
+VARIANTS: dict[str, dict[str, Any]] = {OURS: {}} | {
+    name: {"teacher_weight": 0.0, "weight_decay": 8.0, **changes}
+    for name, changes in {
+        UNTAUGHT: {},
+        "pointwise loss alone": {"loss": "pointwise"},
+        "listwise loss alone": {"loss": "listwise"},
+        "click head alone": {"heads": "click"},
+        "cart head alone": {"heads": "cart"},
+        "purchase head alone": {"heads": "purchase"},
+        "three heads, not conditional": {"heads": "independent"},
+        "no position bias": {"position_bias": False},
+    }.items()
 }
-"""Changes to the run's own settings, in which both losses are used and heads are conditional as in ESMM."""
+"""Changes to the run's own settings, in which both losses are used, heads are conditional as in ESMM, and trees teach.
+
+All but the first learn from clicks alone, with the decay that this needs, and are compared with the one that has no
+other change.
+"""
 RIVALS = ("logistic regression", "LambdaMART")
 
 
@@ -91,7 +99,7 @@ def _train_variant(name: str, setting: Setting, checkpoint: Path) -> Finished:
     keras.utils.set_random_seed(config.seed)
     learner = Learner(setting.prepared.extractor, setting.prepared.spec, config)
     history = learner.fit(setting.training, setting.pages, checkpoint)
-    trained = learner.trained(setting.prepared.fitted, setting.pages)
+    trained = learner.trained(setting.prepared.fitted, setting.training, setting.served_pages)
     found = []
     for judged in (setting.validation, setting.test):
         logs, _ = learner.predict(judged.whole)

@@ -3,9 +3,10 @@
     python -m benchmarks.rerankers --config pipelines/configs/fashion-small.yaml --source FASHION.zip --out FILE
 
 All are trained on the same pages and order the same candidates of test-day requests by the same dense features; they
-are judged against the simulator's truth and by clicks. Differences are our reranker's less the other's, with 95 %
-intervals of a bootstrap over users. Runs first what `tandem run --until candidates` has not finished. Finished parts
-stay beside `--out` (in FILE.kept), and a killed run goes on from there. It does not measure retrieval or speed.
+are judged against the simulator's truth and by clicks. Differences are our reranker's less the other's (among variants:
+that which learns from clicks alone, less the other), with 95 % intervals of a bootstrap over users. Runs first what
+`tandem run --until candidates` has not finished. Finished parts stay beside `--out` (in FILE.kept), and a killed run
+goes on from there. It does not measure retrieval or speed.
 """
 
 import os
@@ -121,9 +122,9 @@ def measure(setting: "Setting", folder: Path, names: Sequence[str]) -> dict[str,
     """Train what is not kept, and make every table.
 
     Args:
-        names: variants of ours that are compared with it.
+        names: variants of ours that are compared with the one that learns from clicks alone.
     """
-    from benchmarks.rerank_variants import OURS, RIVALS, finished
+    from benchmarks.rerank_variants import OURS, RIVALS, UNTAUGHT, finished
 
     none = np.zeros(0, np.float32)
     ours = finished(OURS, setting, none, folder)
@@ -143,13 +144,14 @@ def measure(setting: "Setting", folder: Path, names: Sequence[str]) -> dict[str,
         notes |= {name: plain.notes | {"grade_weight": added}, f"{name}, grade as feature": fed.notes}
         notes[f"{name}, grade as feature"]["grade_weight"] = both
     systems[RETRIEVAL] = setting.test.lists.score
-    variants = {OURS: ours} | {name: finished(name, setting, none, folder) for name in names if name != OURS}
+    trained = [OURS, UNTAUGHT, *(name for name in names if name not in (OURS, UNTAUGHT))]
+    variants = {name: finished(name, setting, none, folder) for name in trained}
     notes |= {name: run.notes for name, run in variants.items()}
     rows = calibration(setting, ours)
     return {
         "rivals": compared(setting, systems, f"{OURS} and grade"),
         "clicks_alone": compared(setting, {name: systems[name] for name in (OURS, *RIVALS)}, OURS),
-        "variants": compared(setting, {name: run.test for name, run in variants.items()}, OURS),
+        "variants": compared(setting, {name: run.test for name, run in variants.items()}, UNTAUGHT),
         "examination": examination_rows(ours.examination, setting.truth.examination),
         "calibration": [asdict(row) for row in rows],
         "notes": notes,

@@ -1,6 +1,8 @@
 """Probabilities that come true: a monotone map for each task and head, fitted on validation pages and exported."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,24 +16,44 @@ from rerank.stored import read_named, write_named
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
-_MOST_KNOTS = 20
-_FIRST_POSITIVES = 12  # of the first knot, below which lie half of the products; each later one rests on many more
+_MOST_SLOPES = 20
+_FIRST_POSITIVES = 6  # expected below the second knot, where lie a third of the products; later parts hold many more
 _GROWTH = 2.5
+_SLOPES = (0.25, 4.0)
+_TOGETHER, _TO_ONE = 0.3, 0.03  # what squared differences of slopes count for, in nats
 _FEWEST_CLICKS = 100  # of a task that has maps of its own
-_PRIOR = 3.0  # positives that the head's overall ratio counts for at each knot
-_LEAST_STEP = 1e-3  # knots are at least so far apart, and the map rises at least by this share of the way
+_LEAST_STEP = 1e-3  # knots are at least so far apart
 _CERTAIN = -1e-6  # log of the highest probability
 
 
 @dataclass(frozen=True)
 class HeadMaps:
-    """For each head, knots of a map from log probability to log probability, one pair of arrays [K] a head, K >= 2.
+    """For each head, knots of a rising map between log probabilities, one pair of arrays [K] a head, K >= 2.
 
     The map is linear between knots; below the first it goes on as between the first two, above the last with slope 1.
     """
 
     knots: tuple[Floats, ...]
     values: tuple[Floats, ...]
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Lists and what the network says of them: logs of [R, L]; asked: [R], whether there was a query."""
+
+    logs: HeadLogs
+    lists: RankingLists
+    asked: npt.NDArray[np.bool_]
+
+    def shown(
+        self, head: str, tasks: Sequence[bool], examination: Floats
+    ) -> tuple[Doubles, Doubles, npt.NDArray[np.bool_]]:
+        """Of the products shown on searches (True), recommendations (False) or both: logs, P(examined), labels; [n]."""
+        lists, among = self.lists, self.lists.shown & np.isin(self.asked, list(tasks))[:, None]
+        place = np.clip(lists.position - 1, 0, len(examination) - 1)
+        seen = np.where(lists.position > 0, examination[place], 1.0)[among].astype(np.float64)
+        log = np.asarray(getattr(self.logs, head))[among].astype(np.float64)
+        return log, seen, getattr(lists, head)[among]
 
 
 @dataclass(frozen=True)
@@ -86,87 +108,103 @@ class Calibrator(tf.Module):
         return HeadLogs(click, cart, tf.minimum(purchase, cart))
 
 
-def fit_calibration(
-    logs: HeadLogs, lists: RankingLists, asked: npt.NDArray[np.bool_], examination: Floats
-) -> Calibration:
-    """Fit each task's maps on its held-out lists, or on all where it has too few clicks.
+def fit_calibration(held_out: Predicted, training: Predicted, examination: Floats) -> Calibration:
+    """Fit each task's maps, or where it has too few clicks those of both.
 
     Args:
-        logs: HeadLogs of [R, L]. asked: [R], whether there was a query. examination: [positions].
+        held_out: lists that the network did not learn from: which predictions are too high beside others. training:
+            what it learned from: how many positives there are in all is read from both, since rates of a few days are
+            not those of the days that follow.
+        examination: [positions].
     """
-    clicks = (lists.click & lists.shown).sum(1)
-    maps = [
-        fit_maps(logs, lists, examination, mask if clicks[mask].sum() >= _FEWEST_CLICKS else np.ones_like(asked))
-        for mask in (asked, ~asked)
-    ]
+    clicks = (held_out.lists.click & held_out.lists.shown).sum(1)
+    maps = []
+    for task in (True, False):
+        enough = clicks[held_out.asked == task].sum() >= _FEWEST_CLICKS
+        tasks = (task,) if enough else (True, False)
+        maps.append(fit_maps(held_out, training, tasks, examination))
     return Calibration(*maps)
 
 
-def fit_maps(logs: HeadLogs, lists: RankingLists, examination: Floats, chosen: npt.NDArray[np.bool_]) -> HeadMaps:
-    """Fit each head's map on the shown products of the chosen lists, [R].
+def fit_maps(held_out: Predicted, training: Predicted, tasks: Sequence[bool], examination: Floats) -> HeadMaps:
+    """Fit each head's map on what searches (True), recommendations (False) or both showed.
 
-    What was seen at position r happens with P(examined at r) P(head): at each knot the map takes the mean prediction to
-    that which would have given as many positives as there were (isotonic regression, Ayer et al. 1955, of positives
-    over examination).
+    What was seen at position r happens with P(examined at r) P(head). Slopes are fitted on held-out lists; then all is
+    moved so that held-out and training lists together have as many positives as they had.
     """
-    among = lists.shown & chosen[:, None]
-    place = np.clip(lists.position - 1, 0, len(examination) - 1)
-    seen = np.where(lists.position > 0, examination[place], 1.0)[among].astype(np.float64)
-    maps = [
-        _fit(np.asarray(log)[among].astype(np.float64), getattr(lists, head)[among], seen)
-        for head, log in zip(HEADS, logs, strict=True)
-    ]
+    maps = []
+    for name in HEADS:
+        found = expected = 0.0
+        for part in (held_out, training):
+            log, seen, happened = part.shown(name, tasks, examination)
+            found, expected = found + happened.sum(), expected + (seen * np.exp(log)).sum()
+        log, seen, happened = held_out.shown(name, tasks, examination)
+        maps.append(_fit(log, happened, seen, found / expected if found else 1.0))
     return HeadMaps(tuple(knots for knots, _ in maps), tuple(values for _, values in maps))
 
 
-def _fit(log: Doubles, label: npt.NDArray[np.bool_], seen: Doubles) -> tuple[Floats, Floats]:
+def _fit(log: Doubles, label: npt.NDArray[np.bool_], seen: Doubles, level: float) -> tuple[Floats, Floats]:
+    """Knots and values of a map; positives over predicted ones are `level` in all."""
     positives = int(label.sum())
+    shift = float(np.log(level))
     if not positives:
-        return _shifted(0.0, 0.0)
+        return _shifted(shift)
+    expected = seen * np.exp(log)
+    knots = _knots(log, expected, positives)
+    if len(knots) < 3:
+        return _shifted(shift)
+    start, slopes = _slopes(log, label.astype(np.float64), seen, knots)
+    values = start + np.concatenate([[0.0], np.cumsum(slopes * np.diff(knots))])
+    values += shift - np.log(positives / expected.sum())
+    return knots.astype(np.float32), values.astype(np.float32)
+
+
+def _knots(log: Doubles, expected: Doubles, positives: int) -> Doubles:
+    """The lowest and the highest log, and between them ends of growing shares of the expected positives.
+
+    The first share holds the fewest: low predictions, which are most, are told apart.
+    """
     order = np.argsort(log, kind="stable")
-    expected = seen[order] * np.exp(log[order])
-    overall = positives / expected.sum()
-    # Bins of growing shares of the expected positives: the first rests on the fewest, and low predictions, which are
-    # most, are told apart.
-    bins = int(np.clip((positives / _FIRST_POSITIVES) ** (1 / _GROWTH), 1, _MOST_KNOTS))
-    shares = np.cumsum(expected) / expected.sum()
-    part = np.minimum((shares ** (1 / _GROWTH) * bins).astype(int), bins - 1)
-    weights = (expected, seen[order], label[order].astype(np.float64))
-    sums: list[Doubles] = [np.bincount(part, values, bins).astype(np.float64) for values in weights]
-    predicted, examined, found = _apart(*(values[sums[0] > 0] for values in sums))
-    knots = np.log(predicted / examined)
-    values = _rising(knots + np.log((found + _PRIOR * overall) / (predicted + _PRIOR)), predicted)
-    if len(knots) == 1:
-        return _shifted(knots[0], values[0] - knots[0])
-    return knots.astype(np.float32), (values + _LEAST_STEP * (knots - knots[0])).astype(np.float32)
+    count = int(np.clip((positives / _FIRST_POSITIVES) ** (1 / _GROWTH), 1, _MOST_SLOPES))
+    shares = np.cumsum(expected[order]) / expected.sum()
+    ends = np.searchsorted(shares, (np.arange(1, count) / count) ** _GROWTH)
+    knots = [float(log[order[0]])]
+    for knot in (*log[order[ends]].tolist(), float(log[order[-1]])):
+        if knot - knots[-1] >= _LEAST_STEP:
+            knots.append(knot)
+    return np.array(knots)
 
 
-def _apart(predicted: Doubles, examined: Doubles, found: Doubles) -> list[Doubles]:
-    """Sums of neighbouring bins put together until mean predictions differ by a step."""
-    logs = np.log(predicted / examined)
-    starts = [0]
-    for place in range(1, len(logs)):
-        if logs[place] - logs[starts[-1]] >= _LEAST_STEP:
-            starts.append(place)
-    return [np.add.reduceat(values, starts) for values in (predicted, examined, found)]
+def _slopes(log: Doubles, label: Doubles, seen: Doubles, knots: Doubles) -> tuple[float, Doubles]:
+    """The map's value at the first knot and its slopes between knots, by maximum likelihood of Poisson counts.
+
+    Its gradient makes positives as many as predicted ones in all. Slopes are bounded, so that the map rises
+    everywhere, and a penalty draws neighbours together and all to 1.
+    """
+    from scipy.optimize import minimize
+
+    along = np.stack([np.clip(log, low, high) - low for low, high in pairwise(knots)], axis=1)
+
+    def loss(weights: Doubles) -> tuple[float, Doubles]:
+        start, slopes = weights[0], weights[1:]
+        value = start + along @ slopes
+        rate = seen * np.exp(value)
+        steps, far = np.diff(slopes), slopes - 1.0
+        gradient = along.T @ (rate - label) + 2 * _TO_ONE * far
+        gradient[1:] += 2 * _TOGETHER * steps
+        gradient[:-1] -= 2 * _TOGETHER * steps
+        total = rate.sum() - label @ value + _TOGETHER * (steps @ steps) + _TO_ONE * (far @ far)
+        return float(total), np.concatenate([[(rate - label).sum()], gradient])
+
+    first = np.concatenate([[knots[0]], np.ones(len(knots) - 1)])
+    bounds = [(None, None)] + [_SLOPES] * (len(knots) - 1)
+    found = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds).x
+    return float(found[0]), found[1:]
 
 
-def _shifted(at: float, shift: float) -> tuple[Floats, Floats]:
-    knots = np.array([at, at + 1.0], np.float32)
-    return knots, (knots + shift).astype(np.float32)
-
-
-def _rising(values: Doubles, weights: Doubles) -> Doubles:
-    """The rising sequence nearest to `values` in weighted squares: neighbours that fall are pooled."""
-    pools: list[tuple[float, float, int]] = []
-    for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
-        pools.append((value, weight, 1))
-        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
-            (first, first_weight, first_size), (last, last_weight, last_size) = pools[-2:]
-            weight = first_weight + last_weight
-            mean = (first * first_weight + last * last_weight) / weight
-            pools[-2:] = [(mean, weight, first_size + last_size)]
-    return np.repeat([value for value, _, _ in pools], [size for _, _, size in pools])
+def _shifted(shift: float) -> tuple[Floats, Floats]:
+    knots = np.array([0.0, 1.0], np.float32)
+    return knots, (knots + np.float32(shift)).astype(np.float32)
 
 
 def _interpolate(log: tf.Tensor, knots: tf.Tensor, values: tf.Tensor) -> tf.Tensor:

@@ -100,19 +100,24 @@ class RerankConfig(Config):
     )
     pointwise_weight: float = Field(1.0, ge=0, description="Weight of the heads' log-loss, summed over the list.")
     listwise_weight: float = Field(0.3, ge=0, description="Weight of the softmax over the list.")
+    teacher_weight: float = Field(
+        10.0, ge=0, description="Weight of following the order of trees that are grown on the same pages; 0: no trees."
+    )
     cart_weight: float = Field(1.0, ge=0, description="What a cart is worth in the score, in clicks.")
     purchase_weight: float = Field(2.0, ge=0, description="What a purchase is worth in the score, in clicks.")
 
     learning_rate: float = Field(2e-3, gt=0, description="Adam's peak rate; it falls to a tenth by a cosine.")
     weight_decay: float = Field(
-        8.0,
+        4.0,
         ge=0,
         description="Decoupled weight decay, times the learning rate a step, for 10,000 lists: with the root of their "
-        "number it falls. Crosses overfit without it.",
+        "number it falls. Crosses overfit without it, and without trees need twice as much.",
     )
     batch_requests: int = Field(64, ge=1, description="Lists a training step.")
     epochs: int = Field(16, ge=1, description="Passes over the lists at most.")
-    patience: int = Field(6, ge=1, description="Epochs without a better validation NDCG@10 before training stops.")
+    patience: int = Field(
+        6, ge=1, description="Epochs, in the second half, without a better validation NDCG@10 before training stops."
+    )
     max_requests: int = Field(60_000, ge=1, description="At most so many lists, the latest ones.")
     max_validation_requests: int = Field(2_000, ge=1, description="At most so many validation lists, a seeded sample.")
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = Field(

@@ -25,14 +25,15 @@ from rerank.artifacts import (
     values_of,
     write_arrays,
 )
-from rerank.calibration import fit_calibration
+from rerank.calibration import Predicted, fit_calibration
 from rerank.config import RerankConfig
 from rerank.features import FeatureExtractor
 from rerank.lists import RankingLists
-from rerank.losses import list_loss
+from rerank.losses import list_loss, teacher_loss
 from rerank.normalisation import normalisation
 from rerank.ranking_model import Examination, HeadLogs, RankingModel, order_score, ranking_score
 from rerank.slices import Slice, with_features
+from rerank.teacher import teach
 from rerank.training_data import TrainingData
 from rerank.validation import click_gains, head_metrics, mean_ndcg, order_metrics
 
@@ -58,6 +59,7 @@ class Learner:
         self._model: RankingModel = build_model(config, spec)
         self._examination = Examination(config.max_position, config.position_bias)
         self._optimizer: Any = None
+        self._start_curve = self._examination.curve()
         self._predictors: dict[TrainingData, Any] = {}
 
     def fit(
@@ -69,9 +71,9 @@ class Learner:
         self._start(training, steps)
         identity = self._identity(training, held_out)
         history, best = self._resume(checkpoint, identity)
-        step = self._training_step(training)
+        step = self._training_step(training, self._teacher(training))
         for epoch in range(len(history), self._config.epochs):
-            if _stalled(history, self._config.patience):
+            if len(history) - 1 - _best(history, self._config.epochs) >= self._config.patience:
                 break
             self._use(training)
             losses = []
@@ -80,9 +82,9 @@ class Learner:
             ):
                 losses.append(_checked(float(step(places)), epoch))
             record = {"loss": float(np.mean(losses)), "ndcg@10": self._ndcg(held_out)}
-            if not history or record["ndcg@10"] > max(earlier["ndcg@10"] for earlier in history):
-                best = values_of(self._weights)
             history.append(record)
+            if _best(history, self._config.epochs) == len(history) - 1:
+                best = values_of(self._weights)
             write_arrays(checkpoint, values_of(self._state) + best, {"identity": identity, "history": history})
             console.print(f"rerank: epoch {epoch + 1}: loss {record['loss']:.4f}, NDCG@10 {record['ndcg@10']:.4f}")
             if after_epoch is not None:
@@ -101,11 +103,12 @@ class Learner:
             "heads": head_metrics(lists, logs._asdict(), curve),
         }
 
-    def trained(self, fitted: FittedFeatures, held_out: Slice) -> TrainedReranker:
+    def trained(self, fitted: FittedFeatures, training: Slice, held_out: Slice) -> TrainedReranker:
         """The weights as they are now, with what the features were fitted on, calibrated on held-out lists."""
-        logs, _ = self.predict(held_out)
         curve = self._examination.curve()
-        calibration = fit_calibration(logs, held_out.data.lists, held_out.data.asked, curve)
+        parts = (held_out, training)
+        held, learned = (Predicted(self.predict(part)[0], part.data.lists, part.data.asked) for part in parts)
+        calibration = fit_calibration(held, learned, curve)
         return TrainedReranker(self._config, self._spec, self._model, curve, fitted, calibration)
 
     def predict(self, part: Slice) -> tuple[HeadLogs, Floats]:
@@ -139,9 +142,18 @@ class Learner:
         self._model.adapt(*normalisation(training, self._extractor, self._config.seed))
         # Clicks fall with position because attention does and because better products stand higher: start halfway.
         self._examination.start_from(np.sqrt(click_curve(training.data.lists, config.max_position)))
+        self._start_curve = self._examination.curve()
 
-    def _training_step(self, part: Slice) -> Any:
+    def _teacher(self, training: Slice) -> Floats | None:
+        if not self._config.teacher_weight:
+            return None
+        self._use(training)
+        return teach(training, self._extractor, self._config)
+
+    def _training_step(self, part: Slice, teacher: Floats | None) -> Any:
+        """A step over list numbers; `teacher`: [R, L] scores whose order is followed too."""
         config = self._config
+        taught = None if teacher is None else tf.constant(teacher)
         variables = [*self._model.trainable_variables, *self._examination.trainable_variables]
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])
@@ -150,7 +162,11 @@ class Learner:
             features = part.features(self._extractor, places, batch)
             with tf.GradientTape() as tape:
                 logs = run(self._model, features, training=True)
-                loss = tf.reduce_mean(list_loss(logs, self._examination(batch.position), batch.labels, config))
+                losses = list_loss(logs, self._examination(batch.position), batch.labels, config)
+                if taught is not None:
+                    score = ranking_score(logs, config.cart_weight, config.purchase_weight)
+                    losses += config.teacher_weight * teacher_loss(score, tf.gather(taught, places), batch.labels)
+                loss = tf.reduce_mean(losses)
                 scaled = self._optimizer.scale_loss(loss)
             self._optimizer.apply(tape.gradient(scaled, variables), variables)
             return loss
@@ -173,7 +189,8 @@ class Learner:
         # By what clicks taught: grades are learned apart, and may put before a person what a query says.
         score = np.asarray(ranking_score(logs, self._config.cart_weight, self._config.purchase_weight))
         # On pages alone: among never-shown candidates nobody could click, so they only say what the old shop showed.
-        value = mean_ndcg(score, click_gains(lists, self._examination.curve()), lists.shown)
+        # Corrected by the curve that all epochs start from: by one that moves they could not be compared.
+        value = mean_ndcg(score, click_gains(lists, self._start_curve), lists.shown)
         return value if np.isfinite(value) else 0.0
 
     def _predictor(self, part: Slice) -> Any:
@@ -225,9 +242,14 @@ def _chunks(places: npt.NDArray[Any], width: int) -> Iterator[npt.NDArray[np.int
     return (places[at : at + width].astype(np.int32) for at in range(0, len(places), width))
 
 
-def _stalled(history: list[dict[str, float]], patience: int) -> bool:
-    values = [record["ndcg@10"] for record in history]
-    return bool(values) and len(values) - 1 - int(np.argmax(values)) >= patience
+def _best(history: list[dict[str, float]], epochs: int) -> int:
+    """The best epoch so far, from 0, among those of the second half of all, or the last one before that.
+
+    Until then the learning rate is high, and one of the first epochs may be the best by chance alone.
+    """
+    first = epochs // 2
+    late = [record["ndcg@10"] for record in history[first:]]
+    return first + int(np.argmax(late)) if late else len(history) - 1
 
 
 def _checked(loss: float, epoch: int) -> float:

@@ -73,6 +73,12 @@ def listwise_loss(
     return -tf.reduce_sum(gain * tf.nn.log_softmax(logits, axis=1), 1)
 
 
+def teacher_loss(score: tf.Tensor, teacher: tf.Tensor, labels: ListLabels) -> tf.Tensor:
+    """-sum_i softmax(teacher)_i log softmax(score)_i over the products of each list, [B]."""
+    teacher, score = (tf.where(labels.present, values, -1e9) for values in (teacher, score))
+    return tf.nn.softmax_cross_entropy_with_logits(tf.nn.softmax(teacher), score)
+
+
 def _log_loss(log_probability: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
     log_probability = tf.minimum(log_probability, _MOST_CERTAIN)
     return -(label * log_probability + (1.0 - label) * tf.math.log(-tf.math.expm1(log_probability)))

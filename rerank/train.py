@@ -20,9 +20,15 @@ from rerank.features import FeatureExtractor
 from rerank.learner import AfterEpoch, Learner
 from rerank.lists import Candidates, build_lists
 from rerank.pictures import fit_basis, picture_table
-from rerank.product_tables import behaviour_table, build_tables, choose_keys, known_products
+from rerank.product_tables import (
+    behaviour_table,
+    build_tables,
+    choose_keys,
+    known_products,
+    served_behaviour_table,
+)
 from rerank.relevance import Relevance, fit_relevance
-from rerank.slices import Slice
+from rerank.slices import Slice, with_features
 from rerank.training_data import TrainingData
 
 _FINAL_REQUESTS = 1000  # validation requests whose whole candidate lists are ordered at the end
@@ -57,14 +63,20 @@ def train(
     held_out = select_requests(
         features, Candidates.load(candidates_dir / "validation"), config.max_validation_requests, config.seed
     )
-    prepared = prepare(shop, features, tokenizer, pictures, (rerank, held_out), config)
+    # Probabilities are calibrated on what a release made when the validation days began would have read.
+    morning = features.slices.validation[0]
+    prepared = prepare(shop, features, tokenizer, pictures, (rerank, held_out), config, (morning,))
     learner = Learner(prepared.extractor, prepared.spec, config)
-    training, validation = prepared.lists(rerank, config.list_length), prepared.lists(held_out, config.list_length)
+    training, validation = (
+        with_features(prepared.lists(part, config.list_length), prepared.extractor, config.feature_memory_gb)
+        for part in (rerank, held_out)
+    )
     history = learner.fit(training, validation, out_dir / "checkpoint.npz", after_epoch)
     final = held_out.take(np.arange(min(_FINAL_REQUESTS, len(held_out.request))))
     # Every candidate, and every shown product besides.
     whole = prepared.lists(final, final.rows.shape[1] + config.list_length)
-    trained = learner.trained(prepared.fitted, validation)
+    calibrating = prepared.lists(held_out, config.list_length, morning)
+    trained = learner.trained(prepared.fitted, training, calibrating)
     save(out_dir, trained)
     metrics = learner.metrics(whole)
     examination = trained.examination.tolist()
@@ -84,7 +96,8 @@ def train(
 class Prepared:
     """What is fitted before the weights are, and the features that follow from it.
 
-    slots: day -> slot of the behaviour table, of every day that the candidates' requests fall on.
+    slots: day -> slot of the behaviour table, of every day that the candidates' requests fall on. served: day -> slot
+    of the counters that a release of that morning has.
     """
 
     features: FeatureStore
@@ -93,14 +106,16 @@ class Prepared:
     spec: FeatureSpec
     fitted: FittedFeatures
     slots: dict[int, int]
+    served: dict[int, int]
 
     def lists(self, candidates: Candidates, length: int, day: int | None = None) -> Slice:
         """Training lists of `candidates`, at most `length` products each.
 
         Args:
-            day: whose counters all requests see, as in a release; by default each sees its own day's.
+            day: of `served`: all requests see what a release of that morning would; by default each sees its own
+                day's counters.
         """
-        slots = self.slots if day is None else dict.fromkeys(self.slots, self.slots[day])
+        slots = self.slots if day is None else dict.fromkeys(self.slots, self.served[day])
         lists = build_lists(self.features, candidates, length, self.config.seed)
         return Slice(TrainingData(self.features, candidates, lists, slots, self.config), candidates)
 
@@ -112,11 +127,13 @@ def prepare(
     pictures: npt.NDArray[np.floating],
     parts: Sequence[Candidates],
     config: RerankConfig,
+    served: Sequence[int] = (),
 ) -> Prepared:
     """Fit what features rest on, and learn grades from judgments.
 
     Args:
         parts: everything that lists will be made of; the first is what is trained on.
+        served: days on whose mornings a release would have been made, for lists that are read as it reads them.
     """
     keys = choose_keys(shop, config.lexical)
     tables = build_tables(shop, features, tokenizer, keys, config.lexical)
@@ -125,9 +142,11 @@ def prepare(
     known = known_products(features)
     basis = fit_basis(shop.products, pictures, config.picture_dim, known)
     associations = fit_associations(features, tables, config.lexical)
+    behaviour = [behaviour_table(tables, features, days)]
+    behaviour += [served_behaviour_table(tables, features, day, config) for day in served]
     extractor = FeatureExtractor(
         tables,
-        behaviour_table(tables, features, days),
+        np.concatenate(behaviour),
         counters,
         parts[0].product_embeddings,
         picture_table(shop.products, pictures, basis, known),
@@ -141,7 +160,9 @@ def prepare(
         extractor.relevance = Relevance(relevance)
     spec = FeatureSpec(keys, counters, extractor.names, parts[0].query_embedding.shape[1])
     fitted = FittedFeatures(basis, associations, relevance)
-    return Prepared(features, config, extractor, spec, fitted, {day: slot for slot, day in enumerate(days)})
+    slots = {day: slot for slot, day in enumerate(days)}
+    releases = {day: slot for slot, day in enumerate(served, len(days))}
+    return Prepared(features, config, extractor, spec, fitted, slots, releases)
 
 
 def select_requests(features: FeatureStore, candidates: Candidates, limit: int, seed: int | None) -> Candidates:

@@ -108,7 +108,7 @@ def build_made_up_shop(folder: Path, requests: int = 2000, products: int = 300, 
     config = RerankConfig(
         history_length=6, list_length=30, max_position=PAGE, epochs=10, patience=10, batch_requests=32,
         deep_units=(32,), projection_dim=8, cross_layers=2, learning_rate=3e-3, weight_decay=0.5,
-        unshown_weight=0.1,
+        unshown_weight=0.1, teacher_weight=0.0,
         profile_columns=("city",), profile_buckets=8, value_buckets=64,
     )  # fmt: skip
     pictures = random.normal(size=(products, 4)).astype(np.float16)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog.errors import ArtifactError
-from rerank.calibration import Calibration, Calibrator, HeadMaps, _rising, fit_calibration
+from rerank.calibration import Calibration, Calibrator, HeadMaps, Predicted, _knots, _slopes, fit_calibration
 from rerank.ranking_model import HeadLogs
 
 EXAMINATION = np.array([1.0, 0.5, 0.25], np.float32)
@@ -34,6 +34,15 @@ def heads(log: np.ndarray) -> HeadLogs:
     return HeadLogs(*(np.asarray(log, np.float32) - shift for shift in (0.0, 2.0, 3.0)))
 
 
+def fitted(log: np.ndarray, page: Any, asked: np.ndarray, training: Any = None) -> Calibration:
+    """Calibrated on those pages; pages of training days are none unless given, with the same predictions."""
+    nothing = SimpleNamespace(**{name: np.zeros((0, 3), bool) for name in ("shown", "click", "cart", "purchase")})
+    nothing.position = np.zeros((0, 3), np.int32)
+    none = Predicted(HeadLogs(*(np.zeros((0, 3)),) * 3), nothing, np.zeros(0, bool))  # type: ignore[arg-type]
+    earlier = none if training is None else Predicted(heads(log), training, asked)
+    return fit_calibration(Predicted(heads(log), page, asked), earlier, EXAMINATION)
+
+
 def calibrated(calibration: Calibration, log: Any) -> np.ndarray:
     asked = tf.ones([len(log)], tf.bool)
     return Calibrator(calibration)(HeadLogs(*(tf.constant(part) for part in heads(log))), asked).click.numpy()
@@ -42,7 +51,7 @@ def calibrated(calibration: Calibration, log: Any) -> np.ndarray:
 def test_overconfident_predictions_come_true() -> None:
     log = np.log(np.random.default_rng(1).uniform(0.02, 0.9, (20_000, 3)))
     truth = 0.5 * np.exp(log) ** 1.5
-    calibration = fit_calibration(heads(log), lists(log, truth), searches(log), EXAMINATION)
+    calibration = fitted(log, lists(log, truth), searches(log))
     told = np.exp(calibrated(calibration, log))
     # Below 0.1 lie some twenty clicks, which chance moves by a fifth; no part of the map rests on so few.
     for low, high in ((0.1, 0.3), (0.3, 0.6), (0.6, 0.9)):
@@ -56,14 +65,38 @@ def test_a_head_with_few_positives_is_only_scaled_and_one_without_stays() -> Non
     page.click = np.zeros((30, 3), bool)
     page.click[:10, 0] = True
     # Expected 30 x 0.5 x (1 + 0.5 + 0.25) = 26.25, found 10: 10 / 26.25 of what was predicted.
-    calibration = fit_calibration(heads(log), page, searches(log), EXAMINATION)
+    calibration = fitted(log, page, searches(log))
     np.testing.assert_allclose(np.exp(calibrated(calibration, log)), 0.5 * 10 / 26.25, rtol=1e-4)
     np.testing.assert_array_equal(calibration.search.knots[2], calibration.search.values[2])
 
 
-def test_neighbours_that_fall_are_pooled() -> None:
-    # 3 and 1 with weights 1 and 3 pool to 1.5, which is still more than the 1 after it: (1.5 x 4 + 1 x 1) / 5 = 1.4.
-    assert _rising(np.array([0.0, 3.0, 1.0, 1.0, 5.0]), np.array([1.0, 1, 3, 1, 1])).tolist() == [0, 1.4, 1.4, 1.4, 5]
+def test_how_many_clicks_there_are_is_read_from_training_days_too() -> None:
+    log = np.log(np.random.default_rng(3).uniform(0.1, 0.5, (20_000, 3)))
+    # As many pages again had clicks by the prediction, the held-out ones half as many again: 1.25 in all.
+    page, usual = lists(log, 1.5 * np.exp(log)), lists(log, np.exp(log), seed=1)
+    told = np.exp(calibrated(fitted(log, page, searches(log), usual), log))
+    assert told.mean() / np.exp(log).mean() == pytest.approx(1.25, rel=0.03)
+
+
+def test_low_predictions_come_true_too() -> None:
+    log = np.log(np.random.default_rng(5).uniform(0.002, 0.5, (60_000, 3)))
+    truth = np.where(np.exp(log) < 0.05, 0.5, 1.0) * np.exp(log)
+    told = np.exp(calibrated(fitted(log, lists(log, truth), searches(log)), log))
+    for low, high in ((0.005, 0.02), (0.02, 0.04), (0.1, 0.5)):
+        part = (np.exp(log) >= low) & (np.exp(log) < high)
+        assert told[part].mean() / truth[part].mean() == pytest.approx(1.0, abs=0.15)
+
+
+def test_predicted_and_found_positives_are_as_many() -> None:
+    random = np.random.default_rng(2)
+    log = np.log(random.uniform(0.05, 0.9, 5000))
+    label = random.random(5000) < 0.3 * np.exp(log)
+    seen = random.uniform(0.2, 1.0, 5000)
+    knots = _knots(log, seen * np.exp(log), int(label.sum()))
+    start, slopes = _slopes(log, label.astype(float), seen, knots)
+    mapped = start + np.interp(log, knots, np.concatenate([[0], np.cumsum(slopes * np.diff(knots))]))
+    assert (seen * np.exp(mapped)).sum() == pytest.approx(label.sum(), rel=1e-3)
+    assert slopes.min() >= 0.25
 
 
 @settings(max_examples=30, deadline=None)
@@ -71,7 +104,7 @@ def test_neighbours_that_fall_are_pooled() -> None:
 def test_the_order_is_kept_and_probabilities_stay_below_one(seed: int, logs: list[float]) -> None:
     random = np.random.default_rng(seed)
     log = np.log(random.uniform(0.01, 0.99, (300, 3)))
-    calibration = fit_calibration(heads(log), lists(log, random.random((300, 3)), seed), searches(log), EXAMINATION)
+    calibration = fitted(log, lists(log, random.random((300, 3)), seed), searches(log))
     told = calibrated(calibration, np.sort(logs)[None])[0]
     assert (np.diff(told) >= -1e-5).all()
     assert (told < 0).all()
@@ -89,7 +122,7 @@ def test_searches_and_recommendations_have_maps_of_their_own() -> None:
     log = np.log(np.full((4000, 3), 0.4))
     asked = np.arange(4000) < 2000
     page = lists(log, np.where(asked, 0.4, 0.2)[:, None] * np.ones(3))
-    calibration = fit_calibration(heads(log), page, asked, EXAMINATION)
+    calibration = fitted(log, page, asked)
     logs = HeadLogs(*(tf.constant(part) for part in heads(log)))
     told = np.exp(Calibrator(calibration)(logs, tf.constant(asked)).click.numpy())
     assert told[0, 0] == pytest.approx(0.4, rel=0.08)
@@ -99,8 +132,8 @@ def test_searches_and_recommendations_have_maps_of_their_own() -> None:
 def test_a_task_with_few_clicks_takes_the_maps_of_all() -> None:
     log = np.log(np.full((2000, 3), 0.4))
     page = lists(log, np.full((2000, 3), 0.3))
-    calibration = fit_calibration(heads(log), page, np.arange(2000) > 5, EXAMINATION)
-    everything = fit_calibration(heads(log), page, searches(log), EXAMINATION)
+    calibration = fitted(log, page, np.arange(2000) > 5)
+    everything = fitted(log, page, searches(log))
     for found, expected in zip(calibration.recommendation.values, everything.search.values, strict=True):
         np.testing.assert_array_equal(found, expected)
 

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from rerank.config import RerankConfig
-from rerank.losses import ListLabels, item_weights, list_loss, listwise_loss, pointwise_loss
+from rerank.losses import ListLabels, item_weights, list_loss, listwise_loss, pointwise_loss, teacher_loss
 from rerank.ranking_model import HeadLogs, ranking_score
 
 # Three products: shown and clicked, shown and not, retrieved only; the last place is padding.
@@ -41,6 +41,14 @@ def test_listwise_loss_by_hand() -> None:
     loss = listwise_loss(tf.math.log(CLICK), tf.math.log(EXAMINED), LABELS.click, LABELS, 0.1)
     # Odds of being the one that is chosen: 0.5, 0.4 x 0.5 and 0.2 x 0.1.
     np.testing.assert_allclose(loss, [-np.log(0.5 / (0.5 + 0.2 + 0.02))], rtol=1e-5)
+
+
+def test_teacher_loss_by_hand() -> None:
+    # The teacher's odds are 3 : 1 : 4 over the three products, the network's 0.5 : 0.4 : 0.2; padding has none.
+    teacher = tf.math.log([[3.0, 1.0, 4.0, 100.0]])
+    share = np.array([0.5, 0.4, 0.2]) / 1.1
+    expected = -(3 * np.log(share[0]) + np.log(share[1]) + 4 * np.log(share[2])) / 8
+    np.testing.assert_allclose(teacher_loss(tf.math.log(CLICK), teacher, LABELS), [expected], rtol=1e-5)
 
 
 @pytest.mark.parametrize("unshown_weight", [0.0, 0.1])

@@ -82,7 +82,7 @@ def test_metrics_are_written(trained_dir: Path) -> None:
 def test_a_killed_run_goes_on_and_ends_where_an_unbroken_one_does(
     made_up_shop: MadeUpShop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changes = {"epochs": 2, "max_requests": 200, "max_validation_requests": 50}
+    changes = {"epochs": 2, "max_requests": 200, "max_validation_requests": 50, "teacher_weight": 10.0}
     told: list[list[float]] = []
     run(made_up_shop, tmp_path / "whole", told.append, **changes)
     written = learner.write_arrays
@@ -104,6 +104,13 @@ def test_a_killed_run_goes_on_and_ends_where_an_unbroken_one_does(
         [epoch["loss"] for epoch in killed["epochs"]], [epoch["loss"] for epoch in whole["epochs"]], rtol=1e-4
     )
     np.testing.assert_allclose(killed["examination"], whole["examination"], rtol=1e-3)
+
+
+def test_the_best_epoch_is_one_of_the_second_half() -> None:
+    history = [{"ndcg@10": value} for value in (0.9, 0.1, 0.5, 0.6, 0.4)]
+    # Of six epochs the first three do not count: the latest of them is what there is so far.
+    assert [learner._best(history[:count], 6) for count in (1, 2, 3, 4, 5)] == [0, 1, 2, 3, 3]
+    assert learner._best(history[:1], 1) == 0
 
 
 def test_other_pictures_are_not_gone_on_with(
