@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from catalog.config import Config
+from catalog.thin_behaviour import ThinBehaviourConfig
 
 
 class LexicalConfig(Config):
@@ -44,21 +45,6 @@ class RelevanceConfig(Config):
     learning_rate: float = Field(2e-3, gt=0, description="AdamW's peak rate; it falls to 0 by a cosine.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay.")
     epochs: int = Field(30, ge=1, description="Passes over the judgments.")
-
-
-class ThinBehaviourConfig(Config):
-    """How products with few events are read when served, so that new ones are judged by what they are."""
-
-    thin_share: float = Field(
-        0.5,
-        ge=0,
-        description="How many events make a product's own counters count, as a share of the catalogue's mean; 0: any.",
-    )
-    lift: float = Field(
-        1.25,
-        ge=0,
-        description="Counters of a product that nobody has met, over the catalogue's mean; above 1 explores.",
-    )
 
 
 class RerankConfig(Config):

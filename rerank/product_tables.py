@@ -18,7 +18,7 @@ import tensorflow_text
 
 from catalog.feature_store import FeatureStore
 from catalog.schema import ShopData
-from rerank.behaviour import ProductFacts, behaviour_features, log_price, made_up
+from rerank.behaviour import ProductFacts, behaviour_features, log_price, served_facts
 from rerank.config import LexicalConfig, RerankConfig
 from rerank.lexical import (
     clean_text,
@@ -148,9 +148,7 @@ def served_behaviour_table(tables: ProductTables, features: FeatureStore, day: i
     """Behaviour features of one day, [N + 1, F], with few events made up for: how few people met a product is a reason
     to be cautious in training, and none to hide what is new."""
     counters = tuple(features.snapshot_features)
-    facts, snapshot = made_up(
-        tables.facts, counters, features.snapshots[day], day, config.behaviour.thin_share, config.behaviour.lift
-    )
+    facts, snapshot = served_facts(tables.facts, counters, features.snapshots[day], day, config.behaviour)
     return _absent_row(behaviour_features(facts, counters, snapshot, day))
 
 
