@@ -16,6 +16,12 @@ class LexicalConfig(Config):
     title_words: int = Field(16, ge=1, description="Distinct words kept of a title.")
     attribute_words: int = Field(24, ge=1, description="Distinct words kept of brand, category and attribute values.")
     long_words: int = Field(24, ge=1, description="Distinct words kept of description and reviews.")
+    unspaced_words: int = Field(
+        5000,
+        ge=0,
+        description="Words of brands, categories and attribute values in scripts without spaces (Chinese, Japanese, "
+        "Thai), the most frequent ones, that texts are cut into; the rest is cut into characters.",
+    )
     product_tokens: int = Field(32, ge=1, description="Distinct SentencePiece tokens kept of title and attributes.")
     attribute_keys: int = Field(
         8, ge=0, le=24, description="Attributes (the most widely filled ones) that are compared value by value."
