@@ -88,7 +88,8 @@ def served_facts(
     mean = np.where(rated, facts.rating_average * count, 0.0).sum() / max(count.sum(), 1.0)
     given = Evidence(np.asarray(snapshot, np.float64), facts.rating_average, facts.rating_count)
     typical = Evidence(np.maximum(given.counters[old], 0.0).mean(0)[None], mean, count[old].mean())
-    filled = made_up(np, config, counters, given, typical)
+    age = (day - facts.launched).astype(np.float64)
+    filled = made_up(np, config, counters, given, age, typical)
     count = np.round(filled.rating_count).astype(np.int64)
     return replace(facts, rating_average=filled.rating_average, rating_count=count), filled.counters.astype(np.float32)
 

@@ -81,19 +81,22 @@ class BehaviourEncoder(keras.layers.Layer):
         training: bool = False,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         if not training:
-            counters, rating_average, rating_count = self.made_up(counters, rating_average, rating_count)
+            counters, rating_average, rating_count = self.made_up(counters, rating_average, rating_count, age_days)
         raw = self.features(counters, price, category_price, rating_average, rating_count, age_days)
         standard = tf.clip_by_value((raw - self.mean.value) / self.deviation.value, -_LIMIT, _LIMIT)
         presence = behaviour_presence(counters, rating_average, rating_count)
         vectors = self.out(self.hidden(tf.cast(standard, self.compute_dtype)))
         return vectors * tf.cast(presence, vectors.dtype)[:, None], presence
 
-    def made_up(self, counters: tf.Tensor, rating_average: tf.Tensor, rating_count: tf.Tensor) -> Evidence:
+    def made_up(
+        self, counters: tf.Tensor, rating_average: tf.Tensor, rating_count: tf.Tensor, age_days: tf.Tensor
+    ) -> Evidence:
         """Counters, rating average and rating count, with few events brought near the typical product."""
+        given = Evidence(counters, rating_average, rating_count)
         typical = Evidence(
             self.typical_counters.value[None], self.rating_prior.value[None], self.typical_ratings.value[None]
         )
-        return made_up(tf, self.config, self.counters, Evidence(counters, rating_average, rating_count), typical)
+        return made_up(tf, self.config, self.counters, given, age_days, typical)
 
     def features(
         self,

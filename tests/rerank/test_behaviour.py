@@ -91,7 +91,9 @@ def test_few_events_are_brought_near_the_typical_product() -> None:
     snapshot = np.array([[90, 10, 4], [0, 0, 0], [0, 0, 0]], np.float32)
     launched = {"launched": np.array([-5, 3, 9], np.int32)}
     # By day 4 two are launched: 45 impressions and 5 clicks, 2 in the week, and 5 ratings are typical.
-    filled, counts = served_facts(facts(**launched), counters, snapshot, 4, ThinBehaviourConfig())
+    filled, counts = served_facts(
+        facts(**launched), counters, snapshot, 4, ThinBehaviourConfig(thin_share=0.5, lift=1.25)
+    )
     np.testing.assert_allclose(counts[1], [56.25, 6.25, 2.5])
     np.testing.assert_allclose(counts[2], counts[1])
     # 100 events, four times the 25 that count as thin: e^-4 is under the least share.

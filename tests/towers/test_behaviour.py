@@ -126,7 +126,9 @@ def thin(encoder: BehaviourEncoder) -> BehaviourEncoder:
 
 
 def test_a_product_nobody_met_counts_as_a_typical_one(thin: BehaviourEncoder) -> None:
-    counters, average, count = thin.made_up(tf.zeros((1, 12)), tf.constant([NAN]), tf.constant([0.0]))
+    counters, average, count = thin.made_up(
+        tf.zeros((1, 12)), tf.constant([NAN]), tf.constant([0.0]), tf.constant([0.0])
+    )
     np.testing.assert_allclose(counters[0], [16.0, 0, 4, 0, 0, 0, 60, 0, 20, 0, 0, 0])
     assert (float(average[0]), float(count[0])) == (4.0, 4.0)
     vector, present = thin(**inputs())
