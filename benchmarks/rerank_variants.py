@@ -25,18 +25,19 @@ Floats = npt.NDArray[np.float32]
 
 OURS = "DCN-V2"
 UNTAUGHT = "DCN-V2 by clicks alone"
-VARIANTS: dict[str, dict[str, Any]] = {OURS: {}} | {
-    name: {"teacher_weight": 0.0, "weight_decay": 8.0, **changes}
-    for name, changes in {
-        UNTAUGHT: {},
-        "pointwise loss alone": {"loss": "pointwise"},
-        "listwise loss alone": {"loss": "listwise"},
-        "click head alone": {"heads": "click"},
-        "cart head alone": {"heads": "cart"},
-        "purchase head alone": {"heads": "purchase"},
-        "three heads, not conditional": {"heads": "independent"},
-        "no position bias": {"position_bias": False},
-    }.items()
+_BY_CLICKS: dict[str, dict[str, Any]] = {
+    UNTAUGHT: {},
+    "pointwise loss alone": {"loss": "pointwise"},
+    "listwise loss alone": {"loss": "listwise"},
+    "click head alone": {"heads": "click"},
+    "cart head alone": {"heads": "cart"},
+    "purchase head alone": {"heads": "purchase"},
+    "three heads, not conditional": {"heads": "independent"},
+    "no position bias": {"position_bias": False},
+}
+VARIANTS: dict[str, dict[str, Any]] = {
+    OURS: {},
+    **{name: {"teacher_weight": 0.0, "weight_decay": 8.0, **changes} for name, changes in _BY_CLICKS.items()},
 }
 """Changes to the run's own settings, in which both losses are used, heads are conditional as in ESMM, and trees teach.
 

@@ -72,7 +72,8 @@ def fit_associations(features: FeatureStore, tables: ProductTables, config: Lexi
     """Count what was chosen after the searches of the towers' slice, which ends before the reranker's begins."""
     chosen = np.flatnonzero((features.example_slice == 0) & (features.example_query >= 0))
     queries, query = np.unique(features.example_query[chosen], return_inverse=True)
-    words, bits = _read([str(features.queries[index]) for index in queries], config.query_words)
+    texts = [str(features.queries[index]) for index in queries]
+    words, bits = _read(texts, config.query_words, tables.unspaced_words)
     words = words[query]
     vocabulary = _most_frequent(words, config.association_words)
     values = np.concatenate([[0], tables.value_hash])[tables.values[features.example_product[chosen]]]
@@ -83,11 +84,11 @@ def fit_associations(features: FeatureStore, tables: ProductTables, config: Lexi
     return Associations(vocabulary, partial.word_bits, key, value_hash, _lifts(words, vocabulary, columns, key))
 
 
-def _read(texts: list[str], limit: int) -> tuple[Hashes, dict[int, int]]:
+def _read(texts: list[str], limit: int, unspaced: tuple[str, ...]) -> tuple[Hashes, dict[int, int]]:
     """Word hashes of each text, [Q, limit], each word once and 0 for none; and the spelling of each word."""
     if not texts:
         return np.zeros((0, limit), np.int64), {}
-    words = split_words(clean_text(tf.constant(texts, tf.string)), limit)
+    words = split_words(clean_text(tf.constant(texts, tf.string)), limit, unspaced)
     hashes = hash_words(words).numpy()
     ordered = np.sort(hashes, axis=1)
     ordered[:, 1:][ordered[:, 1:] == ordered[:, :-1]] = 0

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from catalog.thin_behaviour import Evidence, ThinBehaviourConfig, made_up
+
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 
@@ -18,7 +20,6 @@ _RATES = (
 )  # what, of what, prior events
 _PRIOR_RATINGS = 10.0  # ratings that the catalogue's mean counts for
 _NEW_DAYS = 14
-_LEAST_SHARE = 0.05  # of the typical product; less is none, so that an old product without ratings stays unrated
 
 
 @dataclass(frozen=True)
@@ -71,39 +72,26 @@ def behaviour_features(facts: ProductFacts, counters: tuple[str, ...], snapshot:
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def made_up(
-    facts: ProductFacts, counters: tuple[str, ...], snapshot: Floats, day: int, thin_share: float, lift: float
+def served_facts(
+    facts: ProductFacts, counters: tuple[str, ...], snapshot: Floats, day: int, config: ThinBehaviourConfig
 ) -> tuple[ProductFacts, Floats]:
-    """Facts and snapshot with products of few events brought near the typical one, as `towers.behaviour` does.
-
-    A product with n events counts as (1 - s) its counters + s lift typical, s = exp(-n / (thin_share N)), where
-    `typical` are the mean counters of the products launched before the day and N their events; ratings that it lacks
-    are made up to s times the typical number at the mean rating.
+    """Facts and snapshot with products of few events brought near the typical one, see `catalog.thin_behaviour`.
 
     Args:
-        snapshot, day: as of `behaviour_features`.
-        thin_share: 0 leaves everything as it is.
+        snapshot, day: as of `behaviour_features`; typical are the products launched before the day.
     """
     old = facts.launched < day
-    if not thin_share or not old.any():
+    if not config.thin_share or not old.any():
         return facts, snapshot
-    whole = np.array([name.endswith("_all") for name in counters])
-    counts = np.maximum(np.asarray(snapshot, np.float64), 0.0)
-    typical = counts[old].mean(0)
-    thin = thin_share * typical[whole].sum()
-    share = np.exp(-counts[:, whole].sum(1) / thin) if thin > 0 else np.zeros(len(counts))
-    share[share < _LEAST_SHARE] = 0.0
-    completed = counts + share[:, None] * (lift * typical - counts)
     rated = np.isfinite(facts.rating_average) & (facts.rating_count > 0)
-    count = np.where(rated, facts.rating_count, 0)
-    total = np.where(rated, np.nan_to_num(facts.rating_average) * count, 0.0)
-    mean = total.sum() / max(int(count.sum()), 1)
-    missing = np.maximum(np.round(share * count[old].mean()) - count, 0).astype(np.int64)
-    average = np.where(missing > 0, (total + mean * missing) / np.maximum(count + missing, 1), facts.rating_average)
-    filled = replace(
-        facts, rating_average=average, rating_count=np.where(missing > 0, count + missing, facts.rating_count)
-    )
-    return filled, completed.astype(np.float32)
+    count = np.where(rated, facts.rating_count, 0.0)
+    mean = np.where(rated, facts.rating_average * count, 0.0).sum() / max(count.sum(), 1.0)
+    given = Evidence(np.asarray(snapshot, np.float64), facts.rating_average, facts.rating_count)
+    typical = Evidence(np.maximum(given.counters[old], 0.0).mean(0)[None], mean, count[old].mean())
+    age = (day - facts.launched).astype(np.float64)
+    filled = made_up(np, config, counters, given, age, typical)
+    count = np.round(filled.rating_count).astype(np.int64)
+    return replace(facts, rating_average=filled.rating_average, rating_count=count), filled.counters.astype(np.float32)
 
 
 def percentile_within(group: Ints, value: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from catalog.config import Config
+from catalog.thin_behaviour import ThinBehaviourConfig
 
 
 class LexicalConfig(Config):
@@ -15,6 +16,12 @@ class LexicalConfig(Config):
     title_words: int = Field(16, ge=1, description="Distinct words kept of a title.")
     attribute_words: int = Field(24, ge=1, description="Distinct words kept of brand, category and attribute values.")
     long_words: int = Field(24, ge=1, description="Distinct words kept of description and reviews.")
+    unspaced_words: int = Field(
+        5000,
+        ge=0,
+        description="Words of brands, categories and attribute values in scripts without spaces (Chinese, Japanese, "
+        "Thai), the most frequent ones, that texts are cut into; the rest is cut into characters.",
+    )
     product_tokens: int = Field(32, ge=1, description="Distinct SentencePiece tokens kept of title and attributes.")
     attribute_keys: int = Field(
         8, ge=0, le=24, description="Attributes (the most widely filled ones) that are compared value by value."
@@ -44,21 +51,6 @@ class RelevanceConfig(Config):
     learning_rate: float = Field(2e-3, gt=0, description="AdamW's peak rate; it falls to 0 by a cosine.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay.")
     epochs: int = Field(30, ge=1, description="Passes over the judgments.")
-
-
-class ThinBehaviourConfig(Config):
-    """How products with few events are read when served, so that new ones are judged by what they are."""
-
-    thin_share: float = Field(
-        0.5,
-        ge=0,
-        description="How many events make a product's own counters count, as a share of the catalogue's mean; 0: any.",
-    )
-    lift: float = Field(
-        1.25,
-        ge=0,
-        description="Counters of a product that nobody has met, over the catalogue's mean; above 1 explores.",
-    )
 
 
 class RerankConfig(Config):

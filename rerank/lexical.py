@@ -1,8 +1,11 @@
 """Words of any language inside a TensorFlow graph: one function reads queries when serving and products when building.
 
 A word is a run of letters and digits, lower-cased after NFKC, English plurals and possessives stripped. Scripts written
-without spaces (Chinese, Japanese, Thai) are read as overlapping character bigrams. Words are compared as 63-bit hashes.
+without spaces (Chinese, Japanese, Thai) are cut into the words that a shop's own values are made of, the longest first,
+and into single characters where none of them fits. Words are compared as 63-bit hashes.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +18,11 @@ _REWRITES = (
     (r"['’`´]s\b", ""),  # women's
     (r"['’`´]", ""),
     (r"[^\p{L}\p{M}\p{N}]+", " "),
-    (rf"([{_UNSPACED}])", r" \1 "),
     (r"([a-z]{2})ies\b", r"\1y"),  # ladies
     (r"(ch|sh|ss|x|zz)es\b", r"\1"),  # watches, dresses
     (r"([a-z]{2}[^\Wsui])s\b", r"\1"),  # shirts, womens; not dress, bonus, this
 )
+LONGEST_UNSPACED = 8  # characters; what is longer is no word but a sentence
 SAME_WORD = 0.5
 """The `likeness` from which two spellings are likely one word: one letter swapped in five."""
 
@@ -33,24 +36,21 @@ def clean_text(text: tf.Tensor, max_characters: int = _MAX_CHARACTERS) -> tf.Ten
     return tf.strings.lower(tensorflow_text.normalize_utf8(text, "NFKC"), encoding="utf-8")
 
 
-def split_words(cleaned: tf.Tensor, limit: int) -> tf.Tensor:
-    """[B] cleaned text -> [B, limit] words, "" where there are fewer."""
-    for pattern, replacement in _REWRITES:
+def split_words(cleaned: tf.Tensor, limit: int, unspaced: Sequence[str] = ()) -> tf.Tensor:
+    """[B] cleaned text -> [B, limit] words, "" where there are fewer.
+
+    Args:
+        unspaced: words in scripts without spaces, of letters alone, each before those that it begins with.
+    """
+    cut = ("|".join((*unspaced, f"[{_UNSPACED}]")), r" \0 ")
+    for pattern, replacement in (*_REWRITES[:3], cut, *_REWRITES[3:]):
         cleaned = tf.strings.regex_replace(cleaned, pattern, replacement)
-    pieces = tf.strings.split(cleaned).to_tensor("", shape=[None, limit + 1])
-    return _join_unspaced(pieces)[:, :limit]
+    return tf.strings.split(cleaned).to_tensor("", shape=[None, limit])
 
 
-def _join_unspaced(pieces: tf.Tensor) -> tf.Tensor:
-    """Turn runs of single unspaced characters into overlapping bigrams, one fewer than characters."""
-    unspaced = tf.strings.regex_full_match(pieces, f"[{_UNSPACED}]")
-    none = tf.zeros_like(unspaced[:, :1])
-    followed = tf.concat([unspaced[:, 1:], none], 1) & unspaced
-    last = tf.concat([none, unspaced[:, :-1]], 1) & unspaced & ~followed
-    following = tf.concat([pieces[:, 1:], tf.zeros_like(pieces[:, :1])], 1)
-    words = tf.where(followed, tf.strings.join([pieces, following]), tf.where(last, tf.zeros_like(pieces), pieces))
-    order = tf.argsort(tf.cast(words == "", tf.int32), axis=1, stable=True)
-    return tf.gather(words, order, batch_dims=1)
+def unspaced_runs(cleaned: tf.Tensor) -> tf.Tensor:
+    """[B] cleaned text -> [B] its runs of characters in scripts without spaces, a space between them."""
+    return tf.strings.regex_replace(cleaned, f"[^{_UNSPACED}]+", " ")
 
 
 def hash_words(words: tf.Tensor) -> tf.Tensor:
@@ -76,9 +76,9 @@ def hash_grams(words: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     return hash_words(words), tf.where(second == "", zero, pairs), tf.where(third == "", zero, triples)
 
 
-def hash_phrases(cleaned: tf.Tensor, limit: int = 4) -> tf.Tensor:
+def hash_phrases(cleaned: tf.Tensor, unspaced: Sequence[str] = (), limit: int = 4) -> tf.Tensor:
     """[B] cleaned text -> [B] int64: the hash of all its words joined, as `hash_grams` joins them; 0 for no words."""
-    return hash_words(tf.strings.reduce_join(split_words(cleaned, limit), axis=1))
+    return hash_words(tf.strings.reduce_join(split_words(cleaned, limit, unspaced), axis=1))
 
 
 def spelling_bits(words: tf.Tensor) -> tf.Tensor:

@@ -7,38 +7,28 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 import tensorflow_text
 
 from catalog.feature_store import FeatureStore
 from catalog.schema import ShopData
-from rerank.behaviour import ProductFacts, behaviour_features, log_price, made_up
+from rerank.behaviour import ProductFacts, behaviour_features, log_price, served_facts
 from rerank.config import LexicalConfig, RerankConfig
-from rerank.lexical import (
-    clean_text,
-    hash_phrases,
-    hash_words,
-    inverse_document_frequency,
-    spelling_bits,
-    split_words,
-    unspaced_share,
-)
+from rerank.lexical import clean_text, hash_phrases, inverse_document_frequency, unspaced_share
+from rerank.product_words import absent_row, distinct, find_unspaced_words, map_text, read_words, word_ids
+from rerank.translations import translations
 
 Ints = npt.NDArray[np.int32]
 Hashes = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
 CATEGORY_KEYS = ("category_top", "category_second", "category_leaf", "brand")
-_CHUNK = 2048
 _FEW_VALUES = 20  # so many distinct values are no identifier even where every product has its own
 _NO_HASH = np.iinfo(np.int64).max  # an empty vocabulary holds this one entry, which no word hashes to
-_TEXT_CHARACTERS = 4096  # of one field; enough for every word that is kept
 
 
 @dataclass(frozen=True)
@@ -54,8 +44,10 @@ class ProductTables:
     """Everything `FeatureExtractor` looks up.
 
     segments: title, attributes, long. word_*: the vocabulary, `word_hash` rising; ids count from 1, place 0 is no word.
-    values: [N + 1, A] ids of the values of `keys`, 0 for none. value_hash rises; value_keys [Vv + 1] has bit a set
-    where the value occurs under key a. tokens: [N + 1, T] SentencePiece ids + 1, 0 for none.
+    unspaced_words: what texts in scripts without spaces are cut into, see `split_words`.
+    values: [N + 1, A] ids of the values of `keys`, 0 for none. value_hash rises; value_stands_for [Vv + 1] is the id
+    that a value goes by, its translation's or its own, and value_keys [Vv + 1] has bit a set where the value or its
+    translation occurs under key a. tokens: [N + 1, T] SentencePiece ids + 1, 0 for none.
     """
 
     keys: tuple[str, ...]
@@ -63,8 +55,10 @@ class ProductTables:
     word_hash: Hashes
     word_idf: Floats
     word_bits: Hashes
+    unspaced_words: tuple[str, ...]
     values: Ints
     value_hash: Hashes
+    value_stands_for: Ints
     value_keys: Ints
     tokens: Ints
     token_idf: Floats
@@ -96,15 +90,16 @@ def build_tables(
     """
     texts, known = _texts(shop), known_products(features)
     limits = {"title": config.title_words, "attributes": config.attribute_words, "long": config.long_words}
+    unspaced_words = find_unspaced_words(texts["attributes"], config.unspaced_words)
     spelling: dict[int, int] = {}
     # Twice as many words are read as are kept, since repeated ones are dropped.
-    hashes = [_read_words(texts[name], 2 * limit, spelling) for name, limit in limits.items()]
+    hashes = [read_words(texts[name], 2 * limit, unspaced_words, spelling) for name, limit in limits.items()]
     word_hash = np.array(sorted(spelling) or [_NO_HASH], dtype=np.int64)
     word_bits = np.array([0, *(spelling.get(word, 0) for word in word_hash.tolist())], dtype=np.int64)
-    ids, counts = _word_ids(hashes, word_hash, known)
+    ids, counts = word_ids(hashes, word_hash, known)
     idf = np.concatenate([[0.0], inverse_document_frequency(counts, int(known.sum()))]).astype(np.float32)
-    segments = (Segment(name, _distinct(part, limits[name])) for name, part in zip(limits, ids, strict=True))
-    values, value_hash, value_keys = _value_table(shop, keys)
+    segments = (Segment(name, distinct(part, limits[name])) for name, part in zip(limits, ids, strict=True))
+    values = _value_table(shop, keys, unspaced_words, np.concatenate([hashes[0], hashes[2]], axis=1))
     tokens, token_idf = _token_table(tokenizer, texts, config.product_tokens, known)
     return ProductTables(
         keys=keys,
@@ -112,13 +107,15 @@ def build_tables(
         word_hash=word_hash,
         word_idf=idf,
         word_bits=word_bits,
-        values=values,
-        value_hash=value_hash,
-        value_keys=value_keys,
+        unspaced_words=unspaced_words,
+        values=values.values,
+        value_hash=values.hashes,
+        value_stands_for=values.stands_for,
+        value_keys=values.keys,
         tokens=tokens,
         token_idf=token_idf,
-        unspaced=_absent_row(_map_text(texts["title"], lambda text: unspaced_share(clean_text(text)))),
-        log_price=_absent_row(log_price(_numbers(shop, "price")).astype(np.float32)),
+        unspaced=absent_row(map_text(texts["title"], lambda text: unspaced_share(clean_text(text)))),
+        log_price=absent_row(log_price(_numbers(shop, "price")).astype(np.float32)),
         facts=product_facts(shop, features),
     )
 
@@ -148,17 +145,15 @@ def served_behaviour_table(tables: ProductTables, features: FeatureStore, day: i
     """Behaviour features of one day, [N + 1, F], with few events made up for: how few people met a product is a reason
     to be cautious in training, and none to hide what is new."""
     counters = tuple(features.snapshot_features)
-    facts, snapshot = made_up(
-        tables.facts, counters, features.snapshots[day], day, config.behaviour.thin_share, config.behaviour.lift
-    )
-    return _absent_row(behaviour_features(facts, counters, snapshot, day))
+    facts, snapshot = served_facts(tables.facts, counters, features.snapshots[day], day, config.behaviour)
+    return absent_row(behaviour_features(facts, counters, snapshot, day))
 
 
 def behaviour_table(tables: ProductTables, features: FeatureStore, days: Sequence[int]) -> Floats:
     """Behaviour features of several days, [len(days) * (N + 1), F]: day slot s of row r is at s * (N + 1) + r."""
     counters = tuple(features.snapshot_features)
     return np.concatenate(
-        [_absent_row(behaviour_features(tables.facts, counters, features.snapshots[day], day)) for day in days]
+        [absent_row(behaviour_features(tables.facts, counters, features.snapshots[day], day)) for day in days]
     )
 
 
@@ -202,71 +197,39 @@ def _texts(shop: ShopData) -> dict[str, list[str]]:
     }
 
 
-def _read_words(column: Sequence[str], limit: int, spelling: dict[int, int]) -> Hashes:
-    """Word hashes of a column, [N, limit]; words met for the first time are added to `spelling`."""
-    split = tf.function(
-        lambda text: split_words(clean_text(text, _TEXT_CHARACTERS), limit),
-        input_signature=[tf.TensorSpec([None], tf.string)],
-    )
-    parts = []
-    for at in range(0, len(column), _CHUNK):
-        words = split(tf.constant(column[at : at + _CHUNK], tf.string))
-        hashes = hash_words(words).numpy()
-        unique, place = np.unique(hashes, return_index=True)
-        new = np.array([word > 0 and word not in spelling for word in unique.tolist()], dtype=bool)
-        bits = spelling_bits(tf.gather(tf.reshape(words, [-1]), place[new])).numpy()
-        spelling.update(zip(unique[new].tolist(), bits.tolist(), strict=True))
-        parts.append(hashes)
-    return np.concatenate(parts)
+class _ValueTable(NamedTuple):
+    """See `ProductTables`."""
+
+    values: Ints
+    hashes: Hashes
+    stands_for: Ints
+    keys: Ints
 
 
-def _map_text(column: Sequence[str], function: Any) -> npt.NDArray[Any]:
-    """Run a graph function of [B] strings over a column in chunks."""
-    traced = tf.function(function, input_signature=[tf.TensorSpec([None], tf.string)])
-    parts = [traced(tf.constant(column[at : at + _CHUNK], tf.string)).numpy() for at in range(0, len(column), _CHUNK)]
-    return np.concatenate(parts)
-
-
-def _word_ids(
-    parts: list[Hashes], vocabulary: Hashes, known: npt.NDArray[np.bool_]
-) -> tuple[list[Ints], npt.NDArray[np.int64]]:
-    """Vocabulary ids of each part, and how many known products hold each word of the vocabulary in any part."""
-    sizes = np.cumsum([0, *(part.shape[1] for part in parts)])
-    hashes = np.concatenate(parts, axis=1)
-    ids = np.where(hashes > 0, np.searchsorted(vocabulary, hashes) + 1, 0).astype(np.int32)
-    order = np.argsort(ids, axis=1, kind="stable")
-    ranked = np.take_along_axis(ids, order, axis=1)
-    repeated = np.zeros(ids.shape, dtype=bool)
-    np.put_along_axis(repeated, order[:, 1:], (ranked[:, 1:] == ranked[:, :-1]), axis=1)
-    counts = np.bincount(ids[~repeated & known[:, None]], minlength=len(vocabulary) + 1)[1:]
-    return [ids[:, start:end] for start, end in pairwise(sizes)], counts
-
-
-def _distinct(ids: Ints, limit: int) -> Ints:
-    """The first `limit` distinct ids of each row, and the absent row: [N + 1, limit]."""
-    order = np.argsort(ids, axis=1, kind="stable")
-    ranked = np.take_along_axis(ids, order, axis=1)
-    drop = np.zeros(ids.shape, dtype=bool)
-    np.put_along_axis(drop, order[:, 1:], ranked[:, 1:] == ranked[:, :-1], axis=1)
-    kept = np.where(drop, 0, ids)
-    front = np.argsort(kept == 0, axis=1, kind="stable")[:, :limit]
-    return _absent_row(np.take_along_axis(kept, front, axis=1))
-
-
-def _value_table(shop: ShopData, keys: tuple[str, ...]) -> tuple[Ints, Hashes, Ints]:
-    texts = _value_texts(shop, keys)
-    distinct, place = np.unique(np.asarray(texts, dtype=str).ravel(), return_inverse=True)
-    phrases = _map_text(distinct.tolist(), lambda text: hash_phrases(clean_text(text)))
+def _value_table(shop: ShopData, keys: tuple[str, ...], unspaced: tuple[str, ...], words: Hashes) -> _ValueTable:
+    """Values of every product; those that `words`, [N, W] of titles and long texts, show to be translations are one."""
+    spelt, place = np.unique(np.asarray(_value_texts(shop, keys), dtype=str).ravel(), return_inverse=True)
+    phrases = map_text(spelt.tolist(), lambda text: hash_phrases(clean_text(text), unspaced))
+    share = map_text(spelt.tolist(), lambda text: unspaced_share(clean_text(text)))
     hashes = phrases[place].reshape(-1, len(keys))
     vocabulary = np.unique(hashes[hashes > 0])
     if not len(vocabulary):
         vocabulary = np.array([_NO_HASH])
-    ids = np.where(hashes > 0, np.searchsorted(vocabulary, hashes) + 1, 0).astype(np.int32)
+
+    def ids(wanted: Hashes) -> Ints:
+        found = np.minimum(np.searchsorted(vocabulary, wanted), len(vocabulary) - 1)
+        return np.where(vocabulary[found] == wanted, found + 1, 0).astype(np.int32)
+
+    values = ids(hashes)
+    without_spaces = np.zeros(len(vocabulary) + 1, dtype=bool)
+    without_spaces[ids(phrases)] = share > 0.5
     occurs = np.zeros(len(vocabulary) + 1, dtype=np.int32)
     for bit in range(len(keys)):
-        occurs[np.unique(ids[:, bit])] |= 1 << bit
+        occurs[np.unique(values[:, bit])] |= 1 << bit
     occurs[0] = 0
-    return _absent_row(ids), vocabulary, occurs
+    stands_for = translations(values, ids(words), occurs, without_spaces)
+    np.bitwise_or.at(occurs, stands_for, occurs.copy())
+    return _ValueTable(absent_row(stands_for[values]), vocabulary, stands_for, occurs)
 
 
 def _value_texts(shop: ShopData, keys: tuple[str, ...]) -> list[list[str]]:
@@ -287,8 +250,8 @@ def _token_table(
     splitter = tensorflow_text.SentencepieceTokenizer(model=tokenizer.read_bytes())
     size = int(splitter.vocab_size().numpy())
     column = [f"{title} {rest}" for title, rest in zip(texts["title"], texts["attributes"], strict=True)]
-    ids = _map_text(column, lambda text: splitter.tokenize(text).to_tensor(-1, shape=[None, 2 * limit]) + 1)
-    kept = _distinct(ids.astype(np.int32), limit)
+    ids = map_text(column, lambda text: splitter.tokenize(text).to_tensor(-1, shape=[None, 2 * limit]) + 1)
+    kept = distinct(ids.astype(np.int32), limit)
     counts = np.bincount(kept[:-1][known].ravel(), minlength=size + 1)
     idf = inverse_document_frequency(counts.astype(np.int64), int(known.sum()))
     idf[0] = 0.0
@@ -297,7 +260,3 @@ def _token_table(
 
 def _numbers(shop: ShopData, name: str) -> npt.NDArray[np.float64]:
     return np.asarray(shop.products[name].to_numpy(zero_copy_only=False), dtype=np.float64)
-
-
-def _absent_row(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return np.concatenate([table, np.zeros((1, *table.shape[1:]), dtype=table.dtype)])

@@ -54,15 +54,17 @@ class QueryReader(tf.Module):
         self._config = config
         self._tokenizer = tensorflow_text.SentencepieceTokenizer(model=tokenizer.read_bytes())
         self._keys = len(tables.keys)
+        self._unspaced_words = tables.unspaced_words
         self._word_hash = table(tables.word_hash)
         self._word_idf = table(tables.word_idf)
         self._value_hash = table(tables.value_hash)
+        self._value_stands_for = table(tables.value_stands_for)
         self._value_keys = table(tables.value_keys)
         self._token_idf = table(tables.token_idf)
 
     def __call__(self, query: tf.Tensor) -> QueryReading:
         cleaned = clean_text(query)
-        words = split_words(cleaned, self._config.query_words)
+        words = split_words(cleaned, self._config.query_words, self._unspaced_words)
         hashes, pairs, triples = hash_grams(words)
         word = lookup_sorted(self._word_hash, hashes)
         present = words != ""
@@ -88,7 +90,8 @@ class QueryReader(tf.Module):
 
     def _values_named(self, hashes: tf.Tensor, pairs: tf.Tensor, triples: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Values under each key, the longest gram wins: "navy blue" names Navy Blue and not Blue."""
-        ids = lookup_sorted(self._value_hash, tf.stack([hashes, pairs, triples], 1))
+        spelt = lookup_sorted(self._value_hash, tf.stack([hashes, pairs, triples], 1))
+        ids = tf.gather(self._value_stands_for, spelt)
         bits = tf.bitwise.right_shift(tf.gather(self._value_keys, ids)[..., None], tf.range(self._keys))
         named = tf.bitwise.bitwise_and(bits, 1) > 0
         one, two, three = tf.unstack(named, axis=1)

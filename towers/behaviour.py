@@ -9,14 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from towers.config import BehaviourConfig
+from catalog.thin_behaviour import Evidence, ThinBehaviourConfig, made_up
 
 # (numerator, denominator, events of the denominator that the prior counts as)
 RATES = (("click", "impression", 20.0), ("cart", "click", 5.0), ("purchase", "click", 5.0))
 _RATING_PRIOR_COUNT = 10.0
 _LEAST_PRIOR = 1e-4
 _LIMIT = 5.0  # standard deviations a feature may be away from its mean
-_LEAST_SHARE = 0.05  # of the typical product; less is none, so that an old product without ratings stays unrated
 
 RAW_BEHAVIOUR = ("counters", "price", "category_price", "rating_average", "rating_count", "age_days")
 """Inputs of the encoder; every path, training and serving, brings these."""
@@ -30,13 +29,8 @@ class BehaviourEncoder(keras.layers.Layer):
     strength: zero says "as everywhere". The rating is the mean of the product's ratings and 10 of the catalogue's.
     The features are normalised by the mean and standard deviation that `adapt` saw.
 
-    Few events say that a product was seldom shown, not that nobody wants it. So outside of training a product with n
-    events counts as
-
-        (1 - s) its counters + s lift typical,    s = exp(-n / (thin_share N))
-
-    where `typical` are the mean counters of the catalogue that was trained on and N their events; ratings that it lacks
-    are made up to s times the typical number of the catalogue's mean. Training reads the counters as they were.
+    Outside of training products with few events are read as `catalog.thin_behaviour` says, `typical` being the
+    catalogue that was trained on.
 
     Args:
         counters: names of the counters, f"{kind}_{window}", in the order of the input.
@@ -50,9 +44,11 @@ class BehaviourEncoder(keras.layers.Layer):
         Returns [batch, dim], zero where behaviour is absent, and [batch] bool: any counter or any rating.
     """
 
-    def __init__(self, counters: Sequence[str], dim: int, config: BehaviourConfig | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, counters: Sequence[str], dim: int, config: ThinBehaviourConfig | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(autocast=False, **kwargs)  # counters and prices outgrow 16 bits
-        self.counters, self.dim, self.config = tuple(counters), dim, config or BehaviourConfig()
+        self.counters, self.dim, self.config = tuple(counters), dim, config or ThinBehaviourConfig()
         self.windows = tuple(dict.fromkeys(name.rsplit("_", 1)[1] for name in self.counters))
         self.width = len(self.counters) + len(RATES) * len(self.windows) + 7
         self.hidden = keras.layers.Dense(2 * dim, activation="silu", name="hidden")
@@ -85,7 +81,7 @@ class BehaviourEncoder(keras.layers.Layer):
         training: bool = False,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         if not training:
-            counters, rating_average, rating_count = self.made_up(counters, rating_average, rating_count)
+            counters, rating_average, rating_count = self.made_up(counters, rating_average, rating_count, age_days)
         raw = self.features(counters, price, category_price, rating_average, rating_count, age_days)
         standard = tf.clip_by_value((raw - self.mean.value) / self.deviation.value, -_LIMIT, _LIMIT)
         presence = behaviour_presence(counters, rating_average, rating_count)
@@ -93,22 +89,14 @@ class BehaviourEncoder(keras.layers.Layer):
         return vectors * tf.cast(presence, vectors.dtype)[:, None], presence
 
     def made_up(
-        self, counters: tf.Tensor, rating_average: tf.Tensor, rating_count: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        self, counters: tf.Tensor, rating_average: tf.Tensor, rating_count: tf.Tensor, age_days: tf.Tensor
+    ) -> Evidence:
         """Counters, rating average and rating count, with few events brought near the typical product."""
-        whole = tf.constant([name.endswith("_all") for name in self.counters])
-        typical = self.typical_counters.value
-        events = tf.reduce_sum(tf.maximum(tf.boolean_mask(counters, whole, axis=1), 0.0), axis=1)
-        thin = self.config.thin_share * tf.reduce_sum(tf.boolean_mask(typical, whole))
-        share = tf.where(thin > 0, tf.exp(-tf.math.divide_no_nan(events, thin)), 0.0)
-        share = tf.where(share < _LEAST_SHARE, 0.0, share)
-        completed = counters + share[:, None] * (self.config.lift * typical - counters)
-        rated = _rated(rating_average, rating_count)
-        count = tf.where(rated, rating_count, 0.0)
-        missing = tf.maximum(share * self.typical_ratings.value - count, 0.0)
-        total = tf.where(rated, rating_average, 0.0) * count + self.rating_prior.value * missing
-        average = tf.where(missing > 0, tf.math.divide_no_nan(total, count + missing), rating_average)
-        return completed, average, tf.where(missing > 0, count + missing, rating_count)
+        given = Evidence(counters, rating_average, rating_count)
+        typical = Evidence(
+            self.typical_counters.value[None], self.rating_prior.value[None], self.typical_ratings.value[None]
+        )
+        return made_up(tf, self.config, self.counters, given, age_days, typical)
 
     def features(
         self,
@@ -188,7 +176,7 @@ class BehaviourEncoder(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "BehaviourEncoder":
-        return cls(**config | {"config": BehaviourConfig.model_validate(config["config"])})
+        return cls(**config | {"config": ThinBehaviourConfig.model_validate(config["config"])})
 
 
 def behaviour_presence(counters: tf.Tensor, rating_average: tf.Tensor, rating_count: tf.Tensor) -> tf.Tensor:

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from catalog.config import Config
+from catalog.thin_behaviour import ThinBehaviourConfig
 
 FusionKind = Literal["gated", "attention", "concat", "weighted_sum"]
 Modality = Literal["text", "image", "behaviour", "identity", "history", "profile"]
@@ -39,19 +40,6 @@ class HistoryConfig(Config):
     blocks: int = Field(2, ge=1, le=12, description="causal self-attention blocks")
     heads: int = Field(2, ge=1, description="attention heads; divides the towers' dim")
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout in the blocks and on the items")
-
-
-class BehaviourConfig(Config):
-    """How products with few events are read outside of training, so that new ones are found by what they are."""
-
-    thin_share: float = Field(
-        0.5,
-        ge=0,
-        description="how many events make a product's own counters count, as a share of the catalogue's mean; 0: any",
-    )
-    lift: float = Field(
-        1.25, ge=0, description="counters of a product that nobody has met, over the catalogue's mean; above 1 explores"
-    )
 
 
 class TrainingConfig(Config):
@@ -126,7 +114,7 @@ class TowersConfig(Config):
     dim: int = Field(64, ge=8, le=1024, description="size of the embeddings and of every modality's vector, D")
     text: TextConfig = TextConfig()
     history: HistoryConfig = HistoryConfig()
-    behaviour: BehaviourConfig = BehaviourConfig()
+    behaviour: ThinBehaviourConfig = ThinBehaviourConfig()
     training: TrainingConfig = TrainingConfig()
     sequences: SequenceConfig = SequenceConfig()
     device: DeviceConfig = DeviceConfig()

@@ -2,13 +2,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from catalog.thin_behaviour import ThinBehaviourConfig
 from rerank.behaviour import (
     ProductFacts,
     behaviour_features,
     behaviour_names,
     log_price,
-    made_up,
     percentile_within,
+    served_facts,
 )
 
 COUNTERS = ("impression_7d", "click_7d", "purchase_7d")
@@ -90,28 +91,15 @@ def test_few_events_are_brought_near_the_typical_product() -> None:
     snapshot = np.array([[90, 10, 4], [0, 0, 0], [0, 0, 0]], np.float32)
     launched = {"launched": np.array([-5, 3, 9], np.int32)}
     # By day 4 two are launched: 45 impressions and 5 clicks, 2 in the week, and 5 ratings are typical.
-    filled, counts = made_up(facts(**launched), counters, snapshot, 4, thin_share=0.5, lift=1.25)
+    filled, counts = served_facts(
+        facts(**launched), counters, snapshot, 4, ThinBehaviourConfig(thin_share=0.5, lift=1.25)
+    )
     np.testing.assert_allclose(counts[1], [56.25, 6.25, 2.5])
     np.testing.assert_allclose(counts[2], counts[1])
     # 100 events, four times the 25 that count as thin: e^-4 is under the least share.
     np.testing.assert_array_equal(counts[0], snapshot[0])
     assert filled.rating_count.tolist() == [10, 5, 10]
     np.testing.assert_allclose(filled.rating_average, [5.0, 4.0, 3.0])  # the mean of all ratings is 4
-    same, untouched = made_up(facts(**launched), counters, snapshot, 4, thin_share=0.0, lift=1.25)
+    same, untouched = served_facts(facts(**launched), counters, snapshot, 4, ThinBehaviourConfig(thin_share=0.0))
     assert untouched is snapshot
     assert same.rating_count.tolist() == [10, 0, 10]
-
-
-def test_without_any_event_nothing_is_made_up_but_ratings() -> None:
-    nothing = np.zeros((3, 2), np.float32)
-    _, counts = made_up(facts(), ("impression_all", "click_all"), nothing, 4, thin_share=0.5, lift=1.25)
-    np.testing.assert_array_equal(counts, nothing)
-
-
-@given(st.integers(0, 500))
-def test_more_events_bring_no_fewer_counts(events: int) -> None:
-    snapshot = np.array([[100, 50, 5], [0, 0, 0], [events, 0, 0]], np.float32)
-    more = snapshot + np.array([[0, 0, 0], [0, 0, 0], [10, 0, 0]], np.float32)
-    counters = ("impression_all", "click_all", "purchase_all")
-    shares = [made_up(facts(), counters, given, 4, 0.5, 1.0)[1][2, 1] for given in (snapshot, more)]
-    assert shares[0] >= shares[1] >= 0  # clicks that are made up fade as the product is met

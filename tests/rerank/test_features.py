@@ -14,7 +14,7 @@ from catalog.schema import KINDS
 from rerank.associations import fit_associations
 from rerank.config import RerankConfig
 from rerank.features import FeatureExtractor, retrieval_ranks
-from rerank.product_tables import behaviour_table, build_tables, choose_keys, first_value
+from rerank.product_tables import CATEGORY_KEYS, behaviour_table, build_tables, choose_keys, first_value
 
 
 def test_counters_come_from_the_day_of_the_request(extractor: FeatureExtractor) -> None:
@@ -123,7 +123,7 @@ def test_how_rare_a_word_is_does_not_depend_on_later_launches(tmp_path: Path) ->
 
     def tables(titles: list[str], launched: list[int]) -> Any:
         features = SimpleNamespace(launched=np.array(launched, np.int32), slices=SLICES)
-        return build_tables(make_shop(make_products(titles, {})), features, tokenizer, ("brand",), config)  # type: ignore[arg-type]
+        return build_tables(make_shop(make_products(titles, {})), features, tokenizer, CATEGORY_KEYS, config)  # type: ignore[arg-type]
 
     before = tables(["Red Shirt", "Blue Shirt"], [0, 1])
     after = tables(["Red Shirt", "Blue Shirt", "Red Shirt"], [0, 1, 2])

@@ -14,12 +14,13 @@ from rerank.lexical import (
     population_count,
     spelling_bits,
     split_words,
+    unspaced_runs,
     unspaced_share,
 )
 
 
-def words(text: str | bytes, limit: int = 12) -> list[str]:
-    found = split_words(clean_text(tf.constant([text])), limit)[0].numpy()
+def words(text: str | bytes, limit: int = 12, unspaced: tuple[str, ...] = ()) -> list[str]:
+    found = split_words(clean_text(tf.constant([text])), limit, unspaced)[0].numpy()
     return [word.decode() for word in found if word]
 
 
@@ -31,8 +32,8 @@ def words(text: str | bytes, limit: int = 12) -> list[str]:
         ("men's jeans boxes", ["men", "jean", "box"]),
         ("dress bonus this tvs", ["dress", "bonus", "this", "tvs"]),
         ("ＡＢＣ café", ["abc", "café"]),
-        ("红色连衣裙", ["红色", "色连", "连衣", "衣裙"]),
-        ("红 dress 裙子", ["红", "dress", "裙子"]),
+        ("红色 T恤", ["红", "色", "t", "恤"]),
+        ("红 dress 裙子", ["红", "dress", "裙", "子"]),
         ("", []),
         ("!!! 👠", []),
         (b"\xff\xfe red", ["red"]),
@@ -48,7 +49,24 @@ def test_men_is_no_word_of_women() -> None:
 
 def test_words_beyond_the_limit_are_cut() -> None:
     assert words("a1 b2 c3 d4", limit=2) == ["a1", "b2"]
-    assert words("红色连衣裙", limit=2) == ["红色", "色连"]
+    assert words("红色连衣裙", limit=2) == ["红", "色"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("红色连衣裙", ["红色", "连衣裙"]),
+        ("女红连衣", ["女", "红", "连衣"]),
+        ("Acme红色T恤 shirts", ["acme", "红色", "t", "恤", "shirt"]),
+    ],
+)
+def test_unspaced_scripts_are_cut_into_the_longest_words_given_and_characters(text: str, expected: list[str]) -> None:
+    assert words(text, unspaced=("连衣裙", "连衣", "红色")) == expected
+
+
+def test_runs_of_unspaced_characters() -> None:
+    runs = unspaced_runs(clean_text(tf.constant(["Acme红色T恤 连衣裙", "red"]))).numpy()
+    assert [run.decode().split() for run in runs] == [["红色", "恤", "连衣裙"], []]
 
 
 @settings(max_examples=60, deadline=None)
@@ -72,9 +90,10 @@ def test_grams_join_neighbours_without_a_space() -> None:
 
 
 def test_a_phrase_hashes_like_the_gram_of_its_words() -> None:
-    phrases = hash_phrases(clean_text(tf.constant(["Navy Blue", "T-Shirts", "连衣裙", ""])))
-    _, pairs, _ = hash_grams(split_words(clean_text(tf.constant(["navy blue", "t shirt", "连衣裙"])), 4))
-    assert phrases[:3].numpy().tolist() == pairs[:, 0].numpy().tolist()
+    phrases = hash_phrases(clean_text(tf.constant(["Navy Blue", "T-Shirts", "连衣裙", ""])), ("连衣",))
+    _, pairs, triples = hash_grams(split_words(clean_text(tf.constant(["navy blue", "t shirt", "连衣裙"])), 4))
+    # Words and characters that are joined spell the same, however the text is cut.
+    assert phrases[:3].numpy().tolist() == [*pairs[:2, 0].numpy().tolist(), int(triples[2, 0])]
     assert phrases[3] == 0
 
 

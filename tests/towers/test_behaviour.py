@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from catalog.thin_behaviour import ThinBehaviourConfig
 from towers.behaviour import BehaviourEncoder, behaviour_presence, category_log_prices
-from towers.config import BehaviourConfig
 
 COUNTERS = tuple(
     f"{kind}_{w}" for w in ("7d", "all") for kind in ("impression", "view", "click", "cart", "favourite", "purchase")
@@ -119,37 +119,21 @@ def test_category_prices_are_medians() -> None:
 @pytest.fixture
 def thin(encoder: BehaviourEncoder) -> BehaviourEncoder:
     """Typically 40 events in all, 10 of them in the last week, and 4 ratings; thin below 20 events, lift 2."""
-    encoder.config = BehaviourConfig(thin_share=0.5, lift=2.0)
+    encoder.config = ThinBehaviourConfig(thin_share=0.5, lift=2.0)
     encoder.typical_counters.assign([8.0, 0, 2, 0, 0, 0, 30, 0, 10, 0, 0, 0])
     encoder.typical_ratings.assign(4.0)
     return encoder
 
 
 def test_a_product_nobody_met_counts_as_a_typical_one(thin: BehaviourEncoder) -> None:
-    counters, average, count = thin.made_up(tf.zeros((1, 12)), tf.constant([NAN]), tf.constant([0.0]))
+    counters, average, count = thin.made_up(
+        tf.zeros((1, 12)), tf.constant([NAN]), tf.constant([0.0]), tf.constant([0.0])
+    )
     np.testing.assert_allclose(counters[0], [16.0, 0, 4, 0, 0, 0, 60, 0, 20, 0, 0, 0])
     assert (float(average[0]), float(count[0])) == (4.0, 4.0)
     vector, present = thin(**inputs())
     assert present.numpy()[0]
     assert (vector.numpy() != 0).any()
-
-
-def test_what_is_made_up_fades_with_the_events(thin: BehaviourEncoder) -> None:
-    # Twenty events in all: a share of exp(-1) is made up, and of the ratings so much as the product lacks.
-    share = math.exp(-1)
-    own = [[5.0, 0, 0, 0, 0, 0, 18, 0, 2, 0, 0, 0]]
-    counters, average, count = thin.made_up(tf.constant(own), tf.constant([1.0]), tf.constant([1.0]))
-    assert float(counters[0, 0]) == pytest.approx((1 - share) * 5 + share * 16, rel=1e-5)
-    assert float(count[0]) == pytest.approx(4 * share, rel=1e-5)
-    assert float(average[0]) == pytest.approx((1.0 * 1 + 4.0 * (4 * share - 1)) / (4 * share), rel=1e-5)
-
-
-def test_a_well_known_product_is_what_it_is(thin: BehaviourEncoder) -> None:
-    own = tf.constant([[0.0] * 6 + [500.0, 0, 1, 0, 0, 0]])
-    counters, average, count = thin.made_up(own, tf.constant([NAN]), tf.constant([0.0]))
-    np.testing.assert_array_equal(counters, own)
-    assert math.isnan(float(average[0]))
-    assert float(count[0]) == 0
 
 
 def test_training_reads_the_counters_as_they_were(thin: BehaviourEncoder) -> None:
@@ -159,7 +143,7 @@ def test_training_reads_the_counters_as_they_were(thin: BehaviourEncoder) -> Non
 
 
 def test_a_share_of_nothing_makes_nothing_up(thin: BehaviourEncoder) -> None:
-    thin.config = BehaviourConfig(thin_share=0.0)
+    thin.config = ThinBehaviourConfig(thin_share=0.0)
     assert not thin(**inputs())[1].numpy()[0]
 
 
