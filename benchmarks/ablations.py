@@ -27,10 +27,10 @@ from rich.console import Console
 from benchmarks.ablation_scores import Judge, Kept
 from benchmarks.ablation_tables import answer, tables
 from benchmarks.ablation_variants import UNCHANGED, VARIANTS, Variant
+from benchmarks.outcome import finish
 from catalog.errors import TandemError
 from catalog.files import atomic_path, read_json, write_json
 from catalog.progress import console
-from evaluation.provenance import describe_machine, package_versions
 from pipelines.config import PipelineConfig, load_config
 from pipelines.run import run_pipeline
 from pipelines.workspace import Workspace
@@ -166,14 +166,7 @@ def main() -> None:
     result = answer(finished, ablations.judge)
     for table in tables(result):
         Console(stderr=True, width=160).print(table)
-    result |= {
-        "config": workspace.config.name,
-        "length": length,
-        "machine": describe_machine(),
-        "versions": package_versions(),
-    }
-    write_json(arguments.out, result)
-    print(json.dumps(result))
+    finish("ablations", {**result, "config": workspace.config.name, "length": length}, arguments.out)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -29,11 +28,10 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.outcome import finish
 from catalog.errors import TandemError
-from catalog.files import write_json
 from evaluation.boards import compare
 from evaluation.calibration import CalibrationRow, calibration_rows, parts_by_prediction
-from evaluation.provenance import describe_machine, package_versions
 from evaluation.slices import product_slices, request_slices
 from pipelines.config import load_config
 from pipelines.run import run_pipeline
@@ -210,12 +208,8 @@ def main() -> None:
         "lists": setting.training.data.size,
         **result,
         "seconds": round(time.perf_counter() - started, 1),
-        "machine": describe_machine(),
-        "versions": package_versions(),
     }
-    if arguments.out:
-        write_json(arguments.out, answer)
-    print(json.dumps(answer))
+    finish("rerankers", answer, arguments.out)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import argparse
 import hashlib
-import json
 import resource
 import sys
 import time
@@ -28,13 +27,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.outcome import finish
 from benchmarks.sequence_data import Attributes, Sequences, read_attributes, read_sequences
 from benchmarks.sequence_scores import DEPTHS, PUBLISHED
 from catalog.config import parse_config, read_yaml
 from catalog.errors import TandemError
 from catalog.files import read_json, write_json
 from catalog.progress import console
-from evaluation.provenance import describe_machine, package_versions
 from towers.config import TowersConfig
 
 DEFAULT_CONFIG = Path(__file__).with_name("sequences.yaml")
@@ -156,12 +155,8 @@ def main() -> None:
         "validation": validation,
         "seeds": results,
         "published": PUBLISHED,
-        "machine": describe_machine(),
-        "versions": package_versions(),
     }
-    if arguments.out:
-        write_json(arguments.out, answer)
-    print(json.dumps(answer))
+    finish("sequences", answer, arguments.out)
 
 
 if __name__ == "__main__":
