@@ -17,8 +17,9 @@ class LexicalConfig(Config):
     attribute_words: int = Field(24, ge=1, description="Distinct words kept of brand, category and attribute values.")
     long_words: int = Field(24, ge=1, description="Distinct words kept of description and reviews.")
     unspaced_words: int = Field(
-        5000,
+        800,
         ge=0,
+        le=1000,  # RE2 matches so many by a table; for more its memory runs out, and it is twenty times slower
         description="Words of brands, categories and attribute values in scripts without spaces (Chinese, Japanese, "
         "Thai), the most frequent ones, that texts are cut into; the rest is cut into characters.",
     )

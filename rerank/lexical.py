@@ -22,7 +22,7 @@ _REWRITES = (
     (r"(ch|sh|ss|x|zz)es\b", r"\1"),  # watches, dresses
     (r"([a-z]{2}[^\Wsui])s\b", r"\1"),  # shirts, womens; not dress, bonus, this
 )
-LONGEST_UNSPACED = 8  # characters; what is longer is no word but a sentence
+LONGEST_UNSPACED = 6  # characters; what is longer is no word but a sentence
 SAME_WORD = 0.5
 """The `likeness` from which two spellings are likely one word: one letter swapped in five."""
 
