@@ -10,7 +10,7 @@ _HIDDEN = -1e9  # added to the logits of what must not be seen
 _STEPS = 6
 
 
-def filled_length(ends: tf.Tensor, longest: int) -> tf.Tensor:
+def filled_length(ends: tf.Tensor, longest: int | tf.Tensor) -> tf.Tensor:
     """How many positions are worth computing: as many as the longest row has, rounded up to one of six lengths.
 
     oneDNN generates code for each shape it meets and keeps it: with every length a batch can have, a server would
@@ -18,7 +18,7 @@ def filled_length(ends: tf.Tensor, longest: int) -> tf.Tensor:
 
     Args:
         ends: [batch, ...] int32, positions of each row; the largest counts.
-        longest: the number of positions there are.
+        longest: the number of positions there are, at least 1.
 
     Returns:
         Scalar int32, from 1 to `longest`.

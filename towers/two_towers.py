@@ -109,7 +109,7 @@ def encode_queries(
     present = (rows >= 0) & (rows < tables.n_products) & (kinds > 0)
     present, rows, kinds, timestamps = push_right(present, rows, kinds, timestamps)
     # Nothing depends on what lies before the longest history of the batch.
-    longest = filled_length(tf.reduce_sum(tf.cast(present, tf.int32), axis=1), present.shape[1])
+    longest = filled_length(tf.reduce_sum(tf.cast(present, tf.int32), axis=1), tf.shape(present)[1])
     present, rows, kinds, timestamps = (values[:, -longest:] for values in (present, rows, kinds, timestamps))
     rows = tf.where(present, rows, tables.n_products)
     kinds = tf.where(present, kinds, 0)

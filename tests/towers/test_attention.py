@@ -104,6 +104,7 @@ def test_round_trip(x: np.ndarray) -> None:
 )
 def test_one_of_six_lengths_holds_what_is_filled(ends: list[int], longest: int, expected: int) -> None:
     assert int(filled_length(tf.constant(ends), longest)) == expected
+    assert int(filled_length(tf.constant(ends), tf.constant(longest))) == expected  # known only as the graph runs
 
 
 def test_an_empty_batch_still_has_a_length() -> None:
