@@ -23,13 +23,11 @@ import numpy as np
 
 from benchmarks.load import PREDICT
 from benchmarks.outcome import add_out, finish
-from benchmarks.served_release import fashion_release, pinned, requests_of, start_models
+from benchmarks.served_release import contract_of, fashion_release, pinned, requests_of, start_models
 from benchmarks.serving import BATCHING
 from catalog.files import read_json
 from evaluation.provenance import describe_machine
 from serving.messages import PredictResponse
-from serving.requests import read_contract
-from serving.servable import Servable
 from serving.tensors import to_array
 
 _MODELS = ("retrieval", "retrieval_exact")
@@ -44,9 +42,7 @@ def main() -> None:
     folders = {model: arguments.models_dir / model / str(version) for model in _MODELS}
     release = arguments.models_dir / "releases" / str(version)
     samples = crossed(read_json(release / "sample_requests.json"), arguments.queries)
-    servable = Servable(folders["retrieval"])
-    contract = read_contract(servable.signatures)
-    servable.close()
+    contract = contract_of(folders["retrieval"])
     machine = describe_machine()
     print(f"release {version}: {len(samples)} queries, k {arguments.k}; {', '.join(machine.values())}")
     server = start_models(pinned(folders), BATCHING, file_system_poll_wait_seconds=0)

@@ -70,11 +70,16 @@ def in_process(
 
 def sample_requests(folder: Path) -> list[bytes]:
     """The sample requests of the release that the version `folder` is of, as they go over the wire."""
+    model, release = folder.parent, folder.parent.parent / "releases" / folder.name
+    return requests_of(model.name, read_json(release / "sample_requests.json"), contract_of(folder))
+
+
+def contract_of(folder: Path) -> Contract:
+    """What the version `folder` of a model asks for."""
     servable = Servable(folder)
     contract = read_contract(servable.signatures)
     servable.close()
-    model, release = folder.parent, folder.parent.parent / "releases" / folder.name
-    return requests_of(model.name, read_json(release / "sample_requests.json"), contract)
+    return contract
 
 
 def requests_of(model: str, samples: list[dict[str, Any]], contract: Contract) -> list[bytes]:
