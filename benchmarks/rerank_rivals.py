@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from rerank.config import RerankConfig
 from rerank.slices import Slice
+from rerank.teacher import TREE_SETTINGS, shuffled
 from rerank.validation import click_gains, mean_ndcg
 
 Floats = npt.NDArray[np.float32]
@@ -83,26 +84,19 @@ def fit_lambdamart(training: Slice, pages: Slice, curve: Floats, with_grade: boo
     import lightgbm
 
     lists = training.data.lists
-    random = np.random.default_rng(config.seed)
-    # In random order: equal scores keep the order they came in, and that of a page tells what was seen.
-    keys = np.where(lists.shown, random.random(lists.shown.shape), np.inf)
-    order = np.argsort(keys, axis=1)
-    shown = np.take_along_axis(lists.shown, order, 1)
+    order, shown, gain = shuffled(lists, config)
 
     def column(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return np.take_along_axis(values, order, 1)[shown]
 
-    gain = lists.click + config.cart_weight * lists.cart + config.purchase_weight * lists.purchase
     levels, label = np.unique(column(gain), return_inverse=True)
     numbers = np.take_along_axis(numbers_of(training, with_grade), order[..., None], 1)[shown]
     sizes = shown.sum(1)
     data = lightgbm.Dataset(numbers, label, group=sizes[sizes > 0], position=column(lists.position))
     found = []
     for leaves in LEAVES:
-        settings = {
-            "objective": "lambdarank", "learning_rate": 0.05, "num_leaves": leaves, "min_data_in_leaf": 50,
-            "bagging_fraction": 0.8, "bagging_freq": 1, "feature_fraction": 0.5, "label_gain": levels.tolist(),
-            "seed": config.seed, "deterministic": True, "force_row_wise": True, "num_threads": 1, "verbosity": -1,
+        settings = TREE_SETTINGS | {
+            "num_leaves": leaves, "label_gain": levels.tolist(), "seed": config.seed, "num_threads": 1,
             "feature_pre_filter": False,
         }  # fmt: skip
         model = lightgbm.train(settings, data, _TREES)

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from rerank.config import RerankConfig
 from rerank.features import FeatureExtractor
+from rerank.lists import RankingLists
 from rerank.slices import Slice
 
 Floats = npt.NDArray[np.float32]
@@ -20,7 +21,7 @@ Floats = npt.NDArray[np.float32]
 _MOST_LISTS = 20_000  # lists that trees are grown on, the latest ones
 _FEWEST_CLICKS = 100
 _TREES = 200
-_SETTINGS = {
+TREE_SETTINGS = {
     "objective": "lambdarank", "learning_rate": 0.05, "num_leaves": 7, "min_data_in_leaf": 50, "bagging_fraction": 0.8,
     "bagging_freq": 1, "feature_fraction": 0.5, "deterministic": True, "force_row_wise": True, "verbosity": -1,
 }  # fmt: skip
@@ -39,12 +40,8 @@ def teach(part: Slice, extractor: FeatureExtractor, config: RerankConfig) -> Flo
     chosen = np.arange(max(len(lists) - _MOST_LISTS, 0), len(lists))
     if lists.click[chosen].sum() < _FEWEST_CLICKS:
         return None
-    # In random order: equal scores keep the order they came in, and that of a page tells what was seen.
-    keys = np.random.default_rng(config.seed).random(lists.shown.shape)
-    order = np.argsort(np.where(lists.shown, keys, np.inf), axis=1)
-    shown = np.take_along_axis(lists.shown, order, 1)
-    gain = lists.click + config.cart_weight * lists.cart + config.purchase_weight * lists.purchase
-    worth, position = (np.take_along_axis(part, order, 1)[chosen][shown[chosen]] for part in (gain, lists.position))
+    order, shown, gain = shuffled(lists, config)
+    worth, position = (np.take_along_axis(each, order, 1)[chosen][shown[chosen]] for each in (gain, lists.position))
     numbers = np.concatenate(
         [
             np.take_along_axis(numeric, order[places][..., None], 1)[shown[places]]
@@ -54,12 +51,28 @@ def teach(part: Slice, extractor: FeatureExtractor, config: RerankConfig) -> Flo
     levels, label = np.unique(worth, return_inverse=True)
     sizes = shown[chosen].sum(1)
     data = lightgbm.Dataset(numbers, label, group=sizes[sizes > 0], position=position)
-    settings = _SETTINGS | {"label_gain": levels.tolist(), "seed": config.seed}
+    settings = TREE_SETTINGS | {"label_gain": levels.tolist(), "seed": config.seed}
     model = lightgbm.train(settings, data, _TREES)
     scores = np.zeros(lists.row.shape, np.float32)
     for places, numeric in _numbers(part, extractor, np.arange(len(lists))):
         scores[places] = model.predict(numeric.reshape(-1, numeric.shape[-1])).reshape(numeric.shape[:-1])
     return scores
+
+
+def shuffled(
+    lists: RankingLists, config: RerankConfig
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.floating]]:
+    """Pages as trees learn from them, [R, L] each.
+
+    Returns:
+        Places in the lists, those of shown products first and in random order: equal scores keep the order they came
+        in, and that of a page tells what was seen; whether the product there was shown; and, in the order of the
+        lists, the gains of the listwise loss.
+    """
+    keys = np.random.default_rng(config.seed).random(lists.shown.shape)
+    order = np.argsort(np.where(lists.shown, keys, np.inf), axis=1)
+    gain = lists.click + config.cart_weight * lists.cart + config.purchase_weight * lists.purchase
+    return order, np.take_along_axis(lists.shown, order, 1), gain
 
 
 def _numbers(
