@@ -82,9 +82,10 @@ def contract_of(folder: Path) -> Contract:
     return contract
 
 
-def requests_of(model: str, samples: list[dict[str, Any]], contract: Contract) -> list[bytes]:
-    """The samples as they go over the wire."""
-    return [_serialised(model, _request(sample).inputs(contract)) for sample in samples]
+def requests_of(model: str, samples: list[dict[str, Any]], contract: Contract, rows: int = 1) -> list[bytes]:
+    """As many requests as samples, of `rows` samples each, as they go over the wire."""
+    inputs = [_request(sample).inputs(contract) for sample in samples]
+    return [_serialised(model, _batch(inputs, turn, rows)) for turn in range(len(inputs))]
 
 
 @dataclass(frozen=True)

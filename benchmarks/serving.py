@@ -5,14 +5,16 @@
 
 The server runs in a process of its own, the clients in this one, on the same machine. Asks with the release's own
 sample requests (real products in the histories), batch of one, after a warm-up, and prints p50, p99 and requests a
-second beside the same graph called in process. Sixteen clients also ask a server without batching, in turns with the
-batched one. The open loop sends at a fixed rate, whether answers come or not, and looks for the highest rate at which
-p99, counted from when a request was due, stays under 25 ms. The last line is JSON. Requests are serialised beforehand
-and responses left unread: this measures the server, not the client.
+second beside the same graph called in process; one client sends whole batches, too, which tells what the server adds
+to the graph. Sixteen clients also ask a server without batching, in turns with the batched one. The open loop sends at
+a fixed rate, whether answers come or not, and looks for the highest rate at which p99, counted from when a request was
+due, stays under 25 ms. The last line is JSON. Requests are serialised beforehand and responses left unread: this
+measures the server, not the client.
 """
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,13 @@ def main() -> None:
     try:
         for address in (batched, plain):
             check(address, requests[0])
+        report["same_batch_over_in_process"] = {}
+        for rows, seconds in alone.items():
+            whole = requests_of(arguments.model, samples, contract, rows)
+            load = replace(_closed(batched, whole, 1, arguments.seconds), rows=rows)
+            _row(f"1 client, requests of {rows}", load, report, f"request_of_{rows}")
+            times = float(np.percentile(load.seconds, 50) / np.percentile(seconds, 50))
+            report["same_batch_over_in_process"][str(rows)] = round(times, 3)
         for clients in arguments.clients:
             load = _closed(batched, requests, clients, arguments.seconds)
             _row(f"{clients} clients", load, report, str(clients))
@@ -63,6 +72,8 @@ def main() -> None:
     report["served_over_in_process"] = round(
         report["qps"][f"in_process_{largest}"] / report["qps"][str(max(arguments.clients))], 3
     )
+    for rows, times in report["same_batch_over_in_process"].items():
+        print(f"a request of {rows}: {times:.2f} times its time in process")
     print(f"open loop: {report['qps_at_p99_25ms']:.0f} requests a second at a p99 under {_MOST_MILLISECONDS:g} ms")
     report |= {"model": arguments.model, "version": version}
     finish("serving", report, arguments.out)

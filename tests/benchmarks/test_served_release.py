@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.served_release import ServerProcess, pinned
+from benchmarks.served_release import ServerProcess, pinned, requests_of
 from catalog.errors import ArtifactError
+from serving.messages import PredictRequest
+from serving.requests import Contract
+from serving.tensors import to_array
 
 
 def process(pid: int) -> ServerProcess:
@@ -33,3 +36,15 @@ def test_each_model_is_pinned_to_its_version() -> None:
         ("rerank", "/models/rerank"),
     ]
     assert [list(model.model_version_policy.specific.versions) for model in models] == [[3], [5]]
+
+
+def test_requests_hold_as_many_samples_as_they_are_told_each_in_turn() -> None:
+    samples = [
+        {"query": query, "history_product_id": [""], "history_kind": [""], "history_timestamp": [0], "timestamp": 5}
+        for query in ("red", "green", "blue")
+    ]
+    contract = Contract(history=2, user_columns=(), picture=None, candidates=None)
+    asked = [PredictRequest.FromString(data) for data in requests_of("search", samples, contract, rows=2)]
+    queries = [to_array(request.inputs["query"]).tolist() for request in asked]
+    assert queries == [[b"red", b"green"], [b"blue", b"red"], [b"green", b"blue"]]
+    assert to_array(asked[0].inputs["history_product_id"]).shape == (2, 2)
