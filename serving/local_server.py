@@ -42,6 +42,7 @@ class Server:
     """
 
     def __init__(self, config: ServerConfig) -> None:
+        prepare_process()
         self.config = config
         self.port = config.port
         self._monitoring = Monitoring(lambda: self._manager.model_names())
@@ -75,7 +76,6 @@ class Server:
             ServingError: if a model has no version that loads, or the port is taken.
         """
         models, files = _configured_models(self.config), _read_files(self.config)
-        prepare_process()
         load_op_libraries()
         freeze_what_stays()
         try:

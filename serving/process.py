@@ -36,9 +36,19 @@ _GROWTH_BYTES = 32 << 20
 """How often resident memory is looked at, and how much more of it is worth a walk through all heaps."""
 
 
+_SYSTEM_ALLOCATOR = "TF_ONEDNN_USE_SYSTEM_ALLOCATOR"
+"""TensorFlow's pool on CPUs with oneDNN keeps for good what its fullest moment took: a server whose version has changed
+once would hold the tables of two versions ever after. Heaps give memory back."""
+
+
 def prepare_process() -> None:
-    """Set this process up for serving. Where the C library is not glibc, memory stays as it is."""
+    """Set this process up for serving, before TensorFlow's first tensor.
+
+    Where the C library is not glibc, its heaps stay as they are. What the environment says of TensorFlow's allocator
+    goes before.
+    """
     sys.setswitchinterval(_SWITCH_SECONDS)
+    os.environ.setdefault(_SYSTEM_ALLOCATOR, "1")
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)
     if set_option is not None:
         for option, value in (
