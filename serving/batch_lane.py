@@ -1,15 +1,15 @@
-"""Queues of requests that wait, and threads that merge those of a kind and run them."""
+"""Queues of requests that wait, and threads that run those of a kind together."""
 
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
 import grpc
-import numpy as np
 
+from serving.batch_task import Task, run_together, too_late
 from serving.batching_parameters import BatchingParameters
 from serving.call_record import calls_in_hand
 from serving.errors import Rejection
@@ -17,10 +17,6 @@ from serving.tensors import Array
 
 _PATIENCE, _LOOK = 0.005, 0.0005
 """Seconds that a batch waits at most for calls which are in hand, and between looks at whether some are."""
-
-Arrays = Mapping[str, Array]
-Run = Callable[[Arrays, float | None], dict[str, Array]]
-"""Runs one signature on merged inputs: (inputs, timeout in seconds) -> outputs."""
 
 
 @dataclass(frozen=True)
@@ -41,31 +37,6 @@ class Batch:
 
 
 Observe = Callable[[Batch], None]
-
-
-@dataclass(slots=True, eq=False)
-class Task:
-    """One request that waits. `done` is held until there is an answer.
-
-    Attributes:
-        key: requests of the same key may be merged.
-        run: what runs them.
-        inputs: [size, ...] each.
-        bytes: that the inputs hold.
-        queued, deadline, began: when it came, has to be done, and was run; perf_counter's seconds.
-    """
-
-    key: Hashable
-    run: Run
-    inputs: Arrays
-    size: int
-    bytes: int
-    queued: float
-    deadline: float | None
-    began: float = 0.0
-    outputs: dict[str, Array] | None = None
-    error: BaseException | None = None
-    done: threading.Lock = field(default_factory=threading.Lock)
 
 
 @dataclass(slots=True, eq=False)
@@ -154,7 +125,7 @@ class Lane:
         left = -1.0 if task.deadline is None else min(max(task.deadline - perf_counter(), 0.0), threading.TIMEOUT_MAX)
         if not task.done.acquire(timeout=left):
             self.withdraw(task)
-            raise _too_late()
+            raise too_late()
         if task.error is not None:
             raise task.error
         assert task.outputs is not None
@@ -173,7 +144,7 @@ class Lane:
             self._change.notify_all()  # a closing lane waits for the last one
         late = task.deadline is not None and task.deadline <= perf_counter()
         gone = Rejection(grpc.StatusCode.CANCELLED, "the client has gone")
-        self._finish(task, None, _too_late() if late else gone)
+        self._finish(task, None, too_late() if late else gone)
 
     def close(self) -> None:
         """Refuse what comes, finish what waits, end the threads. Safe to call twice."""
@@ -267,13 +238,13 @@ class Lane:
         for task in tasks:
             task.began = now
             if task.deadline is not None and task.deadline <= now:
-                self._finish(task, None, _too_late())
+                self._finish(task, None, too_late())
             else:
                 alive.append(task)
         if not alive:
             return
         try:
-            answers = self._merged(alive, now)
+            answers = run_together(alive, self._parameters, now)
         except Exception as error:  # noqa: BLE001 - each waiting thread raises its own
             late = isinstance(error, Rejection) and error.code is grpc.StatusCode.DEADLINE_EXCEEDED
             for task in alive:
@@ -284,32 +255,3 @@ class Lane:
             return
         for task, answer in zip(alive, answers, strict=True):
             self._finish(task, answer)
-
-    def _merged(self, tasks: list[Task], now: float) -> list[dict[str, Array]]:
-        deadlines = [task.deadline for task in tasks]
-        latest = None if None in deadlines else max(deadline for deadline in deadlines if deadline is not None) - now
-        run, size = tasks[0].run, sum(task.size for task in tasks)
-        padding = self._parameters.padded(size) - size
-        if len(tasks) == 1 and not padding:
-            return [run(tasks[0].inputs, latest)]
-        merged = {}
-        for name in tasks[0].inputs:
-            parts = [task.inputs[name] for task in tasks]
-            merged[name] = np.concatenate([*parts, *[parts[-1][-1:]] * padding])
-        outputs = run(merged, latest)
-        for name, values in outputs.items():
-            if not values.ndim or values.shape[0] != size + padding:
-                raise Rejection(
-                    grpc.StatusCode.FAILED_PRECONDITION,
-                    f"Batched output tensor's 0th dimension does not equal the sum of the 0th dimension sizes of the "
-                    f"input tensors: {name}",
-                )
-        ends = np.cumsum([task.size for task in tasks])
-        return [
-            {name: values[end - task.size : end] for name, values in outputs.items()}
-            for task, end in zip(tasks, ends.tolist(), strict=True)
-        ]
-
-
-def _too_late() -> Rejection:
-    return Rejection(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed before the batch ran")

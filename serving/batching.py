@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from serving.batch_lane import Arrays, Bounds, Lane, Observe, Run, Task
+from serving.batch_lane import Bounds, Lane, Observe
+from serving.batch_task import Arrays, Run, Task
 from serving.batching_parameters import DEFAULT_BYTE_LIMITS, BatchingParameters, ByteLimits
 from serving.call_record import current_call, put_down
 from serving.errors import invalid_argument
