@@ -103,6 +103,7 @@ class Examination(keras.layers.Layer):
         self.learned = learned
         self._knots = _knots(positions)
         self._weights = tf.constant(_interpolation(self._knots, positions))
+        self._gaps = tf.constant(np.diff(np.log(self._knots), prepend=0.0).astype(np.float32))
         self.logits = self.add_weight(shape=(len(self._knots),), initializer="zeros", trainable=learned, name="logits")
 
     def start_from(self, curve: npt.NDArray[np.float32]) -> None:
@@ -113,13 +114,23 @@ class Examination(keras.layers.Layer):
     def call(self, position: tf.Tensor) -> tf.Tensor:
         if not self.learned:
             return tf.zeros(tf.shape(position))
-        knots = tf.math.log_sigmoid(tf.convert_to_tensor(self.logits) * _EXAMINATION_STEP)
-        curve = tf.linalg.matvec(self._weights, knots)
+        curve = tf.linalg.matvec(self._weights, self._logs())
         return tf.gather(curve, tf.clip_by_value(position - 1, 0, self.positions - 1))
+
+    def bend(self) -> tf.Tensor:
+        """Sum over the knots of the squared change of d log P / d log position; 0 for a power of the position."""
+        if not self.learned:
+            return tf.zeros([])
+        logs = self._logs()
+        slopes = (logs - tf.concat([[0.0], logs[:-1]], 0)) / self._gaps
+        return tf.reduce_sum(tf.square(slopes[1:] - slopes[:-1]))
 
     def curve(self) -> npt.NDArray[np.float32]:
         """[positions] P(examined) at positions 1, 2, ..."""
         return np.exp(np.asarray(self(tf.range(1, self.positions + 1))))
+
+    def _logs(self) -> tf.Tensor:
+        return tf.math.log_sigmoid(tf.convert_to_tensor(self.logits) * _EXAMINATION_STEP)
 
 
 def _knots(positions: int) -> npt.NDArray[np.int64]:

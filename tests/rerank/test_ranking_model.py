@@ -78,6 +78,17 @@ def test_between_knots_the_curve_is_linear_in_logs() -> None:
     np.testing.assert_allclose(examination.curve(), expected, rtol=1e-4)
 
 
+def test_a_curve_bends_where_its_power_changes() -> None:
+    examination = Examination(5)
+    examination.start_from((np.arange(1, 6) ** -0.7).astype(np.float32))
+    assert float(examination.bend()) == pytest.approx(0, abs=1e-8)
+    # Falls by a power of 1 up to position 2, of 0.5 up to 3 and of 0.8 up to 5: 0.5 and 0.3 of change.
+    curve = np.array([1, 0.5, 0.5 * 1.5**-0.5, 0, 0.5 * 1.5**-0.5 * (5 / 3) ** -0.8])
+    examination.start_from(curve.astype(np.float32))
+    assert float(examination.bend()) == pytest.approx(0.5**2 + 0.3**2, rel=1e-3)
+    assert float(Examination(5, learned=False).bend()) == 0
+
+
 def test_without_position_bias_everything_is_examined() -> None:
     examination = Examination(5, learned=False)
     examination.start_from(np.full(5, 0.2, np.float32))
