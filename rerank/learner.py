@@ -27,11 +27,12 @@ from rerank.artifacts import (
 )
 from rerank.calibration import Predicted, fit_calibration
 from rerank.config import RerankConfig
+from rerank.examination import Examination, fit_examination
 from rerank.features import FeatureExtractor
 from rerank.lists import RankingLists
 from rerank.losses import list_loss, teacher_loss
 from rerank.normalisation import normalisation
-from rerank.ranking_model import Examination, HeadLogs, RankingModel, order_score, ranking_score
+from rerank.ranking_model import HeadLogs, RankingModel, order_score, ranking_score
 from rerank.slices import Slice, with_features
 from rerank.teacher import teach
 from rerank.training_data import TrainingData
@@ -104,10 +105,13 @@ class Learner:
         }
 
     def trained(self, fitted: FittedFeatures, training: Slice, held_out: Slice) -> TrainedReranker:
-        """The weights as they are now, with what the features were fitted on, calibrated on held-out lists."""
-        curve = self._examination.curve()
+        """The weights as they are now, with what the features were fitted on; curve and maps fitted once more."""
         parts = (held_out, training)
         held, learned = (Predicted(self.predict(part)[0], part.data.lists, part.data.asked) for part in parts)
+        if self._config.position_bias:
+            fitted_curve = fit_examination((held, learned), self._examination.curve(), self._config.examination_bend)
+            self._examination.start_from(fitted_curve)
+        curve = self._examination.curve()
         calibration = fit_calibration(held, learned, curve)
         return TrainedReranker(self._config, self._spec, self._model, curve, fitted, calibration)
 
@@ -246,7 +250,7 @@ def half_as_steep(lists: RankingLists, positions: int) -> Floats:
     place = np.minimum(lists.position, positions)[lists.shown & (lists.position > 0)]
     along = np.log(np.arange(1, positions + 1))
     weight = np.bincount(place, minlength=positions + 1)[1:] * along
-    power = weight @ np.log(click_curve(lists, positions)) / max(weight @ along, 1e-9)
+    power = float(weight @ np.log(click_curve(lists, positions))) / max(float(weight @ along), 1e-9)
     return np.exp(0.5 * power * along).astype(np.float32)
 
 

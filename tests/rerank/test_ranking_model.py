@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from rerank.artifacts import FeatureSpec, build_model
 from rerank.config import RerankConfig
-from rerank.ranking_model import Examination, HeadLogs, ranking_score
+from rerank.ranking_model import HeadLogs, ranking_score
 
 SPEC = FeatureSpec(keys=("brand", "colour"), counters=(), names=tuple("abcdef"), dim=1)
 
@@ -52,48 +52,6 @@ def test_score_is_the_log_of_the_expected_value() -> None:
     logs = HeadLogs(*(tf.math.log([value]) for value in (0.5, 0.2, 0.1)))
     np.testing.assert_allclose(ranking_score(logs, 1.0, 2.0), np.log([0.5 + 0.2 + 2 * 0.1]), rtol=1e-6)
     np.testing.assert_allclose(ranking_score(logs, 0.0, 0.0), np.log([0.5]), rtol=1e-6)
-
-
-def test_examination() -> None:
-    examination = Examination(3)
-    examination.start_from(np.array([1.0, 0.5, 0.25], np.float32))
-    np.testing.assert_allclose(examination.curve(), [1.0, 0.5, 0.25], rtol=1e-5)
-    # Unknown counts as examined; positions beyond the last share its value.
-    np.testing.assert_allclose(np.exp(examination(tf.constant([0, 1, 2, 3, 9]))), [1, 1, 0.5, 0.25, 0.25], rtol=1e-5)
-
-
-def test_a_power_of_the_position_is_met_exactly() -> None:
-    examination = Examination(20)
-    truth = np.arange(1, 21) ** -0.7
-    examination.start_from(truth.astype(np.float32))
-    np.testing.assert_allclose(examination.curve(), truth, rtol=1e-4)
-
-
-def test_between_knots_the_curve_is_linear_in_logs() -> None:
-    examination = Examination(5)
-    examination.start_from(np.array([1.0, 0.5, 0.4, 0.9, 0.1], np.float32))
-    # Knots 2, 3 and 5; position 4 lies log(4/3) / log(5/3) of the way from 3 to 5, whatever was given for it.
-    share = np.log(4 / 3) / np.log(5 / 3)
-    expected = [1, 0.5, 0.4, 0.4 ** (1 - share) * 0.1**share, 0.1]
-    np.testing.assert_allclose(examination.curve(), expected, rtol=1e-4)
-
-
-def test_a_curve_bends_where_its_power_changes() -> None:
-    examination = Examination(5)
-    examination.start_from((np.arange(1, 6) ** -0.7).astype(np.float32))
-    assert float(examination.bend()) == pytest.approx(0, abs=1e-8)
-    # Falls by a power of 1 up to position 2, of 0.5 up to 3 and of 0.8 up to 5: 0.5 and 0.3 of change.
-    curve = np.array([1, 0.5, 0.5 * 1.5**-0.5, 0, 0.5 * 1.5**-0.5 * (5 / 3) ** -0.8])
-    examination.start_from(curve.astype(np.float32))
-    assert float(examination.bend()) == pytest.approx(0.5**2 + 0.3**2, rel=1e-3)
-    assert float(Examination(5, learned=False).bend()) == 0
-
-
-def test_without_position_bias_everything_is_examined() -> None:
-    examination = Examination(5, learned=False)
-    examination.start_from(np.full(5, 0.2, np.float32))
-    assert examination.curve().tolist() == [1] * 5
-    assert not examination.trainable_variables
 
 
 @pytest.mark.parametrize("head", ["click", "cart", "purchase"])
