@@ -109,8 +109,9 @@ def calibration_table(shop: Shop, pages: Sequence[Pages]) -> PlainTable:
         "base rate's",
     )
     note = (
-        "Clicks on what the test pages showed. The interval is what chance in the observed clicks allows; tenths of "
-        "the expected clicks hold equally many of them, deciles equally many products."
+        "Clicks on what the test pages showed, each page among the candidates of its request. The interval is what "
+        "chance in the observed clicks allows; tenths of the expected clicks hold equally many of them, deciles "
+        "equally many products."
     )
     found = calibration_rows(clicked, predicted, parts)
     return PlainTable("calibration", "Do probabilities come true?", note, columns, tuple(map(_cells, found)))
