@@ -6,7 +6,7 @@ import numpy as np
 
 from catalog.errors import DataError
 from catalog.feature_store import FeatureStore
-from evaluation.arrays import ABSENT, Floats, Mask, Rows, ragged_indices
+from evaluation.arrays import ABSENT, Floats, Gains, Mask, Rows, ragged_indices
 from evaluation.requests import Requests
 
 
@@ -38,6 +38,29 @@ class ShownLists:
         """
         place = np.clip(self.position - 1, 0, len(examination) - 1)
         return np.where(self.present, np.asarray(examination, np.float64)[place], 0.0)
+
+
+def among_candidates(shown: ShownLists, page_scores: Gains, retrieved: Rows, scores: Gains) -> tuple[Rows, Gains]:
+    """Each page's products, each at its place on the page, and then the best retrieved ones that it did not show.
+
+    What a reranker says of a product rests on how many candidates retrieval preferred to it, so a page is judged among
+    the candidates that a request would have had.
+
+    Args:
+        page_scores: [R, length] retrieval's scores of what was shown.
+        retrieved: [R, C] rows, best first, -1 for none; C at least as many as the longest page has. scores: theirs.
+
+    Returns:
+        [R, C] rows, -1 for none, and their scores, 0 for none.
+    """
+    width = int(shown.present.sum(1).max(initial=0))
+    repeated = (retrieved[:, :, None] == shown.rows[:, None, :width]).any(2)
+    rows = np.concatenate([shown.rows[:, :width], np.where(repeated, np.int32(ABSENT), retrieved)], axis=1)
+    both = np.concatenate([page_scores[:, :width], scores], axis=1)
+    # A place beyond the end of a short page is free; its products stand at its beginning.
+    order = np.argsort(rows == ABSENT, axis=1, kind="stable")[:, : retrieved.shape[1]]
+    rows, both = np.take_along_axis(rows, order, axis=1), np.take_along_axis(both, order, axis=1)
+    return rows, np.where(rows == ABSENT, np.float32(0), both).astype(np.float32)
 
 
 def shown_lists(features: FeatureStore, requests: Requests, length: int) -> ShownLists:

@@ -90,10 +90,12 @@ def _features(reranker: Reranker, shop: Shop, pages: Pages, places: npt.NDArray[
     found = reranker.features(
         **{name: tf.constant(values) for name, values in inputs.items()},
         user_columns=profile,
-        candidate_row=tf.constant(pages.shown.rows[places]),
+        candidate_row=tf.constant(pages.rows[places]),
         candidate_score=tf.constant(pages.scores[places]),
     )
-    return [part.numpy() for part in found]
+    # The order of what was shown is judged; what else was retrieved is there to be ranked among.
+    judged = found._replace(present=tf.constant(pages.shown.present[places]))
+    return [part.numpy() for part in judged]
 
 
 def _appeal(truth: AlignedTruth, pages: Pages, places: npt.NDArray[np.int64]) -> Floats:

@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluation.aligned_truth import AlignedTruth
-from evaluation.arrays import Mask
+from evaluation.arrays import Mask, Rows
 from evaluation.calibration import CalibrationRow, calibration_rows, parts_by_prediction
 from evaluation.report import PlainTable
 from evaluation.requests import Requests
-from evaluation.shown import ShownLists, shown_lists
+from evaluation.shown import ShownLists, among_candidates, shown_lists
 from evaluation.slices import product_slices, request_slices
 from pipelines.judging import Shop
 from pipelines.scoring import ReleasedModels
@@ -24,12 +24,13 @@ Floats = npt.NDArray[np.float32]
 class Pages:
     """What the test pages of one task showed, and what the released reranker says of it.
 
-    shown: [R, L]. scores: [R, L] retrieval's. embedding: [R, D]. probabilities: head -> [R, L], at the position where
-    the product stood.
+    shown: [R, C]. rows: [R, C], the products shown, each at its place, and then what else retrieval returned; scores:
+    theirs by retrieval. embedding: [R, D]. probabilities: head -> [R, C], at the position where the product stood.
     """
 
     requests: Requests
     shown: ShownLists
+    rows: Rows
     scores: Floats
     embedding: Floats
     probabilities: dict[str, Floats]
@@ -60,7 +61,7 @@ def reranker_tables(
 def read_pages(
     models: ReleasedModels, shop: Shop, requests: Requests, vectors: Floats, examination: Floats, length: int
 ) -> Pages | None:
-    """The pages of those requests that come from one; None where none does.
+    """The pages of those requests that come from one, among the candidates of each; None where none does.
 
     Args:
         vectors: [N, D] product vectors, for the retrieval scores of the shown products.
@@ -72,12 +73,14 @@ def read_pages(
         return None
     shown = shown_lists(shop.features, asked, length)
     inputs = models.inputs(asked)
-    embedding = models.embed_queries(inputs)
-    scores = np.einsum("rd,rcd->rc", embedding, vectors[np.maximum(shown.rows, 0)]) * shown.present
-    answer = models.score(inputs, {"rows": shown.rows, "score": scores, "query_embedding": embedding})
+    retrieved = models.retrieve(inputs)
+    embedding = retrieved["query_embedding"]
+    of_page = np.einsum("rd,rcd->rc", embedding, vectors[np.maximum(shown.rows, 0)])
+    rows, scores = among_candidates(shown, of_page, retrieved["rows"], retrieved["score"])
+    answer = models.score(inputs, {"rows": rows, "score": scores, "query_embedding": embedding})
     examined = shown.examined(examination.astype(np.float64))
     probabilities = {head: (answer[f"{head}_probability"] * examined).astype(np.float32) for head in shown.labels}
-    return Pages(asked, shown, scores.astype(np.float32), embedding, probabilities)
+    return Pages(asked, shown, rows, scores, embedding, probabilities)
 
 
 def calibration_table(shop: Shop, pages: Sequence[Pages]) -> PlainTable:
@@ -106,8 +109,9 @@ def calibration_table(shop: Shop, pages: Sequence[Pages]) -> PlainTable:
         "base rate's",
     )
     note = (
-        "Clicks on what the test pages showed. The interval is what chance in the observed clicks allows; tenths of "
-        "the expected clicks hold equally many of them, deciles equally many products."
+        "Clicks on what the test pages showed, each page among the candidates of its request. The interval is what "
+        "chance in the observed clicks allows; tenths of the expected clicks hold equally many of them, deciles "
+        "equally many products."
     )
     found = calibration_rows(clicked, predicted, parts)
     return PlainTable("calibration", "Do probabilities come true?", note, columns, tuple(map(_cells, found)))

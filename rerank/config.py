@@ -84,6 +84,12 @@ class RerankConfig(Config):
     position_bias: bool = Field(
         True, description="Learn P(examined) by position and correct by it; else every shown product counts as seen."
     )
+    examination_bend: float = Field(
+        0.03,
+        gt=0,
+        description="How much the power of the position by which examination falls may change from one knot of its "
+        "curve to the next, a prior standard deviation; a small one holds it to one power.",
+    )
     max_position: int = Field(40, ge=1, description="Positions beyond share the last one's examination.")
     unshown_weight: float = Field(
         0.01, ge=0, le=1, description="Share of examination that a never-shown candidate has in the list's softmax."
@@ -112,7 +118,12 @@ class RerankConfig(Config):
         6, ge=1, description="Epochs, in the second half, without a better validation NDCG@10 before training stops."
     )
     max_requests: int = Field(60_000, ge=1, description="At most so many lists, the latest ones.")
-    max_validation_requests: int = Field(2_000, ge=1, description="At most so many validation lists, a seeded sample.")
+    max_validation_requests: int = Field(
+        8_000,
+        ge=1,
+        description="At most so many validation lists, a seeded sample. The lowest predictions come true only where "
+        "there are clicks enough among them.",
+    )
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = Field(
         "float32", description="Compute type of cross and deep layers; heads and losses stay float32."
     )

@@ -27,11 +27,12 @@ from rerank.artifacts import (
 )
 from rerank.calibration import Predicted, fit_calibration
 from rerank.config import RerankConfig
+from rerank.examination import Examination, fit_examination
 from rerank.features import FeatureExtractor
 from rerank.lists import RankingLists
 from rerank.losses import list_loss, teacher_loss
 from rerank.normalisation import normalisation
-from rerank.ranking_model import Examination, HeadLogs, RankingModel, order_score, ranking_score
+from rerank.ranking_model import HeadLogs, RankingModel, order_score, ranking_score
 from rerank.slices import Slice, with_features
 from rerank.teacher import teach
 from rerank.training_data import TrainingData
@@ -104,10 +105,13 @@ class Learner:
         }
 
     def trained(self, fitted: FittedFeatures, training: Slice, held_out: Slice) -> TrainedReranker:
-        """The weights as they are now, with what the features were fitted on, calibrated on held-out lists."""
-        curve = self._examination.curve()
+        """The weights as they are now, with what the features were fitted on; curve and maps fitted once more."""
         parts = (held_out, training)
         held, learned = (Predicted(self.predict(part)[0], part.data.lists, part.data.asked) for part in parts)
+        if self._config.position_bias:
+            fitted_curve = fit_examination((held, learned), self._examination.curve(), self._config.examination_bend)
+            self._examination.start_from(fitted_curve)
+        curve = self._examination.curve()
         calibration = fit_calibration(held, learned, curve)
         return TrainedReranker(self._config, self._spec, self._model, curve, fitted, calibration)
 
@@ -140,8 +144,7 @@ class Learner:
         self._optimizer.build([*self._model.trainable_variables, *self._examination.trainable_variables])
         self._use(training)
         self._model.adapt(*normalisation(training, self._extractor, self._config.seed))
-        # Clicks fall with position because attention does and because better products stand higher: start halfway.
-        self._examination.start_from(np.sqrt(click_curve(training.data.lists, config.max_position)))
+        self._examination.start_from(half_as_steep(training.data.lists, config.max_position))
         self._start_curve = self._examination.curve()
 
     def _teacher(self, training: Slice) -> Floats | None:
@@ -155,6 +158,7 @@ class Learner:
         config = self._config
         taught = None if teacher is None else tf.constant(teacher)
         variables = [*self._model.trainable_variables, *self._examination.trainable_variables]
+        prior = 0.5 / config.examination_bend**2 / max(part.data.size, 1)  # of a normal, in nats a list
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])
         def step(places: tf.Tensor) -> tf.Tensor:
@@ -166,7 +170,7 @@ class Learner:
                 if taught is not None:
                     score = ranking_score(logs, config.cart_weight, config.purchase_weight)
                     losses += config.teacher_weight * teacher_loss(score, tf.gather(taught, places), batch.labels)
-                loss = tf.reduce_mean(losses)
+                loss = tf.reduce_mean(losses) + prior * self._examination.bend()
                 scaled = self._optimizer.scale_loss(loss)
             self._optimizer.apply(tape.gradient(scaled, variables), variables)
             return loss
@@ -236,6 +240,18 @@ def click_curve(lists: RankingLists, positions: int) -> Floats:
     clicks = np.bincount(place, weights=clicked, minlength=positions + 1)[1:]
     rate = (clicks + 1.0) / (shown + 1.0 / max(clicked.mean() if len(clicked) else 1.0, 1e-3))
     return np.minimum(rate / rate[0], 1.0).astype(np.float32)
+
+
+def half_as_steep(lists: RankingLists, positions: int) -> Floats:
+    """The power of the position that falls half as steeply as click rates do, [positions].
+
+    Clicks fall with position because attention does and because better products stand higher.
+    """
+    place = np.minimum(lists.position, positions)[lists.shown & (lists.position > 0)]
+    along = np.log(np.arange(1, positions + 1))
+    weight = np.bincount(place, minlength=positions + 1)[1:] * along
+    power = float(weight @ np.log(click_curve(lists, positions))) / max(float(weight @ along), 1e-9)
+    return np.exp(0.5 * power * along).astype(np.float32)
 
 
 def _chunks(places: npt.NDArray[Any], width: int) -> Iterator[npt.NDArray[np.int32]]:

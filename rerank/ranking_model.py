@@ -1,6 +1,6 @@
-"""DCN-V2 with heads for click, cart and purchase, and the examination curve that training corrects position by."""
+"""DCN-V2 with heads for click, cart and purchase."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -12,9 +12,6 @@ from rerank.cross_network import CrossNetwork
 
 HEADS = ("click", "cart", "purchase")
 _CLIP = 5.0  # standard deviations; crosses are polynomials and outliers would dominate them
-_EXAMINATION_STEP = (
-    15.0  # the curve's logits move so many times faster than other weights, which see far more gradients
-)
 
 
 class HeadLogs(NamedTuple):
@@ -35,7 +32,7 @@ class RankingModel(keras.Model):
     Call:
         numeric [B, C, F] float32, value [B, C, A] int32 buckets (0 for none), profile [B, P] int32. Returns HeadLogs.
 
-    Position is no input: what was seen at which position is `examination`, and only the loss knows it.
+    Position is no input: what was seen at which position is `rerank.examination`, and only the loss knows it.
     """
 
     def __init__(self, config: RerankConfig, numbers: int) -> None:
@@ -81,62 +78,6 @@ class RankingModel(keras.Model):
         flat = tf.reshape(persons, [tf.shape(profile)[0], 1, profile.shape[1] * self._config.profile_dim])
         spread = tf.broadcast_to(flat, [tf.shape(numeric)[0], tf.shape(numeric)[1], flat.shape[2]])
         return tf.concat([normal, values, spread], -1)
-
-
-class Examination(keras.layers.Layer):
-    """P(a shopper looks at position p): 1 at position 1, free values in (0, 1) at knots, between them linear in logs.
-
-    Knots are 2, 3, 5, 8, 13, ...: a power of the position, as curves of attention are found to be (Joachims et al.
-    2017), is met exactly, and what a few thousand clicks cannot tell is not guessed at.
-
-    Args:
-        positions: later ones share the value of this one.
-        learned: else everything counts as examined.
-
-    Call:
-        position: any shape, int32, 1-based; 0 (unknown, or never shown) counts as examined. Returns log P, float32.
-    """
-
-    def __init__(self, positions: int, learned: bool = True, **kwargs: Any) -> None:
-        super().__init__(name="examination", **kwargs)
-        self.positions = positions
-        self.learned = learned
-        self._knots = _knots(positions)
-        self._weights = tf.constant(_interpolation(self._knots, positions))
-        self.logits = self.add_weight(shape=(len(self._knots),), initializer="zeros", trainable=learned, name="logits")
-
-    def start_from(self, curve: npt.NDArray[np.float32]) -> None:
-        """Set the knots to their values in `curve`, [positions] in (0, 1)."""
-        curve = np.clip(curve[self._knots - 1], 0.02, 0.98)
-        self.logits.assign(np.log(curve / (1 - curve)) / _EXAMINATION_STEP)
-
-    def call(self, position: tf.Tensor) -> tf.Tensor:
-        if not self.learned:
-            return tf.zeros(tf.shape(position))
-        knots = tf.math.log_sigmoid(tf.convert_to_tensor(self.logits) * _EXAMINATION_STEP)
-        curve = tf.linalg.matvec(self._weights, knots)
-        return tf.gather(curve, tf.clip_by_value(position - 1, 0, self.positions - 1))
-
-    def curve(self) -> npt.NDArray[np.float32]:
-        """[positions] P(examined) at positions 1, 2, ..."""
-        return np.exp(np.asarray(self(tf.range(1, self.positions + 1))))
-
-
-def _knots(positions: int) -> npt.NDArray[np.int64]:
-    """Fibonacci numbers from 2 on that are below `positions`, and that itself."""
-    knots, following = [], (2, 3)
-    while following[0] < positions:
-        knots.append(following[0])
-        following = (following[1], sum(following))
-    return np.array([*knots, max(positions, 2)])
-
-
-def _interpolation(knots: npt.NDArray[np.int64], positions: int) -> npt.NDArray[np.float32]:
-    """[positions, knots] weights of the knots' logs in each position's, linear in the log of the position."""
-    places = np.log(np.arange(1, positions + 1))
-    with_first = np.log(np.concatenate([[1], knots]))
-    columns = [np.interp(places, with_first, row) for row in np.eye(len(with_first))]
-    return np.stack(columns[1:], axis=1).astype(np.float32)
 
 
 def order_score(logs: HeadLogs, grade: tf.Tensor, config: RerankConfig) -> tf.Tensor:

@@ -3,7 +3,7 @@ import pytest
 
 from catalog.errors import DataError
 from evaluation.requests import made_up_requests, sample_requests
-from evaluation.shown import shown_lists
+from evaluation.shown import among_candidates, shown_lists
 
 DAY = 86_400
 
@@ -30,6 +30,17 @@ def test_pages_are_cut_and_padded(log):
 def test_examination_follows_the_position(log):
     lists = shown_lists(log, sample_requests(log, "search", 5, 0), length=3)
     assert lists.examined(np.array([1.0, 0.5])).tolist() == [[1.0, 0.5, 0.5], [1.0, 0.0, 0.0]]
+
+
+def test_a_page_is_joined_by_the_best_that_it_did_not_show(log):
+    lists = shown_lists(log, sample_requests(log, "search", 5, 0), length=5)
+    retrieved = np.array([[3, 2, 1, 0], [1, 4, -1, -1]], np.int32)
+    scores = np.array([[0.9, 0.8, 0.7, 0.6], [0.5, 0.4, 0.0, 0.0]], np.float32)
+    page_scores = np.array([[0.1, 0.8, 0.6, 9, 9], [0.5, 9, 9, 9, 9]], np.float32)
+    rows, found = among_candidates(lists, page_scores, retrieved, scores)
+    # Product 4 was shown and not retrieved; 1, the last of the two that were only retrieved, has no place left.
+    assert rows.tolist() == [[4, 2, 0, 3], [1, 4, -1, -1]]
+    np.testing.assert_allclose(found, [[0.1, 0.8, 0.6, 0.9], [0.5, 0.4, 0, 0]])
 
 
 def test_requests_without_a_page_are_refused(log):

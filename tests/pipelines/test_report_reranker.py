@@ -9,7 +9,7 @@ import pytest
 from evaluation.shown import ShownLists
 from pipelines import report_reranker
 from pipelines.report_parts import judge_heads
-from pipelines.report_reranker import Pages, calibration_table
+from pipelines.report_reranker import Pages, calibration_table, read_pages
 
 
 class FakeRequests:
@@ -29,7 +29,7 @@ def pages() -> list[Any]:
     home = ShownLists(np.array([[1, -1]]), np.array([[1, 0]]), labels([[True, False]]))
     none = np.zeros((1, 2), np.float32)
     return [
-        Pages(FakeRequests(task, history), shown, none, none, {"click": np.array([predicted], np.float32)})  # type: ignore[arg-type]
+        Pages(FakeRequests(task, history), shown, shown.rows, none, none, {"click": np.array([predicted], np.float32)})  # type: ignore[arg-type]
         for task, history, shown, predicted in (
             ("search", 0, search, [0.75, 0.5]),
             ("recommendation", 9, home, [0.25, 0.0]),
@@ -40,6 +40,37 @@ def pages() -> list[Any]:
 def labels(click: list[list[bool]]) -> dict[str, np.ndarray]:
     none = np.zeros((1, 2), bool)
     return {"click": np.array(click), "cart": none, "purchase": none}
+
+
+class FakeModels:
+    """A release whose reranker says 1 / (1 + candidates that retrieval prefers)."""
+
+    def inputs(self, requests: Any) -> dict[str, Any]:
+        return {"query": requests.queries}
+
+    def retrieve(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        rows, score = np.array([[2, 3, 0, -1]], np.int32), np.array([[0.9, 0.8, 0.5, 0]], np.float32)
+        return {"rows": rows, "score": score, "query_embedding": np.array([[1.0, 0.0]], np.float32)}
+
+    def score(self, inputs: dict[str, Any], candidates: dict[str, Any]) -> dict[str, Any]:
+        score = np.where(candidates["rows"] >= 0, candidates["score"], -np.inf)
+        told = 1 / (1 + (score[:, None, :] > score[:, :, None]).sum(2))
+        return {f"{head}_probability": told for head in ("click", "cart", "purchase")}
+
+
+def test_a_page_is_judged_among_the_candidates_of_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, position = np.array([[0, 1, -1, -1]], np.int32), np.array([[1, 2, 0, 0]], np.int32)
+    nothing = np.zeros((1, 4), bool)
+    shown = ShownLists(rows, position, {"click": nothing, "cart": nothing, "purchase": nothing})
+    monkeypatch.setattr(report_reranker, "shown_lists", lambda *_: shown)
+    requests: Any = FakeRequests("search", 0)
+    requests.request, requests.select = np.zeros(1, np.int32), lambda _: requests
+    vectors = np.array([[0.5, 0], [0.1, 0], [0.9, 0], [0.8, 0]], np.float32)
+    models, shop = FakeModels(), SimpleNamespace(features=None)
+    found: Any = read_pages(models, shop, requests, vectors, np.array([1.0, 0.5], np.float32), 4)  # type: ignore[arg-type]
+    assert found.rows.tolist() == [[0, 1, 2, 3]]
+    # Two that were not shown are preferred to product 0, and it besides to product 1, which half of the people see.
+    np.testing.assert_allclose(found.probabilities["click"], [[1 / 3, 0.5 / 4, 0, 0]])
 
 
 def test_calibration_by_task_person_and_product(monkeypatch: pytest.MonkeyPatch) -> None:

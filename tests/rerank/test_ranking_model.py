@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from rerank.artifacts import FeatureSpec, build_model
 from rerank.config import RerankConfig
-from rerank.ranking_model import Examination, HeadLogs, ranking_score
+from rerank.ranking_model import HeadLogs, ranking_score
 
 SPEC = FeatureSpec(keys=("brand", "colour"), counters=(), names=tuple("abcdef"), dim=1)
 
@@ -52,37 +52,6 @@ def test_score_is_the_log_of_the_expected_value() -> None:
     logs = HeadLogs(*(tf.math.log([value]) for value in (0.5, 0.2, 0.1)))
     np.testing.assert_allclose(ranking_score(logs, 1.0, 2.0), np.log([0.5 + 0.2 + 2 * 0.1]), rtol=1e-6)
     np.testing.assert_allclose(ranking_score(logs, 0.0, 0.0), np.log([0.5]), rtol=1e-6)
-
-
-def test_examination() -> None:
-    examination = Examination(3)
-    examination.start_from(np.array([1.0, 0.5, 0.25], np.float32))
-    np.testing.assert_allclose(examination.curve(), [1.0, 0.5, 0.25], rtol=1e-5)
-    # Unknown counts as examined; positions beyond the last share its value.
-    np.testing.assert_allclose(np.exp(examination(tf.constant([0, 1, 2, 3, 9]))), [1, 1, 0.5, 0.25, 0.25], rtol=1e-5)
-
-
-def test_a_power_of_the_position_is_met_exactly() -> None:
-    examination = Examination(20)
-    truth = np.arange(1, 21) ** -0.7
-    examination.start_from(truth.astype(np.float32))
-    np.testing.assert_allclose(examination.curve(), truth, rtol=1e-4)
-
-
-def test_between_knots_the_curve_is_linear_in_logs() -> None:
-    examination = Examination(5)
-    examination.start_from(np.array([1.0, 0.5, 0.4, 0.9, 0.1], np.float32))
-    # Knots 2, 3 and 5; position 4 lies log(4/3) / log(5/3) of the way from 3 to 5, whatever was given for it.
-    share = np.log(4 / 3) / np.log(5 / 3)
-    expected = [1, 0.5, 0.4, 0.4 ** (1 - share) * 0.1**share, 0.1]
-    np.testing.assert_allclose(examination.curve(), expected, rtol=1e-4)
-
-
-def test_without_position_bias_everything_is_examined() -> None:
-    examination = Examination(5, learned=False)
-    examination.start_from(np.full(5, 0.2, np.float32))
-    assert examination.curve().tolist() == [1] * 5
-    assert not examination.trainable_variables
 
 
 @pytest.mark.parametrize("head", ["click", "cart", "purchase"])

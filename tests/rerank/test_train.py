@@ -3,6 +3,8 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from catalog.errors import ArtifactError, DataError, TandemError
 from evaluation.metrics import ndcg_at
 from rerank.artifacts import load
 from rerank.export import Reranker, score_candidates
-from rerank.learner import AfterEpoch, click_curve
+from rerank.learner import AfterEpoch, click_curve, half_as_steep
 from rerank.lists import build_lists
 from rerank.train import select_requests, train
 
@@ -67,6 +69,16 @@ def test_the_examination_curve_is_nearer_the_truth_than_clicks_are(made_up_shop:
     # The old shop put better products higher, so its clicks fall faster than attention does.
     assert error(clicks) > 0.4
     assert error(learned) < 0.25
+
+
+def test_the_curve_starts_as_a_power_half_as_steep_as_the_clicks() -> None:
+    shown = np.broadcast_to(np.array([True] * 4 + [False]), (2400, 5))
+    # Clicks on 600, 300, 200 and 150 of the pages: they fall by the first power of the position.
+    click = np.arange(2400)[:, None] < np.array([600, 300, 200, 150, 0])
+    lists: Any = SimpleNamespace(position=np.where(shown, np.arange(1, 6), 0), shown=shown, click=click)
+    np.testing.assert_allclose(half_as_steep(lists, 9), np.arange(1, 10) ** -0.5, rtol=0.01)
+    unknown: Any = SimpleNamespace(position=np.zeros((3, 2), int), shown=shown[:3, :2], click=click[:3, :2])
+    assert half_as_steep(unknown, 3).tolist() == [1, 1, 1]
 
 
 def test_metrics_are_written(trained_dir: Path) -> None:
