@@ -87,7 +87,8 @@ class Ablations:
 
     def _train(self, variant: Variant, config: PipelineConfig, images: Path) -> Path:
         """The folder of the trained towers: the run's own, if they are what the variant asks for."""
-        from towers.train import train, training_key
+        from towers.prepared_text import training_key
+        from towers.train import train
 
         own = self.workspace / "towers"
         key = training_key(self.judge.shop, self.judge.features, images, config.towers)

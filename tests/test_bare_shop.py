@@ -2,45 +2,22 @@
 
 import json
 
-import pyarrow.compute as pc
-import pyarrow.csv as csv
-import pyarrow.parquet as pq
 import pytest
 
-from catalog.config import parse_config
 from catalog.schema import ShopData
 from catalog.titles import normalised
-from pipelines.config import PipelineConfig
 from pipelines.demo import served
 from pipelines.publish import latest_release
 from pipelines.run import run_pipeline
 from pipelines.workspace import Workspace
 from serving.client import SearchClient
 from serving.errors import BadRequestError
-from tests.tiny_shop import CONFIG, simulate_tiny_shop
+from tests.tiny_shop import bare_workspace
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    folder = tmp_path_factory.mktemp("bare")
-    raw = simulate_tiny_shop(folder)
-    products = pq.read_table(raw / "products.parquet")
-    events = pq.read_table(raw / "events.parquet")
-    files = folder / "files"
-    files.mkdir()
-    csv.write_csv(products.select(["product_id", "title", "category"]), files / "products.csv")
-    searched = events.filter(pc.not_equal(pc.fill_null(events["query"], ""), ""))
-    names = ["user_id", "session_id", "timestamp", "kind", "product_id", "query", "position"]
-    csv.write_csv(searched.select(names), files / "events.csv")
-    values = CONFIG | {
-        "name": "bare",
-        "release": CONFIG["release"] | {"collapse_duplicates": True},
-        "evaluate": {"requests": 60},
-        "source": {"kind": "files", "path": str(files)},
-        "workspace": str(folder / "run"),
-        "models_dir": str(folder / "models"),
-    }
-    return run_pipeline(parse_config(PipelineConfig, values, "the test"))
+    return run_pipeline(bare_workspace(tmp_path_factory).config)
 
 
 def test_it_is_served_and_says_what_it_cannot_do(workspace: Workspace) -> None:
@@ -63,3 +40,13 @@ def test_the_report_judges_searches_by_the_log_alone(workspace: Workspace) -> No
     assert not [key for key in report["blocks"] if key.startswith("recommendation") or key.endswith("_truth")]
     assert report["facts"]["search requests judged"] == 60
     assert report["facts"]["titles in an answer"] == "each once"
+
+
+def test_a_retraining_makes_a_new_version_beside_the_old_one(workspace: Workspace) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (workspace / "stages").iterdir()}
+    first = latest_release(workspace.config.models_dir, "bare").version
+    run_pipeline(workspace.config, until="release", force={"release"})
+    assert latest_release(workspace.config.models_dir, "bare").version == first + 1
+    assert (workspace.config.models_dir / "search" / str(first)).exists()
+    after = {path: path.stat().st_mtime_ns for path in (workspace / "stages").iterdir()}
+    assert {path.stem for path in before if after.get(path) != before[path]} == {"release", "evaluate"}

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from random import Random
 
 import numpy as np
@@ -13,13 +12,10 @@ from catalog.feature_store import FeatureStore
 from catalog.misspelling import misspell
 from catalog.schema import ShopData
 from towers.config import TowersConfig
+from towers.next_items import Batch, NextItems, Part, Rows
 from towers.pseudo_queries import PseudoQueries
 from towers.tables import ProductTables
 from towers.text import Tokenizer
-
-Batch = dict[str, npt.NDArray[np.generic]]
-Rows = npt.NDArray[np.int32]
-Part = tuple[Batch, Rows, Rows, npt.NDArray[np.float32]]
 
 _MISSPELT_VARIANTS = 3
 _MOST_SEQUENCES = 512
@@ -78,8 +74,7 @@ class Batches:
         self._end = features.slices.towers[1]
         self.launched = np.flatnonzero(features.launched < self._end).astype(np.int32)
         self.searches = np.flatnonzero((features.example_slice == 0) & (features.example_query >= 0))
-        self._start, self._stop = self._sequence_bounds()
-        self._item_weight = self._next_item_weights()
+        self._items = NextItems(features, profile, config)
         names = ("title", "brand", "category", "attributes")
         self._pseudo = PseudoQueries({name: shop.products[name].to_pylist() for name in names})
         self._query_tokens = self._tokenize_queries()
@@ -87,23 +82,6 @@ class Batches:
         self.probabilities = self._probabilities()
         self.hard_negatives: Rows | None = None
         """[searches, k] rows that were wrongly ranked high for each of `searches`, once they have been mined."""
-
-    def _sequence_bounds(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Where each user's interactions of the slice start and stop, for the users who have any."""
-        features = self._features
-        inside = features.day(features.interaction_timestamp) < self._end
-        counted = np.concatenate([[0], np.cumsum(inside)])
-        start = features.user_start[:-1]
-        stop = start + counted[features.user_start[1:]] - counted[start]
-        return start[stop > start], stop[stop > start]
-
-    def _next_item_weights(self) -> npt.NDArray[np.float32]:
-        """[E] weights of the interactions as targets, 0 for those that are none."""
-        features = self._features
-        weights = np.where(features.interaction_target, features.interaction_weight, 0.0)
-        weights[self._start] = features.interaction_weight[self._start]  # the first event, asked for with no history
-        inside = features.day(features.interaction_timestamp) < self._end
-        return np.where(inside, weights, 0.0).astype(np.float32)
 
     def _tokenize_queries(self) -> Rows:
         """[1 + variants, Q, Tq]: every query of the slice as typed, and in misspelt variants."""
@@ -120,9 +98,9 @@ class Batches:
 
     def _sizes(self) -> BatchSizes:
         training = self._config.training
-        targets = int((self._item_weight > 0).sum())
+        targets = len(self._items.targets)
         next_items = training.next_items if targets else 0
-        windows = self._window_count()
+        windows = self._items.window_count
         needed = math.ceil(_SPARE_TARGETS * next_items * windows / max(targets, 1))
         return BatchSizes(
             search=training.search_examples if len(self.searches) else 0,
@@ -133,9 +111,6 @@ class Batches:
             hard=training.hard_negatives if len(self.searches) else 0,
         )
 
-    def _window_count(self) -> int:
-        return int(np.ceil((self._stop - self._start) / self._config.history.length).sum())
-
     @property
     def steps(self) -> int:
         """Batches of an epoch: as many as show every search and every sequence once."""
@@ -145,7 +120,7 @@ class Batches:
         if sizes.search:
             steps = max(steps, math.ceil(len(self.searches) / sizes.search))
         if sizes.next_items:
-            steps = max(steps, math.ceil(self._window_count() / sizes.sequences))
+            steps = max(steps, math.ceil(self._items.window_count / sizes.sequences))
         if not sizes.search and not sizes.next_items:
             steps = math.ceil(len(self.launched) / max(sizes.catalogue, 1))
         return steps
@@ -158,7 +133,7 @@ class Batches:
             counts = np.bincount(features.example_product[self.searches], minlength=n)
             total += sizes.search * counts / counts.sum()
         if sizes.next_items:
-            counts = np.bincount(features.interaction_product[self._item_weight > 0], minlength=n)
+            counts = np.bincount(self._items.targets, minlength=n)
             total += sizes.next_items * counts / counts.sum()
         if len(self.launched):
             total[self.launched] += (sizes.catalogue + sizes.negatives) / len(self.launched)
@@ -170,20 +145,10 @@ class Batches:
         random = Random(int(rng.integers(2**62)))
         sizes, steps = self.sizes, self.steps
         searches = _cycle(np.arange(len(self.searches)), sizes.search, steps, rng)
-        windows = _cycle(self._windows(rng), sizes.sequences, steps, rng)
+        windows = _cycle(self._items.windows(rng), sizes.sequences, steps, rng)
         catalogue = _cycle(self.launched, sizes.catalogue, steps, rng)
         for step in range(steps):
             yield self._batch(searches[step], windows[step], catalogue[step], rng, random)
-
-    def _windows(self, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-        """[windows, 2] first and last + 1 of the targets of each sequence; long users are cut at a random place."""
-        length = self._config.history.length
-        pieces = []
-        for start, stop in zip(self._start.tolist(), self._stop.tolist(), strict=True):
-            first = start + int(rng.integers(1, length + 1)) if stop - start > length else stop
-            cuts = [start, *range(first, stop, length), stop]
-            pieces += list(pairwise(cuts))
-        return np.asarray(pieces, np.int64).reshape(-1, 2)
 
     def _batch(
         self,
@@ -194,7 +159,7 @@ class Batches:
         random: Random,
     ) -> Batch:
         search, search_rows, search_days, search_weights = self._search_part(searches, rng)
-        items, item_rows, item_days, item_weights = self._sequence_part(windows, rng)
+        items, item_rows, item_days, item_weights = self._items.draw(windows, self.sizes.next_items, rng)
         pseudo = self._catalogue_part(catalogue, random)
         negatives = self._negatives(searches, rng)
         pseudo_days, negative_days = self._days(catalogue, rng), self._days(negatives, rng)
@@ -226,50 +191,6 @@ class Batches:
         }
         weights = (features.example_weight[chosen] ** config.training.weight_power).astype(np.float32)
         return batch, features.example_product[chosen], features.example_day[chosen], weights
-
-    def _sequence_part(self, windows: npt.NDArray[np.int64], rng: np.random.Generator) -> Part:
-        """Sequences, and next items drawn from all their positions."""
-        features, config, drawn = self._features, self._config, self.sizes.next_items
-        length = config.history.length
-        if not drawn:
-            return self._no_sequences()
-        users = features.interaction_user[windows[:, 0]]
-        # A window's inputs end one event before its last target, so that slot `length - 1` answers for that target.
-        rows, kinds, timestamps = features.history(users, windows[:, 1] - 1, length)
-        positions = np.concatenate([np.arange(first, last) for first, last in windows])
-        window = np.repeat(np.arange(len(windows)), windows[:, 1] - windows[:, 0])
-        usable = np.flatnonzero(self._item_weight[positions] > 0)
-        if not len(usable):
-            usable = np.zeros(1, np.int64)  # a batch without any target: its weights are all zero
-        taken = rng.permutation(usable) if len(usable) >= drawn else rng.choice(usable, drawn)
-        positions, window = positions[taken[:drawn]], window[taken[:drawn]]
-        slot = length - 1 - (windows[window, 1] - 1 - positions)
-        user = users[window]
-        first = positions == features.user_start[user]
-        counted = self._item_weight[positions] > 0
-        weights = np.where(counted, self._item_weight[positions] ** config.training.weight_power, 0).astype(np.float32)
-        batch: Batch = {
-            "sequence_rows": rows,
-            "sequence_kinds": kinds,
-            "sequence_timestamps": timestamps,
-            "item_slot": np.where(first, -1, window * length + slot).astype(np.int32),
-            "item_timestamp": features.interaction_timestamp[positions],
-            "item_profile": self._profile[user],
-        }
-        days = features.day(features.interaction_timestamp[positions])
-        return batch, features.interaction_product[positions], days, weights
-
-    def _no_sequences(self) -> Part:
-        length, none = self._config.history.length, np.zeros(0, np.int32)
-        batch: Batch = {
-            "sequence_rows": np.zeros((0, length), np.int32),
-            "sequence_kinds": np.zeros((0, length), np.int32),
-            "sequence_timestamps": np.zeros((0, length), np.int64),
-            "item_slot": none,
-            "item_timestamp": none.astype(np.int64),
-            "item_profile": np.zeros((0, self._profile.shape[1]), np.int32),
-        }
-        return batch, none, none, none.astype(np.float32)
 
     def _catalogue_part(self, rows: Rows, random: Random) -> Batch:
         config = self._config

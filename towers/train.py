@@ -1,6 +1,5 @@
 """Train the towers: searches, sequences and the catalogue's own words at once."""
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -10,14 +9,13 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import tensorflow as tf
 
 from catalog.errors import DataError, TandemError
 from catalog.feature_store import FeatureStore
-from catalog.files import atomic_path, read_json, write_json
+from catalog.files import write_json
 from catalog.progress import console, track
-from catalog.schema import ShopData, product_texts
+from catalog.schema import ShopData
 from towers.batches import Batches
 from towers.behaviour import RAW_BEHAVIOUR
 from towers.checkpoints import Checkpoints, Progress, load_weights, save_weights
@@ -25,10 +23,11 @@ from towers.config import TowersConfig
 from towers.devices import make_strategy, precision
 from towers.finetuning import PictureTraining
 from towers.mining import mine_hard_negatives
-from towers.preset_text import PresetTextEncoder, preset_tokenizer
-from towers.tables import GraphTables, Vocabulary, make_tables, make_vocabulary
-from towers.text import Tokenizer, train_tokenizer
-from towers.trained import Towers, profile_table, read_tokenizer, read_vocabulary, write_vocabulary
+from towers.prepared_text import prepare_text, training_key
+from towers.preset_text import PresetTextEncoder
+from towers.tables import GraphTables, Vocabulary, make_tables
+from towers.text import Tokenizer
+from towers.trained import Towers, profile_table
 from towers.training_step import TrainingStep, make_update
 from towers.two_towers import TwoTowers
 from towers.validation import Validation
@@ -72,53 +71,9 @@ def train(
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     key = training_key(shop, features, images_dir, config)
-    tokenizer, vocabulary = _prepare_text(shop, features, images_dir, config, out_dir, key)
+    tokenizer, vocabulary = prepare_text(shop, features, images_dir, config, out_dir, key)
     with precision(config.device.precision):
         _Training(shop, features, images_dir, config, out_dir, key, tokenizer, vocabulary).run(after_epoch)
-
-
-def training_key(shop: ShopData, features: FeatureStore, images_dir: Path, config: TowersConfig) -> str:
-    """What a checkpoint must agree with to be gone on from: the config and what is learned from."""
-    digest = hashlib.sha256(config.model_dump_json().encode())
-    for text in (*shop.products["product_id"].to_pylist(), *product_texts(shop.products), *features.queries):
-        digest.update(str(text).encode("utf-8", "replace") + b"\0")
-    for array in (features.interaction_product, features.interaction_timestamp, features.example_product):
-        digest.update(np.asarray(array).tobytes())
-    digest.update(str(features.slices).encode())
-    embeddings = images_dir / "embeddings.npy"
-    if embeddings.exists():
-        with embeddings.open("rb") as handle:
-            digest.update(hashlib.file_digest(handle, "sha256").digest())
-    return digest.hexdigest()
-
-
-def _prepare_text(
-    shop: ShopData, features: FeatureStore, images_dir: Path, config: TowersConfig, out_dir: Path, key: str
-) -> tuple[Tokenizer, Vocabulary]:
-    """Tokenizer and vocabulary of this training: made, or of the run that was killed."""
-    state = out_dir / "training.json"
-    if state.exists() and read_json(state) == {"key": key}:
-        return Tokenizer(read_tokenizer(out_dir / "tokenizer.model")), read_vocabulary(out_dir / "vocabulary.json")
-    known = np.flatnonzero(features.launched < features.slices.towers[1])
-    if not len(known):
-        raise DataError(
-            f"none of the {features.n_products:,} products was launched in the towers' slice (days 0 to "
-            f"{features.slices.towers[1] - 1}); check created_at, or give the towers more days"
-        )
-    texts = product_texts(shop.products.take(pa.array(known)))
-    asked = np.unique(features.example_query[(features.example_slice == 0) & (features.example_query >= 0)])
-    if config.text.preset:
-        model = preset_tokenizer(config.text.preset)
-    else:
-        model = train_tokenizer([*texts, *features.queries[asked].tolist()], config.text.vocab_size, config.seed)
-    tokenizer = Tokenizer(model)
-    vocabulary = make_vocabulary(shop, features, images_dir, tokenizer, config)
-    with atomic_path(out_dir / "tokenizer.model") as temporary:
-        temporary.write_bytes(model)
-    write_vocabulary(out_dir / "vocabulary.json", vocabulary)
-    write_json(out_dir / "config.json", config.model_dump(mode="json"))
-    write_json(state, {"key": key})
-    return tokenizer, vocabulary
 
 
 class _Training:

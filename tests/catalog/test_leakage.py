@@ -356,12 +356,8 @@ def bag(records: Iterator[dict[str, Any]], without: tuple[str, ...] = ()) -> Cou
 # ---- The laws --------------------------------------------------------------------------------------------------------
 
 
-@SLOW
-@example(events=BEFORE_EDGE + AFTER_EDGE, length=2)
-@given(events=logs, length=st.integers(1, 5))
-def test_the_features_are_what_plain_python_says(tmp_path: Path, events: list[Event], length: int) -> None:
-    events = in_order(events + FRAME)
-    built, expected = build_log(tmp_path, events), Reference(events)
+def assert_as_plain_python_says(built: Built, events: list[Event], length: int) -> None:
+    expected = Reference(events)
     assert bag(built.examples()) == bag(expected.examples())
     assert bag(built.pages()) == bag(expected.pages())
     by_user = sorted(expected.interactions(), key=lambda act: act[0])  # stable: in the order of time for each user
@@ -381,17 +377,20 @@ def assert_strictly_before(store: FeatureStore, users: Any, ends: Any, moments: 
 
 
 @SLOW
-@example(past=BEFORE_EDGE, future=AFTER_EDGE, moment=EDGE)
-@given(past=logs, future=logs, moment=moments)
-def test_the_future_changes_nothing_before_it(
-    tmp_path: Path, past: list[Event], future: list[Event], moment: int
+@example(past=BEFORE_EDGE, future=AFTER_EDGE, moment=EDGE, length=2)
+@given(past=logs, future=logs, moment=moments, length=st.integers(1, 5))
+def test_features_are_what_plain_python_says_and_the_future_changes_nothing_before_it(
+    tmp_path: Path, past: list[Event], future: list[Event], moment: int, length: int
 ) -> None:
     past = [event for event in past if event.time < moment]
     future = [event for event in future if event.time >= moment]
-    before = build_log(tmp_path, in_order(past + FRAME))
+    without, whole = in_order(past + FRAME), in_order(past + future + FRAME)
+    before = build_log(tmp_path, without)
+    assert_as_plain_python_says(before, without, length)
     snapshots = np.array(before.store.snapshots)  # the file is replaced by the next build
     examples, pages, interactions = list(before.examples()), list(before.pages()), list(before.interactions())
-    after = build_log(tmp_path, in_order(past + future + FRAME))
+    after = build_log(tmp_path, whole)
+    assert_as_plain_python_says(after, whole, length)
 
     # Inputs: every example that began before `moment` is there with the same inputs, and every other began later.
     labels = ("kind", "slice")

@@ -68,6 +68,18 @@ def test_serve_tells_its_flags_without_tensorflow(tmp_path: Path) -> None:
     assert "--rest_api_port" in result.stdout
 
 
+def test_a_run_says_what_is_wrong_before_tensorflow_is_there(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.argv = ['tandem', 'run', '--config', 'absent.yaml']\n"
+        "from pipelines.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert end.code == 1\n"
+        "assert 'pipelines.run' in sys.modules\n"
+        "assert 'tensorflow' not in sys.modules\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
 @pytest.mark.parametrize("name", ["demo", "fashion", "fashion-small"])
 def test_the_configs_that_ship_are_valid(name: str) -> None:
     assert load_config(config_path(name)).name == name

@@ -3,42 +3,28 @@
 import multiprocessing
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from catalog.config import parse_config
 from catalog.files import read_json
-from pipelines.config import PipelineConfig
-from pipelines.run import run_pipeline
 from pipelines.search_space import with_values
 from pipelines.trial import run_trial
 from pipelines.tuning import tune
 from pipelines.workspace import Workspace
-from tests.tiny_shop import CONFIG, simulate_tiny_shop
+from tests.tiny_shop import bare_workspace
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A shop without pictures, up to the candidates."""
-    folder = tmp_path_factory.mktemp("tiny")
-    raw = simulate_tiny_shop(folder)
-    files = folder / "files"
-    files.mkdir()
-    products = pq.read_table(raw / "products.parquet")
-    pq.write_table(products.select(["product_id", "title", "category"]), files / "products.parquet")
-    shutil.copy(raw / "events.parquet", files)
-    values = CONFIG | {"source": {"kind": "files", "path": str(files)}, "workspace": str(folder / "run")}
-    return run_pipeline(parse_config(PipelineConfig, values, "the test"), until="candidates")
+    return bare_workspace(tmp_path_factory)
 
 
 def test_the_first_trial_of_the_towers_is_what_the_run_trained(workspace: Workspace) -> None:

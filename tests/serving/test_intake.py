@@ -42,7 +42,10 @@ def says(messages: "queue.Queue[bytes | None]") -> Iterator[bytes]:
         yield message
 
 
-def test_calls_that_say_nothing_hold_nobody_up(server: Server, channel: grpc.Channel, good: PredictRequest) -> None:
+def test_calls_that_say_nothing_hold_nobody_up(
+    server: Server, channel: grpc.Channel, good: PredictRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.intake._SILENT_SECONDS", 1.0)  # longer than a call waits here
     mouths: list[queue.Queue[bytes | None]] = [queue.Queue() for _ in range(4 * THREADS)]
     with grpc.insecure_channel(server.address, [("grpc.use_local_subchannel_pool", 1)]) as other:
         silent = [other.stream_unary(PREDICT).future(says(mouth), timeout=SECONDS) for mouth in mouths]

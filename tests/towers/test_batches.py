@@ -104,16 +104,6 @@ def test_probabilities_are_those_of_the_draws(batches: Batches) -> None:
     assert np.corrcoef(shares, batches.probabilities)[0, 1] > 0.97
 
 
-def test_long_users_are_cut_and_nobody_is_left_out(toy, config: TowersConfig) -> None:
-    short = config.model_copy(update={"history": config.history.model_copy(update={"length": 3, "search_length": 3})})
-    batches = make_batches(toy, short)
-    windows = batches._windows(np.random.default_rng(0))
-    assert (windows[:, 1] - windows[:, 0]).max() <= 3
-    covered = np.concatenate([np.arange(first, last) for first, last in windows])
-    expected = np.concatenate([np.arange(a, b) for a, b in zip(batches._start, batches._stop, strict=True)])
-    np.testing.assert_array_equal(np.sort(covered), expected)
-
-
 def test_a_shop_without_searches_or_without_histories(make_toy: Callable, config: TowersConfig) -> None:
     batches = make_batches(make_toy(searches=False), config)
     assert batches.sizes.search == batches.sizes.hard == 0

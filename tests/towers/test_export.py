@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,12 @@ DAY = 8
 FRESH_PROCESS = """
 import sys, numpy as np, tensorflow as tf, tensorflow_text
 assert not any(name == "towers" or name.startswith(("towers.", "keras_rs")) for name in sys.modules)
-folder = sys.argv[1]
-given = {name: tf.constant(value) for name, value in np.load(folder + "/inputs.npz").items()}
-signature = tf.saved_model.load(folder + "/model").signatures["serving_default"]
-np.savez(folder + "/outputs.npz", **{name: value.numpy() for name, value in signature(**given).items()})
+for line in sys.stdin:
+    folder = line.rstrip("\\n")
+    given = {name: tf.constant(value) for name, value in np.load(folder + "/inputs.npz").items()}
+    signature = tf.saved_model.load(folder + "/model").signatures["serving_default"]
+    np.savez(folder + "/outputs.npz", **{name: value.numpy() for name, value in signature(**given).items()})
+    print("answered", flush=True)
 """
 
 
@@ -46,15 +49,39 @@ def backbone() -> object:
     return keras.Model(pixels, keras.layers.Dense(12)(pooled))
 
 
-def in_a_fresh_process(folder: Path, module: tf.Module, signature: object, inputs: dict[str, np.ndarray]) -> dict:
+@pytest.fixture(scope="module")
+def fresh_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], None]]:
+    """Asks a process without model code, given the folder of a model and its inputs."""
+    folder = tmp_path_factory.mktemp("fresh")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    with (
+        (folder / "stderr").open("w") as said,
+        subprocess.Popen(
+            [sys.executable, "-c", FRESH_PROCESS],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, cwd=folder, env=environment, text=True,
+        ) as process,
+    ):  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def ask(where: Path) -> None:
+            process.stdin.write(f"{where}\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "answered\n", (folder / "stderr").read_text()[-3000:]
+
+        yield ask
+        process.stdin.close()
+        assert process.wait(60) == 0
+
+
+def in_a_fresh_process(
+    ask: Callable[[Path], None], folder: Path, module: tf.Module, signature: object, inputs: dict[str, np.ndarray]
+) -> dict:
     """Save, load where there is no model code, call, and return the outputs."""
     options = tf.saved_model.SaveOptions(namespace_whitelist=["TFText"])
     tf.saved_model.save(module, str(folder / "model"), signatures={"serving_default": signature}, options=options)
     np.savez(folder / "inputs.npz", **{name: np.asarray(value) for name, value in inputs.items()})
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [sys.executable, "-c", FRESH_PROCESS, str(folder)]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    ask(folder)
     with np.load(folder / "outputs.npz") as outputs:
         return dict(outputs)
 
@@ -68,7 +95,9 @@ def some_questions(towers: Towers, count: int) -> Questions:
     return Questions(texts, rows, kinds, stamps, stamps.max(axis=1) + 100, users)
 
 
-def test_queries_in_a_fresh_process(towers: Towers, backbone: object, tmp_path: Path) -> None:
+def test_queries_in_a_fresh_process(
+    towers: Towers, backbone: object, fresh_process: Callable[[Path], None], tmp_path: Path
+) -> None:
     encoder = QueryEncoder(towers, backbone)
     length = towers.config.history.length
 
@@ -103,7 +132,7 @@ def test_queries_in_a_fresh_process(towers: Towers, backbone: object, tmp_path: 
         "user_country": np.array([country.encode() for country in countries]),
         "query_image": pictures,
     }
-    outputs = in_a_fresh_process(tmp_path, encoder_with(encoder, signature), signature, inputs)
+    outputs = in_a_fresh_process(fresh_process, tmp_path, encoder_with(encoder, signature), signature, inputs)
     np.testing.assert_allclose(outputs["plain"], towers.query_embeddings(questions), atol=1e-5)
     embeddings = np.asarray(backbone(pictures.astype(np.float32)))
     np.testing.assert_allclose(outputs["with_image"], towers.query_embeddings(questions, embeddings), atol=1e-4)
@@ -138,7 +167,9 @@ def snapshot(towers: Towers) -> int:
     return towers.features.day0 + DAY * 86_400
 
 
-def test_products_in_a_fresh_process_are_those_of_the_index(towers: Towers, toy, tmp_path: Path) -> None:
+def test_products_in_a_fresh_process_are_those_of_the_index(
+    towers: Towers, toy, fresh_process: Callable[[Path], None], tmp_path: Path
+) -> None:
     encoder = ProductEncoder(towers, None, snapshot(towers))
     rows = list(range(48))
     embeddings = np.load(toy.images_dir / "embeddings.npy").astype(np.float32)
@@ -152,7 +183,7 @@ def test_products_in_a_fresh_process_are_those_of_the_index(towers: Towers, toy,
         for name, value in fields.items()
     }
     signature = tf.function(lambda **given: encoder.encode(given)).get_concrete_function(**specs)
-    outputs = in_a_fresh_process(tmp_path, encoder_with(encoder, signature), signature, fields)
+    outputs = in_a_fresh_process(fresh_process, tmp_path, encoder_with(encoder, signature), signature, fields)
     np.testing.assert_allclose(outputs["embedding"], towers.product_embeddings(DAY), atol=1e-4)
     np.testing.assert_allclose(outputs["modality_weights"].sum(axis=1), 1.0, atol=1e-5)
 

@@ -51,7 +51,13 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_writes_network_embeddings_and_how_good_they_are(prepared: Path) -> None:
+@pytest.fixture(scope="module")
+def made(prepared: Path) -> keras.Model:
+    """The network of `prepared`, as it was first written."""
+    return load_backbone(prepared)
+
+
+def test_writes_network_embeddings_and_how_good_they_are(prepared: Path, made: keras.Model) -> None:
     embeddings = np.load(prepared / "embeddings.npy")
     assert embeddings.shape == (80, 16)
     assert embeddings.dtype == np.float16
@@ -59,14 +65,14 @@ def test_writes_network_embeddings_and_how_good_they_are(prepared: Path) -> None
     training = json.loads((prepared / "metrics.json").read_text())["training"]
     assert set(training["tasks"]) == {"category 1", "colour"}
     assert not (prepared / "pretraining.npz").exists()
-    model = load_backbone(prepared)
     images = shop(80).images
     for pixels in (images, images.astype(np.float32)):  # uint8 as in a signature, float as in training
-        np.testing.assert_allclose(model(pixels, training=False), embeddings, atol=0.02)
+        np.testing.assert_allclose(made(pixels, training=False), embeddings, atol=0.02)
 
 
-def test_a_second_run_keeps_the_network_and_embeds_what_is_new(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = weights_fingerprint(load_backbone(prepared))
+def test_a_second_run_keeps_the_network_and_embeds_what_is_new(
+    prepared: Path, made: keras.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(towers.image, "build_backbone", lambda config: pytest.fail("made again"))
     old = np.load(prepared / "embeddings.npy")
     prepare_images(shop(90), CONFIG, prepared)
@@ -74,7 +80,7 @@ def test_a_second_run_keeps_the_network_and_embeds_what_is_new(prepared: Path, m
     assert len(grown) == 90
     np.testing.assert_array_equal(grown[:80], old)
     assert np.abs(grown[80:].astype(np.float32)).sum() > 0
-    assert weights_fingerprint(load_backbone(prepared)) == before
+    assert weights_fingerprint(load_backbone(prepared)) == weights_fingerprint(made)
     assert len(list((prepared / "cache").rglob("*.npz"))) == 2
 
 
@@ -124,10 +130,10 @@ def test_pictures_of_another_size(tmp_path: Path) -> None:
         prepare_images(shop(2, side=48), CONFIG, tmp_path)
 
 
-def test_an_earlier_network_as_a_file(prepared: Path, tmp_path: Path) -> None:
+def test_an_earlier_network_as_a_file(prepared: Path, made: keras.Model, tmp_path: Path) -> None:
     own = CONFIG.model_copy(update={"weights": str(prepared / "backbone.keras")})
     prepare_images(shop(80), own, tmp_path)
-    assert weights_fingerprint(load_backbone(tmp_path)) == weights_fingerprint(load_backbone(prepared))
+    assert weights_fingerprint(load_backbone(tmp_path)) == weights_fingerprint(made)
     other = build_backbone(CONFIG.model_copy(update={"seed": 9}))
     other.save(prepared.parent / "other.keras")
     file = tmp_path / "mine.keras"

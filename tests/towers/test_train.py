@@ -1,6 +1,7 @@
 """Whole trainings of small towers on a toy shop."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -140,11 +141,15 @@ def test_a_killed_training_goes_on_after_its_last_epoch(toy, config: TowersConfi
     assert (out_dir / "tokenizer.model").read_bytes() == tokenizer
 
 
-def test_other_data_or_settings_start_anew(toy, config: TowersConfig, tmp_path: Path) -> None:
-    one = with_training(config, epochs=1)
-    train(toy.shop, toy.features, toy.images_dir, one, tmp_path)
-    train(toy.shop, toy.features, toy.images_dir, one.model_copy(update={"dim": 8}), tmp_path)
-    assert load(tmp_path, toy.shop, toy.features, toy.images_dir).product_embeddings(3).shape == (48, 8)
+def test_other_data_or_settings_start_anew(
+    trained: tuple[Path, Towers], toy, config: TowersConfig, tmp_path: Path
+) -> None:
+    out_dir = tmp_path / "towers"
+    shutil.copytree(trained[0], out_dir)
+    other = with_training(config, epochs=1).model_copy(update={"dim": 8})
+    train(toy.shop, toy.features, toy.images_dir, other, out_dir)
+    assert load(out_dir, toy.shop, toy.features, toy.images_dir).product_embeddings(3).shape == (48, 8)
+    assert len(read_json(out_dir / "metrics.json")["epochs"]) == 1
 
 
 def test_training_stops_when_validation_gets_no_better(toy, config: TowersConfig, tmp_path: Path) -> None:
