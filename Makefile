@@ -19,6 +19,10 @@ $(STAMP): requirements.lock pyproject.toml
 demo: $(STAMP)  ## the demo shop, end to end: data, training, export, serving, answers, report
 	$(BIN)/tandem demo
 
+# Two workers fill two cores: threads of TensorFlow's own beside them only get in each other's way.
+test: export TF_NUM_INTRAOP_THREADS := 1
+test: export TF_NUM_INTEROP_THREADS := 1
+test: export OMP_NUM_THREADS := 1
 test: $(STAMP)  ## every test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
