@@ -33,14 +33,21 @@ class Outcome:
         kind: finished; pruned, when it was told to stop; out_of_time; failed; impossible, when its settings do not go
             together.
         values: the validation metric after each epoch.
+        best_epoch: from 1, the epoch whose weights a finished training kept; it need not have the largest value.
         others: further metrics of the best epoch, for the reader.
         error: why it failed.
     """
 
     kind: Literal["finished", "pruned", "out_of_time", "failed", "impossible"]
     values: list[float]
+    best_epoch: int = 0
     others: dict[str, float] = field(default_factory=dict)
     error: str = ""
+
+    @property
+    def value(self) -> float:
+        """The validation metric of what a finished training kept."""
+        return self.values[self.best_epoch - 1]
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class TunedPart:
 
     Attributes:
         metric: what its training chooses the epoch by, on the validation days; larger is better.
-        train: trains into a folder.
+        train: trains into a folder, and writes metrics.json with the number of the best epoch.
         read: metrics.json to that metric after each epoch, and further metrics.
     """
 
@@ -128,14 +135,16 @@ def _train(connection: Connection, workspace: Workspace, part: Part, folder: Pat
 
     try:
         PARTS[part].train(workspace, folder, after_epoch)
-        values, others = PARTS[part].read(read_json(folder / "metrics.json"))
+        metrics = read_json(folder / "metrics.json")
+        values, others = PARTS[part].read(metrics)
+        best_epoch = metrics["best_epoch"]
     except TandemError as error:
         connection.send(("failed", str(error)))
     except Exception as error:
         connection.send(("failed", f"{type(error).__name__}: {error}"))
         raise
     else:
-        connection.send(("finished", {"values": values, "others": others}))
+        connection.send(("finished", {"values": values, "best_epoch": best_epoch, "others": others}))
 
 
 def _end_with_parent() -> None:
