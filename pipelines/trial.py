@@ -18,6 +18,7 @@ from typing import Any, Literal
 from catalog.errors import TandemError
 from catalog.files import read_json
 from pipelines import s05_towers, s08_rerank
+from pipelines.config import PipelineConfig
 from pipelines.search_space import Part
 from pipelines.workspace import Workspace
 
@@ -58,11 +59,13 @@ class TunedPart:
         metric: what its training chooses the epoch by, on the validation days; larger is better.
         train: trains into a folder, and writes metrics.json with the number of the best epoch.
         read: metrics.json to that metric after each epoch, and further metrics.
+        spared: first epochs after which no training is stopped for what it has reached, by the config: they say little.
     """
 
     metric: str
     train: Callable[[Workspace, Path, AfterEpoch | None], None]
     read: Callable[[dict[str, Any]], tuple[list[float], dict[str, float]]]
+    spared: Callable[[PipelineConfig], int]
 
 
 def _read_towers(metrics: dict[str, Any]) -> tuple[list[float], dict[str, float]]:
@@ -77,8 +80,9 @@ def _read_rerank(metrics: dict[str, Any]) -> tuple[list[float], dict[str, float]
 
 
 PARTS: dict[Part, TunedPart] = {
-    "towers": TunedPart("recall/mean", s05_towers.train_into, _read_towers),
-    "rerank": TunedPart("ndcg@10", s08_rerank.train_into, _read_rerank),
+    # In its first epoch a warm-up is slower at a lower learning rate; the reranker keeps no epoch of its first half.
+    "towers": TunedPart("recall/mean", s05_towers.train_into, _read_towers, lambda config: 1),
+    "rerank": TunedPart("ndcg@10", s08_rerank.train_into, _read_rerank, lambda config: config.rerank.epochs // 2),
 }
 
 

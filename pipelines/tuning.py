@@ -36,7 +36,6 @@ Ending = Literal["finished", "out_of_time", "SIGINT", "SIGTERM"]
 _FAILURES = 3  # in a row, after which the space is more likely at fault than chance
 _IMPOSSIBLE = 100  # in a row
 _COMPARED = 4  # whole trainings, before others are measured against their median
-_SPARED_EPOCHS = 1  # in which nothing is pruned: a warm-up is slower at a lower learning rate
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -100,7 +99,7 @@ class _Search:
         self.workspace, self.part, self.space, self.folder, self.run = workspace, part, space, folder, run
         self.present = {name: value_at(workspace.config, part, name) for name in space}
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.study: Any = _open_study(folder / "study.db", part)
+        self.study: Any = _open_study(folder / "study.db", workspace.config, part)
 
     def go_on(self, trials: int, deadline: float | None) -> bool:
         """Train until `trials` are finished; returns False when the time is up before.
@@ -251,14 +250,14 @@ def _note_seconds(trial: Any, started: float) -> None:
     trial.set_user_attr("seconds", round(time.monotonic() - started, 1))
 
 
-def _open_study(path: Path, part: Part) -> Any:
+def _open_study(path: Path, config: PipelineConfig, part: Part) -> Any:
     """The study in a file, new when the file is not there."""
     try:
         return optuna.create_study(
             storage=f"sqlite:///{path.resolve()}",
             study_name=part,
             direction="maximize",
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=_COMPARED, n_warmup_steps=_SPARED_EPOCHS + 1),
+            pruner=optuna.pruners.MedianPruner(_COMPARED, n_warmup_steps=PARTS[part].spared(config) + 1),
             load_if_exists=True,
         )
     except SQLAlchemyError as error:

@@ -16,7 +16,7 @@ from catalog.errors import ArtifactError, ConfigError, TandemError
 from catalog.files import read_json
 from pipelines.config import PipelineConfig, load_config
 from pipelines.run import STAGES
-from pipelines.search_space import Part, value_at
+from pipelines.search_space import Part, value_at, with_values
 from pipelines.trial import GoesOn, Outcome
 from pipelines.tuning import Tuning, tune
 from pipelines.workspace import Workspace, open_workspace, run_stages
@@ -277,6 +277,14 @@ def test_hopeless_trials_are_pruned_but_never_the_first_epoch(config: PipelineCo
     pruned = [record for record in trials(config) if record["state"] == "pruned"]
     assert all(len(record["epochs"]) >= 2 and record["value"] is None for record in pruned)
     assert sum(result.report.counts.values()) == 9
+
+
+def test_a_reranker_is_not_stopped_in_the_half_of_which_no_epoch_is_kept(config: PipelineConfig, space: Path) -> None:
+    space.write_text("rerank: {learning_rate: {low: 0.0005, high: 0.008, log: true}}")
+    assert config.rerank.epochs == 16
+    assert tune(config, "rerank", 9, space_file=space, run=Trainings()).report.counts == {"finished": 9}
+    short = with_values(config, "rerank", {"epochs": 2}, "the test")
+    assert tune(short, "rerank", 9, space_file=space, run=Trainings()).report.counts["pruned"] > 0
 
 
 def test_other_settings_data_and_spaces_are_other_studies(
