@@ -96,6 +96,7 @@ FIXED: dict[Part, dict[str, str]] = {
         "max_requests": "the candidates stage depends on it",
         "max_validation_requests": "trials would be measured on different pages",
         "max_position": "the metric corrects clicks by it",
+        "position_bias": "the metric corrects clicks by it",
         "cart_weight": "it says what the shop wants; clicks would set it to 0",
         "purchase_weight": "it says what the shop wants; clicks would set it to 0",
         "relevance": "the metric is of clicks and does not see grades",

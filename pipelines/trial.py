@@ -18,6 +18,7 @@ from typing import Any, Literal
 from catalog.errors import TandemError
 from catalog.files import read_json
 from pipelines import s05_towers, s08_rerank
+from pipelines.config import PipelineConfig
 from pipelines.search_space import Part
 from pipelines.workspace import Workspace
 
@@ -33,14 +34,21 @@ class Outcome:
         kind: finished; pruned, when it was told to stop; out_of_time; failed; impossible, when its settings do not go
             together.
         values: the validation metric after each epoch.
+        best_epoch: from 1, the epoch whose weights a finished training kept; it need not have the largest value.
         others: further metrics of the best epoch, for the reader.
         error: why it failed.
     """
 
     kind: Literal["finished", "pruned", "out_of_time", "failed", "impossible"]
     values: list[float]
+    best_epoch: int = 0
     others: dict[str, float] = field(default_factory=dict)
     error: str = ""
+
+    @property
+    def value(self) -> float:
+        """The validation metric of what a finished training kept."""
+        return self.values[self.best_epoch - 1]
 
 
 @dataclass(frozen=True)
@@ -49,13 +57,15 @@ class TunedPart:
 
     Attributes:
         metric: what its training chooses the epoch by, on the validation days; larger is better.
-        train: trains into a folder.
+        train: trains into a folder, and writes metrics.json with the number of the best epoch.
         read: metrics.json to that metric after each epoch, and further metrics.
+        spared: first epochs after which no training is stopped for what it has reached, by the config: they say little.
     """
 
     metric: str
     train: Callable[[Workspace, Path, AfterEpoch | None], None]
     read: Callable[[dict[str, Any]], tuple[list[float], dict[str, float]]]
+    spared: Callable[[PipelineConfig], int]
 
 
 def _read_towers(metrics: dict[str, Any]) -> tuple[list[float], dict[str, float]]:
@@ -70,8 +80,9 @@ def _read_rerank(metrics: dict[str, Any]) -> tuple[list[float], dict[str, float]
 
 
 PARTS: dict[Part, TunedPart] = {
-    "towers": TunedPart("recall/mean", s05_towers.train_into, _read_towers),
-    "rerank": TunedPart("ndcg@10", s08_rerank.train_into, _read_rerank),
+    # In its first epoch a warm-up is slower at a lower learning rate; the reranker keeps no epoch of its first half.
+    "towers": TunedPart("recall/mean", s05_towers.train_into, _read_towers, lambda config: 1),
+    "rerank": TunedPart("ndcg@10", s08_rerank.train_into, _read_rerank, lambda config: config.rerank.epochs // 2),
 }
 
 
@@ -128,14 +139,16 @@ def _train(connection: Connection, workspace: Workspace, part: Part, folder: Pat
 
     try:
         PARTS[part].train(workspace, folder, after_epoch)
-        values, others = PARTS[part].read(read_json(folder / "metrics.json"))
+        metrics = read_json(folder / "metrics.json")
+        values, others = PARTS[part].read(metrics)
+        best_epoch = metrics["best_epoch"]
     except TandemError as error:
         connection.send(("failed", str(error)))
     except Exception as error:
         connection.send(("failed", f"{type(error).__name__}: {error}"))
         raise
     else:
-        connection.send(("finished", {"values": values, "others": others}))
+        connection.send(("finished", {"values": values, "best_epoch": best_epoch, "others": others}))
 
 
 def _end_with_parent() -> None:

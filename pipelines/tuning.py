@@ -36,7 +36,6 @@ Ending = Literal["finished", "out_of_time", "SIGINT", "SIGTERM"]
 _FAILURES = 3  # in a row, after which the space is more likely at fault than chance
 _IMPOSSIBLE = 100  # in a row
 _COMPARED = 4  # whole trainings, before others are measured against their median
-_SPARED_EPOCHS = 1  # in which nothing is pruned: a warm-up is slower at a lower learning rate
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -100,7 +99,7 @@ class _Search:
         self.workspace, self.part, self.space, self.folder, self.run = workspace, part, space, folder, run
         self.present = {name: value_at(workspace.config, part, name) for name in space}
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.study: Any = _open_study(folder / "study.db", part)
+        self.study: Any = _open_study(folder / "study.db", workspace.config, part)
 
     def go_on(self, trials: int, deadline: float | None) -> bool:
         """Train until `trials` are finished; returns False when the time is up before.
@@ -109,12 +108,11 @@ class _Search:
             TandemError: when several trials in a row failed.
         """
         self._take_up()
-        started, before, failures, impossible = time.monotonic(), self._finished(), 0, 0
-        if before >= trials:
+        failures, impossible = 0, 0
+        if (before := len(self._finished())) >= trials:
             console.print(f"tune: {before} of {trials} trials were finished before; a larger --trials goes on")
-        while (done := self._finished()) < trials:
-            spent = time.monotonic() - started
-            left = f"; about {spent / (done - before) * (trials - done) / 60:.0f} min left" if done > before else ""
+        while (done := len(spent := self._finished())) < trials:
+            left = f"; about {sum(spent) / done * (trials - done) / 60:.0f} min left" if done else ""
             console.print(f"[bold]tune: {done} of {trials} trials finished{left}[/bold]")
             outcome = self._one(deadline)
             if outcome.kind == "out_of_time":
@@ -138,9 +136,10 @@ class _Search:
         """Write and return what the study has found so far."""
         return write_report(self.study, self.workspace, self.part, self.present, self.folder)
 
-    def _finished(self) -> int:
+    def _finished(self) -> list[float]:
+        """Seconds of each finished trial, of this call and of earlier ones."""
         trials = self.study.get_trials(deepcopy=False, states=_FINISHED)
-        return sum("error" not in trial.user_attrs for trial in trials)
+        return [trial.user_attrs["seconds"] for trial in trials if "error" not in trial.user_attrs]
 
     def _take_up(self) -> None:
         """Queue again what a stopped search left half-way; queue the config's own values in a new study."""
@@ -163,12 +162,13 @@ class _Search:
         number = trial_number(trial)
         changes = differences(values, self.present)
         console.print(f"tune: trial {number}: {', '.join(changes) or 'the config as it is'}")
-        started = time.monotonic()
-        outcome = self._train(trial, values, self.folder / f"trial-{number:04d}", deadline)
+        started = time.monotonic() - trial.user_attrs.get("seconds", 0.0)  # what a stopped trial took before counts
+        outcome = self._train(trial, values, self.folder / f"trial-{number:04d}", deadline, started)
         if outcome.kind == "out_of_time":
             console.print(f"tune: the time is up; trial {number} goes on after its last whole epoch")
             return outcome
-        trial.set_user_attr("seconds", round(time.monotonic() - started, 1))
+        _note_seconds(trial, started)
+        trial.set_user_attr("best_epoch", outcome.best_epoch)
         trial.set_user_attr("others", outcome.others)
         if outcome.kind in ("failed", "impossible"):
             trial.set_user_attr("error", outcome.error)
@@ -179,16 +179,18 @@ class _Search:
             self.study.tell(trial, state=TrialState.PRUNED)
             console.print(f"tune: trial {number} stopped after epoch {len(outcome.values)}: others were better there")
         else:
-            self.study.tell(trial, max(outcome.values))
+            self.study.tell(trial, outcome.value)
             best = best_first(self.study.get_trials(deepcopy=False))[0]
             console.print(
-                f"tune: trial {number}: {PARTS[self.part].metric} {max(outcome.values):.4f}; best so far "
+                f"tune: trial {number}: {PARTS[self.part].metric} {outcome.value:.4f}; best so far "
                 f"{best.value:.4f}, trial {trial_number(best)}"
             )
         self._tidy()
         return outcome
 
-    def _train(self, trial: Any, values: dict[str, Any], folder: Path, deadline: float | None) -> Outcome:
+    def _train(
+        self, trial: Any, values: dict[str, Any], folder: Path, deadline: float | None, started: float
+    ) -> Outcome:
         try:
             config = with_values(self.workspace.config, self.part, values, f"trial {trial.number}")
         except ConfigError as error:
@@ -198,7 +200,8 @@ class _Search:
             trial.set_user_attr("same_as", trial_number(twin))
             epochs = [twin.intermediate_values[epoch] for epoch in sorted(twin.intermediate_values)]
             whole = twin.state is TrialState.COMPLETE
-            return Outcome("finished" if whole else "pruned", epochs, twin.user_attrs.get("others", {}))
+            best_epoch, others = twin.user_attrs["best_epoch"], twin.user_attrs["others"]
+            return Outcome("finished" if whole else "pruned", epochs, best_epoch, others)
         reported = 0
 
         def goes_on(metric: list[float]) -> bool:
@@ -206,6 +209,7 @@ class _Search:
             for epoch, value in enumerate(metric[reported:], start=reported + 1):
                 trial.report(value, epoch)
             reported = len(metric)
+            _note_seconds(trial, started)
             return bool(trial.user_attrs.get("present") or not trial.should_prune())
 
         outcome = self.run(Workspace(config, self.workspace.root), self.part, folder, goes_on, deadline)
@@ -242,14 +246,18 @@ class _Search:
                 shutil.rmtree(folder)
 
 
-def _open_study(path: Path, part: Part) -> Any:
+def _note_seconds(trial: Any, started: float) -> None:
+    trial.set_user_attr("seconds", round(time.monotonic() - started, 1))
+
+
+def _open_study(path: Path, config: PipelineConfig, part: Part) -> Any:
     """The study in a file, new when the file is not there."""
     try:
         return optuna.create_study(
             storage=f"sqlite:///{path.resolve()}",
             study_name=part,
             direction="maximize",
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=_COMPARED, n_warmup_steps=_SPARED_EPOCHS + 1),
+            pruner=optuna.pruners.MedianPruner(_COMPARED, n_warmup_steps=PARTS[part].spared(config) + 1),
             load_if_exists=True,
         )
     except SQLAlchemyError as error:

@@ -127,6 +127,7 @@ def _record(trial: Any) -> dict[str, Any]:
         "present": bool(trial.user_attrs.get("present")),
         "params": trial.params,
         "epochs": [trial.intermediate_values[epoch] for epoch in sorted(trial.intermediate_values)],
+        "best_epoch": trial.user_attrs.get("best_epoch") or None,
         "others": trial.user_attrs.get("others", {}),
         "seconds": trial.user_attrs.get("seconds"),
         "error": trial.user_attrs.get("error"),
@@ -146,12 +147,11 @@ def _table(ranked: list[Any], part: Part, present: Mapping[str, Any], base: floa
         table.add_column(name, justify="right")
     table.add_column("what differs from the config", overflow="fold")
     for trial in ranked[:_SHOWN]:
-        epochs = trial.intermediate_values
         table.add_row(
             str(trial_number(trial)),
             f"{trial.value:.4f}",
             "" if base is None else f"{trial.value - base:+.4f}",
-            str(max(epochs, key=lambda epoch: (epochs[epoch], -epoch))) if epochs else "",
+            str(trial.user_attrs["best_epoch"]),
             f"{trial.user_attrs.get('seconds', 0):.0f}",
             ", ".join(differences(trial.params, present)) or "nothing: the config as it is",
         )

@@ -74,7 +74,7 @@ class Learner:
         history, best = self._resume(checkpoint, identity)
         step = self._training_step(training, self._teacher(training))
         for epoch in range(len(history), self._config.epochs):
-            if len(history) - 1 - _best(history, self._config.epochs) >= self._config.patience:
+            if len(history) - 1 - best_epoch(history, self._config.epochs) >= self._config.patience:
                 break
             self._use(training)
             losses = []
@@ -84,7 +84,7 @@ class Learner:
                 losses.append(_checked(float(step(places)), epoch))
             record = {"loss": float(np.mean(losses)), "ndcg@10": self._ndcg(held_out)}
             history.append(record)
-            if _best(history, self._config.epochs) == len(history) - 1:
+            if best_epoch(history, self._config.epochs) == len(history) - 1:
                 best = values_of(self._weights)
             write_arrays(checkpoint, values_of(self._state) + best, {"identity": identity, "history": history})
             console.print(f"rerank: epoch {epoch + 1}: loss {record['loss']:.4f}, NDCG@10 {record['ndcg@10']:.4f}")
@@ -258,7 +258,7 @@ def _chunks(places: npt.NDArray[Any], width: int) -> Iterator[npt.NDArray[np.int
     return (places[at : at + width].astype(np.int32) for at in range(0, len(places), width))
 
 
-def _best(history: list[dict[str, float]], epochs: int) -> int:
+def best_epoch(history: list[dict[str, float]], epochs: int) -> int:
     """The best epoch so far, from 0, among those of the second half of all, or the last one before that.
 
     Until then the learning rate is high, and one of the first epochs may be the best by chance alone.

@@ -17,7 +17,7 @@ from rerank.artifacts import FeatureSpec, FittedFeatures, save
 from rerank.associations import fit_associations
 from rerank.config import RerankConfig
 from rerank.features import FeatureExtractor
-from rerank.learner import AfterEpoch, Learner
+from rerank.learner import AfterEpoch, Learner, best_epoch
 from rerank.lists import Candidates, build_lists
 from rerank.pictures import fit_basis, picture_table
 from rerank.product_tables import (
@@ -82,7 +82,13 @@ def train(
     examination = trained.examination.tolist()
     write_json(
         out_dir / "metrics.json",
-        {"epochs": history, "validation": metrics, "examination": examination, "lists": training.data.size},
+        {
+            "epochs": history,
+            "best_epoch": best_epoch(history, config.epochs) + 1,
+            "validation": metrics,
+            "examination": examination,
+            "lists": training.data.size,
+        },
     )
     (out_dir / "checkpoint.npz").unlink()  # it was for a killed training; a finished one is not gone on with
     console.print(

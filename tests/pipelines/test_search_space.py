@@ -103,6 +103,7 @@ rerank:
         ("towers: {history: {length: [20, 50]}}", "history.length is not searched: it is the shape"),
         ("towers: {sequences: {epochs: [1, 2]}}", "does not train these towers"),
         ("rerank: {cart_weight: [0, 1]}", "clicks would set it to 0"),
+        ("rerank: {position_bias: [true, false]}", "the metric corrects clicks by it"),
         ("rerank: {deep_units: [[8], [16]]}", "only numbers, names and switches"),
     ],
 )

@@ -45,7 +45,9 @@ def test_the_reranker_is_tuned_on_the_runs_candidates(workspace: Workspace) -> N
     (folder,) = (workspace / "tune").glob("rerank-*")
     (trial,) = read_json(folder / "trials.json")["trials"]
     assert len(trial["epochs"]) == 2
-    assert 0 < trial["value"] == max(trial["epochs"])
+    kept = read_json(folder / "trial-0000" / "metrics.json")["best_epoch"]
+    assert kept == trial["best_epoch"] == 2  # of two epochs the second half
+    assert 0 < trial["value"] == trial["epochs"][kept - 1]
     assert trial["others"]["click log-loss"] > 0
     assert (folder / "trial-0000" / "weights.npz").exists()
 

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from catalog.errors import ArtifactError, ConfigError, TandemError
 from catalog.files import read_json
 from pipelines.config import PipelineConfig, load_config
 from pipelines.run import STAGES
-from pipelines.search_space import Part, value_at
+from pipelines.search_space import Part, value_at, with_values
 from pipelines.trial import GoesOn, Outcome
 from pipelines.tuning import Tuning, tune
 from pipelines.workspace import Workspace, open_workspace, run_stages
@@ -52,7 +53,7 @@ class Trainings:
             if not goes_on(values):
                 self.pruned += 1
                 return Outcome("pruned", values)
-        return Outcome("finished", values, {"recall@10/search": 0.1})
+        return Outcome("finished", values, best_epoch=3, others={"recall@10/search": 0.1})
 
 
 def score(rate: float) -> float:
@@ -111,6 +112,17 @@ def test_the_config_comes_first_and_the_answer_is_never_worse(config: PipelineCo
     assert result.report.gain >= 0
     assert best["epochs"] == pytest.approx([0.5 * best["value"], 0.9 * best["value"], best["value"]])
     assert best["others"] == {"recall@10/search": 0.1}
+
+
+def test_a_trial_is_worth_what_its_training_kept(config: PipelineConfig, space: Path) -> None:
+    """The reranker keeps an epoch of its second half, though an earlier one may be luckier."""
+    lucky = Trainings(lambda number: Outcome("finished", [0.9, 0.2, 0.3], best_epoch=3) if number == 1 else None)
+    result = tune(config, "towers", 2, space_file=space, run=lucky)
+    present, other = trials(config)
+    assert present["epochs"] == [0.9, 0.2, 0.3]
+    assert (present["value"], present["best_epoch"]) == (0.3, 3)
+    assert other["value"] == pytest.approx(score(lucky.rates[1]))
+    assert result.report.gain == pytest.approx(other["value"] - 0.3)
 
 
 def test_the_best_config_is_whole_and_differs_in_what_was_searched(config: PipelineConfig, space: Path) -> None:
@@ -195,6 +207,27 @@ def kill_at(number: int, victim: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def test_the_time_left_counts_what_earlier_calls_took(
+    config: PipelineConfig, space: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each training takes 600 s of a clock of its own, the second one half of them before it is stopped."""
+    now = 0.0
+    monkeypatch.setattr("pipelines.tuning.time", SimpleNamespace(monotonic=lambda: now))
+
+    def train(workspace: Workspace, part: Part, folder: Path, goes_on: GoesOn, deadline: float | None) -> Outcome:
+        nonlocal now
+        stops = now == 600.0
+        now += 600.0 if now == 0.0 else 300.0
+        goes_on([0.1])
+        return Outcome("out_of_time", [0.1]) if stops else Outcome("finished", [0.1], best_epoch=1)
+
+    assert tune(config, "towers", 3, space_file=space, run=train).ending == "out_of_time"
+    capfd.readouterr()
+    tune(config, "towers", 2, space_file=space, run=train)
+    assert "tune: 1 of 2 trials finished; about 10 min left" in capfd.readouterr().err
+    assert [record["seconds"] for record in trials(config)] == [600.0, 600.0]
+
+
 def test_sigterm_leaves_a_study_that_goes_on(config: PipelineConfig, space: Path) -> None:
     def terminate(number: int) -> None:
         if number == 2:
@@ -244,6 +277,14 @@ def test_hopeless_trials_are_pruned_but_never_the_first_epoch(config: PipelineCo
     pruned = [record for record in trials(config) if record["state"] == "pruned"]
     assert all(len(record["epochs"]) >= 2 and record["value"] is None for record in pruned)
     assert sum(result.report.counts.values()) == 9
+
+
+def test_a_reranker_is_not_stopped_in_the_half_of_which_no_epoch_is_kept(config: PipelineConfig, space: Path) -> None:
+    space.write_text("rerank: {learning_rate: {low: 0.0005, high: 0.008, log: true}}")
+    assert config.rerank.epochs == 16
+    assert tune(config, "rerank", 9, space_file=space, run=Trainings()).report.counts == {"finished": 9}
+    short = with_values(config, "rerank", {"epochs": 2}, "the test")
+    assert tune(short, "rerank", 9, space_file=space, run=Trainings()).report.counts["pruned"] > 0
 
 
 def test_other_settings_data_and_spaces_are_other_studies(

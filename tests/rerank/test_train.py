@@ -121,8 +121,8 @@ def test_a_killed_run_goes_on_and_ends_where_an_unbroken_one_does(
 def test_the_best_epoch_is_one_of_the_second_half() -> None:
     history = [{"ndcg@10": value} for value in (0.9, 0.1, 0.5, 0.6, 0.4)]
     # Of six epochs the first three do not count: the latest of them is what there is so far.
-    assert [learner._best(history[:count], 6) for count in (1, 2, 3, 4, 5)] == [0, 1, 2, 3, 3]
-    assert learner._best(history[:1], 1) == 0
+    assert [learner.best_epoch(history[:count], 6) for count in (1, 2, 3, 4, 5)] == [0, 1, 2, 3, 3]
+    assert learner.best_epoch(history[:1], 1) == 0
 
 
 def test_other_pictures_are_not_gone_on_with(
