@@ -24,7 +24,7 @@ from pipelines.workspace import Stage, Workspace, open_workspace, run_stages
 
 
 def _evaluate(workspace: Workspace) -> None:
-    from pipelines import s10_evaluate  # brings TensorFlow and every baseline's library, which no other stage needs
+    from pipelines import s10_evaluate  # with TensorFlow and every baseline; the other stages load theirs in run
 
     s10_evaluate.run(workspace)
 

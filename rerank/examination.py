@@ -40,7 +40,7 @@ class Examination(keras.layers.Layer):
         self.learned = learned
         self._knots = _knots(positions)
         self._weights = tf.constant(_interpolation(self._knots, positions))
-        self._gaps = tf.constant(np.diff(np.log(self._knots), prepend=0.0).astype(np.float32))
+        self._bends = tf.constant(_bends(self._knots).astype(np.float32))
         self.logits = self.add_weight(shape=(len(self._knots),), initializer="zeros", trainable=learned, name="logits")
 
     def start_from(self, curve: npt.NDArray[np.float32]) -> None:
@@ -58,9 +58,7 @@ class Examination(keras.layers.Layer):
         """Sum over the knots of the squared change of d log P / d log position; 0 for a power of the position."""
         if not self.learned:
             return tf.zeros([])
-        logs = self._logs()
-        slopes = (logs - tf.concat([[0.0], logs[:-1]], 0)) / self._gaps
-        return tf.reduce_sum(tf.square(slopes[1:] - slopes[:-1]))
+        return tf.reduce_sum(tf.square(tf.linalg.matvec(self._bends, self._logs())))
 
     def curve(self) -> npt.NDArray[np.float32]:
         """[positions] P(examined) at positions 1, 2, ..."""

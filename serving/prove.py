@@ -22,7 +22,7 @@ _SIDE_BY_SIDE = 2
 def main() -> None:
     """Load and run every model named on the command line."""
     folders = [Path(folder) for folder in sys.argv[1:]]
-    load_op_libraries()
+    load_op_libraries()  # here, for the time it takes is no model's
     with ThreadPoolExecutor(_SIDE_BY_SIDE) as threads:
         proven = list(threads.map(_prove, folders))
     intruders = sorted(name for name in sys.modules if name.split(".")[0] in ("towers", "rerank", "pipelines"))

@@ -56,28 +56,27 @@ def test_errors_are_messages(tmp_path: Path, arguments: tuple[str, ...], message
     assert "Traceback" not in result.stderr
 
 
-def test_serve_tells_its_flags_without_tensorflow(tmp_path: Path) -> None:
+def without_tensorflow(*arguments: str, code: int, loaded: str, cwd: Path) -> str:
+    """What `tandem` prints where it ends with `code`, having loaded a module of ours and not TensorFlow."""
     program = (
-        "import sys; sys.argv = ['tandem', 'serve', '--help']\n"
+        f"import sys; sys.argv = ['tandem', *{arguments!r}]\n"
         "from pipelines.cli import main\n"
-        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        f"try:\n    main()\nexcept SystemExit as end:\n    assert (end.code or 0) == {code}\n"
+        f"assert {loaded!r} in sys.modules\n"
         "assert 'tensorflow' not in sys.modules\n"
     )
-    result = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    result = subprocess.run([sys.executable, "-c", program], cwd=cwd, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert "--rest_api_port" in result.stdout
+    return result.stdout
+
+
+def test_serve_tells_its_flags_without_tensorflow(tmp_path: Path) -> None:
+    told = without_tensorflow("serve", "--help", code=0, loaded="serving.flags", cwd=tmp_path)
+    assert "--rest_api_port" in told
 
 
 def test_a_run_says_what_is_wrong_before_tensorflow_is_there(tmp_path: Path) -> None:
-    program = (
-        "import sys; sys.argv = ['tandem', 'run', '--config', 'absent.yaml']\n"
-        "from pipelines.cli import main\n"
-        "try:\n    main()\nexcept SystemExit as end:\n    assert end.code == 1\n"
-        "assert 'pipelines.run' in sys.modules\n"
-        "assert 'tensorflow' not in sys.modules\n"
-    )
-    result = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
+    without_tensorflow("run", "--config", "absent.yaml", code=1, loaded="pipelines.run", cwd=tmp_path)
 
 
 @pytest.mark.parametrize("name", ["demo", "fashion", "fashion-small"])
