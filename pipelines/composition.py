@@ -156,12 +156,11 @@ class Composition(tf.Module):
         request = self.catalogue.request(inputs)
         embedding = self._embed(inputs, request)
         rows, retrieval_scores = self._candidate_rows(embedding)
-        outputs = self._score(inputs, request, embedding, rows, retrieval_scores)
-        outputs["retrieval_score"] = retrieval_scores
         kept = self._results if self._groups is None else self._candidates
-        score, order = tf.math.top_k(outputs.pop("score"), k=kept)
-        best = {name: tf.gather(values, order, batch_dims=1) for name, values in outputs.items()}
-        rows = tf.gather(rows, order, batch_dims=1)
+        assert self._rerank is not None
+        best, order = self._rerank.best(kept, **self._rerank_inputs(inputs, request, embedding, rows, retrieval_scores))
+        best["retrieval_score"] = tf.gather(retrieval_scores, order, batch_dims=1)
+        score, rows = best.pop("score"), tf.gather(rows, order, batch_dims=1)
         if self._groups is not None:
             rows, score, best = self._without_repeats(self._groups, rows, score, best)
         return {"product_id": self.catalogue.ids(rows), "score": score, **best}
@@ -204,14 +203,21 @@ class Composition(tf.Module):
     ) -> Tensors:
         assert self._rerank is not None
         outputs: Tensors = getattr(self._rerank, method)(
-            query=_start(inputs["query"]),
-            query_embedding=embedding,
-            **request,
-            user_columns=self._columns(inputs),
-            candidate_row=rows,
-            candidate_score=scores,
+            **self._rerank_inputs(inputs, request, embedding, rows, scores)
         )
         return dict(outputs)
+
+    def _rerank_inputs(
+        self, inputs: Tensors, request: Tensors, embedding: tf.Tensor, rows: tf.Tensor, scores: tf.Tensor
+    ) -> dict[str, Any]:
+        return {
+            "query": _start(inputs["query"]),
+            "query_embedding": embedding,
+            **request,
+            "user_columns": self._columns(inputs),
+            "candidate_row": rows,
+            "candidate_score": scores,
+        }
 
     def _columns(self, inputs: Tensors) -> Tensors:
         return {name: inputs[f"user_{name}"] for name in self._user_columns}

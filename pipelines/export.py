@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
@@ -31,6 +32,7 @@ _OPTIONS = tf.saved_model.SaveOptions(
 )
 _WARM_BATCHES = (1, 8, 32)
 _SAMPLES = 200
+_CONSTANT_BYTES = 1 << 18
 
 Inputs = dict[str, npt.NDArray[Any]]
 
@@ -82,6 +84,7 @@ class Exporter:
         exact = ExactIndex(vectors, self._rows)
         chosen = IndexParameters.model_validate(read_json(self._workspace / "index" / "tuning.json")["chosen"])
         scann = ScannIndex(vectors, self._rows, chosen, self._config.release.candidates)
+        self._layer_weights = [*self._towers.model.variables, *reranker.weights]
         for name, index in (
             ("retrieval_exact", exact),
             ("retrieval", scann),
@@ -165,10 +168,20 @@ class Exporter:
             signature: tf.function(functions[signature], input_signature=[spec], autograph=False)
             for signature, spec in specs.items()
         }
-        concrete = {signature: function.get_concrete_function() for signature, function in signatures.items()}
+        with self._small_weights_as_constants():
+            concrete = {signature: function.get_concrete_function() for signature, function in signatures.items()}
         tf.saved_model.save(model, str(staging / name), concrete, _OPTIONS)
         write_warmup(staging / name, name, warm)
         console.print(f"exported {name}: {', '.join(sorted(signatures))}")
+
+    def _small_weights_as_constants(self) -> keras.StatelessScope:
+        """Layers that are traced inside read constants: two ops less for each, and what hangs on weights is folded.
+
+        Large tables stay variables, since each session copies its constants.
+        """
+        weights = [(variable, variable.numpy()) for variable in self._layer_weights]
+        small = [(variable, tf.constant(value)) for variable, value in weights if value.nbytes <= _CONSTANT_BYTES]
+        return keras.StatelessScope(state_mapping=small)
 
     def _samples(self) -> list[dict[str, Any]]:
         """Logged requests of the slice before the snapshot, as one list of values an input."""

@@ -24,6 +24,7 @@ _TOGETHER, _TO_ONE = 0.3, 0.03  # what squared differences of slopes count for, 
 _FEWEST_CLICKS = 100  # of a task that has maps of its own
 _LEAST_STEP = 1e-3  # knots are at least so far apart
 _CERTAIN = -1e-6  # log of the highest probability
+_TASKS = ("search", "recommendation")
 
 
 @dataclass(frozen=True)
@@ -91,21 +92,33 @@ class Calibrator(tf.Module):
 
     def __init__(self, calibration: Calibration) -> None:
         super().__init__(name="calibrator")
-        self._maps = [
-            [
-                (tf.Variable(knots, trainable=False), tf.Variable(values, trainable=False))
-                for knots, values in zip(maps.knots, maps.values, strict=True)
-            ]
-            for maps in (calibration.search, calibration.recommendation)
-        ]
+        maps = [pair for task in _TASKS for pair in zip(*vars(getattr(calibration, task)).values(), strict=True)]
+        count = max(len(knots) for knots, _ in maps)
+        shape = (len(_TASKS), len(HEADS))
+        self._first = tf.constant(np.reshape([values[0] for _, values in maps], shape))
+        self._pieces = tf.constant(np.reshape([_pieces(*pair, count) for pair in maps], (*shape, count, 4)))
 
     def __call__(self, logs: HeadLogs, asked: tf.Tensor) -> HeadLogs:
-        searched, recommended = (
-            [_interpolate(log, *pair) for log, pair in zip(logs, maps, strict=True)] for maps in self._maps
-        )
-        click, cart, purchase = (tf.where(asked[:, None], *pair) for pair in zip(searched, recommended, strict=True))
+        task = tf.where(asked, _TASKS.index("search"), _TASKS.index("recommendation"))
+        knot, low, high, slope = tf.unstack(tf.gather(self._pieces, task)[:, None], axis=-1)
+        along = tf.minimum(tf.maximum(tf.stack(logs, -1)[..., None] - knot, low), high)
+        mapped = tf.gather(self._first, task)[:, None] + tf.reduce_sum(slope * along, -1)
+        click, cart, purchase = tf.unstack(tf.minimum(mapped, _CERTAIN), axis=-1)
         cart = tf.minimum(cart, click)
         return HeadLogs(click, cart, tf.minimum(purchase, cart))
+
+
+def _pieces(knots: Floats, values: Floats, count: int) -> Floats:
+    """[count, 4]: a map as what it rises along each piece, slope times the way from a knot, between a low and a high.
+
+    Every term rises, so that rounding cannot turn two predictions round. Pieces that a map does not have add nothing.
+    """
+    pieces = np.zeros((count, 4), np.float32)
+    pieces[: len(knots), 0] = knots
+    pieces[0, 1] = -np.inf
+    pieces[: len(knots), 2] = [*np.diff(knots), np.inf]
+    pieces[: len(knots), 3] = [*(np.diff(values) / np.diff(knots)), 1.0]
+    return pieces
 
 
 def fit_calibration(held_out: Predicted, training: Predicted, examination: Floats) -> Calibration:
@@ -205,14 +218,3 @@ def _slopes(log: Doubles, label: Doubles, seen: Doubles, knots: Doubles) -> tupl
 def _shifted(shift: float) -> tuple[Floats, Floats]:
     knots = np.array([0.0, 1.0], np.float32)
     return knots, (knots + np.float32(shift)).astype(np.float32)
-
-
-def _interpolate(log: tf.Tensor, knots: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-    last = tf.shape(knots)[0] - 2
-    flat = tf.reshape(log, [-1])
-    place = tf.clip_by_value(tf.searchsorted(knots, flat) - 1, 0, last)
-    left, right = tf.gather(knots, place), tf.gather(knots, place + 1)
-    low, high = tf.gather(values, place), tf.gather(values, place + 1)
-    share = tf.minimum((flat - left) / (right - left), 1.0)
-    beyond = tf.maximum(flat - right, 0.0)
-    return tf.reshape(tf.minimum(low + share * (high - low) + beyond, _CERTAIN), tf.shape(log))

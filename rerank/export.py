@@ -5,19 +5,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
 from catalog.feature_store import FeatureStore
 from catalog.schema import ShopData
-from rerank.artifacts import check_names, load, run
+from rerank.artifacts import check_names, load
 from rerank.calibration import Calibrator
 from rerank.features import FeatureExtractor, Features, Tensors, retrieval_ranks
 from rerank.lists import request_inputs
 from rerank.pictures import picture_table
 from rerank.product_tables import build_tables, known_products, served_behaviour_table
-from rerank.ranking_model import HEADS, order_score
+from rerank.ranking_model import HEADS, HeadLogs, RankingModel, order_score
 from rerank.shapley import GROUPS, coalitions, shapley_weights
 
 OUTPUTS = ("score", *(f"{head}_probability" for head in HEADS))
@@ -74,25 +75,55 @@ class Reranker(tf.Module):
         check_names(trained.spec, self.extractor)
         # The model stays hidden in a function, since saving would trace a Keras model by itself; its variables are
         # tracked one by one, since a tf.Module misses those of layers that sit in lists.
-        self._rank = partial(run, trained.model)
+        self._rank = partial(RankingModel.rank, trained.model)
         self._tracked = [variable.value for variable in trained.model.variables]
+        self._value_vectors = tf.Variable(trained.model.value_vectors(self.extractor.value_buckets()), trainable=False)
         self._calibrate = Calibrator(trained.calibration)
-        self._usual = tf.Variable(trained.model.mean.value, trainable=False)
+        self._usual = tf.constant(trained.model.mean.value)
         groups = [name.partition(":")[0] for name in self.extractor.names]
         self._members = tf.constant([[group == name for name in groups] for group in GROUPS], tf.float32)
 
     def __call__(self, **inputs: Any) -> Tensors:
-        features = self.features(**inputs)
-        logs = self._rank(features)
-        score = order_score(logs, features.grade, self.config)
-        outputs = {"score": tf.where(features.present, score, ABSENT_SCORE)}
-        for head, log in zip(HEADS, self._calibrate(logs, inputs["query"] != ""), strict=True):
-            outputs[f"{head}_probability"] = tf.where(features.present, tf.exp(log), 0.0)
-        return outputs
+        score, logs, present = self._judge(inputs)
+        return {"score": score, **self._probabilities(logs, present, inputs["query"])}
 
-    def score(self, features: Features) -> tf.Tensor:
-        """`order_score` of features, [B, C]."""
-        return order_score(self._rank(features), features.grade, self.config)
+    def best(self, count: int, **inputs: Any) -> tuple[Tensors, tf.Tensor]:
+        """The candidates of the highest scores, best first; probabilities are computed of no other.
+
+        Args:
+            count: K, at most C.
+            inputs: as of a call.
+
+        Returns:
+            What a call returns, [B, K] each, and their places among the candidates, [B, K] int32.
+        """
+        score, logs, present = self._judge(inputs)
+        score, order = tf.math.top_k(score, k=count)
+        chosen = tf.gather(tf.stack(logs, -1), order, batch_dims=1)
+        present = tf.gather(present, order, batch_dims=1)
+        logs = HeadLogs(*tf.unstack(chosen, axis=-1))
+        return {"score": score, **self._probabilities(logs, present, inputs["query"])}, order
+
+    def _judge(self, inputs: dict[str, Any]) -> tuple[tf.Tensor, HeadLogs, tf.Tensor]:
+        """Scores, logs before calibration, and which candidates are present; [B, C] each."""
+        features = self.features(**inputs)
+        logs = self._rank(features.numeric, self._values(features, inputs["candidate_row"]), features.profile)
+        score = order_score(logs, features.grade, self.config)
+        return tf.where(features.present, score, ABSENT_SCORE), logs, features.present
+
+    def _values(self, features: Features, row: tf.Tensor) -> tf.Tensor:
+        """[B, C, value_dim] of candidates."""
+        return tf.gather(self._value_vectors, tf.where(features.present, row, self.extractor.size))
+
+    def _probabilities(self, logs: HeadLogs, present: tf.Tensor, query: tf.Tensor) -> Tensors:
+        calibrated = zip(HEADS, self._calibrate(logs, query != ""), strict=True)
+        return {f"{head}_probability": tf.where(present, tf.exp(log), 0.0) for head, log in calibrated}
+
+    @property
+    def weights(self) -> list[keras.Variable]:
+        """Of the ranking model."""
+        variables: list[keras.Variable] = self._rank.args[0].variables
+        return variables
 
     def explain(self, **inputs: Any) -> Tensors:
         """Shapley values of the groups of features, [B, C] float32 each, in the units of the score.
@@ -105,17 +136,18 @@ class Reranker(tf.Module):
             inputs: as of a call.
         """
         features = self.features(**inputs)
-        worth = self._worth(features, tf.constant(coalitions(len(GROUPS)), tf.float32))
+        vectors = self._values(features, inputs["candidate_row"])
+        worth = self._worth(features, vectors, tf.constant(coalitions(len(GROUPS)), tf.float32))
         values = tf.tensordot(tf.constant(shapley_weights(len(GROUPS))), worth, 1)
         parts = {"score": worth[-1], "base": worth[0], **dict(zip(GROUPS, tf.unstack(values), strict=True))}
         return {name: tf.where(features.present, part, 0.0) for name, part in parts.items()}
 
-    def _worth(self, features: Features, members: tf.Tensor) -> tf.Tensor:
+    def _worth(self, features: Features, vectors: tf.Tensor, members: tf.Tensor) -> tf.Tensor:
         """[S, B, C] the score where only some groups are told; members: [S, groups] 0 or 1."""
         kept = tf.matmul(members, self._members)[:, None, None]
         text, person = (members[:, GROUPS.index(name)][:, None, None] for name in ("text", "person"))
         numeric = features.numeric * kept + self._usual * (1.0 - kept)
-        value = features.value * tf.cast(text, tf.int32)[..., None]
+        values = vectors * text[..., None]
         profile = tf.where(person > 0, features.profile, self.extractor.unknown_profile(features.profile))
         sets, requests = tf.unstack(tf.shape(numeric))[:2]
         grade = features.grade * text
@@ -124,10 +156,7 @@ class Reranker(tf.Module):
             """[S, B, ...] -> [S B, ...]."""
             return tf.reshape(values, tf.concat([[sets * requests], tf.shape(values)[2:]], 0))
 
-        masked = Features(
-            merged(numeric), merged(value), merged(profile), tf.tile(features.present, [sets, 1]), merged(grade)
-        )
-        score = self.score(masked)
+        score = order_score(self._rank(merged(numeric), merged(values), merged(profile)), merged(grade), self.config)
         return tf.reshape(score, tf.concat([[sets, requests], tf.shape(score)[1:]], 0))
 
     def features(

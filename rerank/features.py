@@ -122,10 +122,14 @@ class FeatureExtractor(tf.Module):
         }
         return tuple(f"{group}:{name}" for group, names in groups.items() for name in names)
 
+    def value_buckets(self) -> tf.Tensor:
+        """`Features.value` of every product, [N + 1, A]."""
+        return tf.gather(self._value_bucket, self._values)
+
     def fingerprint(self) -> str:
         """SHA-256 in hex of the tables that features are looked up in, the product embeddings aside."""
         digest = sha256()
-        learned = (*self._text.learned, *self.relevance.variables)
+        learned = (*self._text.learned, *self.relevance.weights)
         for part in (self._pictures, self._behaviour, self._log_price, *learned):
             digest.update(np.ascontiguousarray(part.numpy()).tobytes())
         return digest.hexdigest()
@@ -174,15 +178,16 @@ class FeatureExtractor(tf.Module):
         picture, past = tf.gather(self._pictures, row), tf.gather(self._pictures, history.row)
         seen = history.valid & tf.reduce_any(past != 0.0, -1)
         leaf = self._keys.index("category_leaf")
-        kind = tf.gather(self._values, history.row)[..., leaf]
-        same_kind = (value[..., leaf, None] == kind[:, None]) & (kind > 0)[:, None]
-        same_kind &= tf.reduce_any(picture != 0.0, -1)[..., None]
+        kind, past_kind = value[..., leaf], tf.gather(self._values, history.row)[..., leaf]
+        # No kind is -1 on one side and -2 on the other, so that what is to be left out equals nothing.
+        kind = tf.where(tf.reduce_any(picture != 0.0, -1) & (kind > 0), kind, -1)
+        same_kind = kind[..., None] == tf.where(seen, past_kind, -2)[:, None]
         cosine = tf.matmul(picture, past, transpose_b=True)
         taste = tf.linalg.matvec(past, history.lasting, transpose_a=True)
         columns = [
             *cosines(cosine, seen, history.recent),
             tf.linalg.matvec(picture, taste),
-            *cosines_of_kind(cosine, same_kind & seen[:, None], history.recent),
+            *cosines_of_kind(cosine, same_kind, history.recent),
         ]
         return tf.concat([tf.stack(columns, -1), picture * taste[:, None]], -1)
 
@@ -202,7 +207,7 @@ class FeatureExtractor(tf.Module):
         past, kind, valid, weight = history.row, inputs["history_kind"], history.valid, history.recent
         elapsed = log_hours(inputs["timestamp"][:, None] - inputs["history_timestamp"])
         cosine = tf.matmul(embedding, tf.gather(self.embeddings, past), transpose_b=True)
-        same_row = (row[:, :, None] == past[:, None, :]) & valid[:, None]
+        same_row = row[:, :, None] == tf.where(valid, past, -1)[:, None, :]
         columns = [
             *cosines(cosine, valid, weight),
             *self._prices(row, past, weight),
@@ -254,7 +259,8 @@ def retrieval_ranks(score: tf.Tensor, present: tf.Tensor) -> tuple[tf.Tensor, tf
     """How many present candidates score strictly better, [B, C] float32, and the best score, [B] (0 for none)."""
     lowest = score.dtype.min
     score = tf.where(present, score, lowest)
-    rank = tf.cast(tf.searchsorted(tf.sort(-score, axis=1), -score), tf.float32)
+    # What `tf.searchsorted` runs, without the ops that make any shape one of two axes.
+    rank = tf.cast(tf.raw_ops.LowerBound(sorted_inputs=tf.sort(-score, axis=1), values=-score), tf.float32)
     best = tf.reduce_max(score, 1)
     return rank, tf.where(best > lowest, best, 0.0)
 

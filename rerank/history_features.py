@@ -11,6 +11,8 @@ import tensorflow as tf
 from catalog.schema import KINDS
 
 _NEVER = np.float32(1e9)
+_NO_COSINE = np.float32(-2.0)
+_ENDS = ("purchase", "cart")
 
 
 def cosines(cosine: tf.Tensor, valid: tf.Tensor, weight: tf.Tensor) -> Sequence[tf.Tensor]:
@@ -29,21 +31,20 @@ def cosines_of_kind(cosine: tf.Tensor, same_kind: tf.Tensor, weight: tf.Tensor) 
     Args:
         same_kind: [B, C, H] bool.
     """
-    some = tf.reduce_any(same_kind, -1)
-    largest = tf.where(some, tf.reduce_max(tf.where(same_kind, cosine, -1.0), -1), 0.0)
-    weights = tf.where(same_kind, weight[:, None], 0.0)
-    share = tf.reduce_sum(weights, -1)
-    return largest, tf.math.divide_no_nan(tf.reduce_sum(weights * cosine, -1), share), share
+    largest = tf.reduce_max(tf.where(same_kind, cosine, _NO_COSINE), -1)
+    chosen = tf.cast(same_kind, cosine.dtype)
+    share = tf.linalg.matvec(chosen, weight)
+    mean = tf.math.divide_no_nan(tf.linalg.matvec(chosen * cosine, weight), share)
+    return tf.where(largest > _NO_COSINE, largest, 0.0), mean, share
 
 
 def seen_before(same_row: tf.Tensor, kind: tf.Tensor, hours: tf.Tensor) -> Sequence[tf.Tensor]:
     """Whether the candidate was seen, bought, put in the cart, and log hours since it last was seen; [B, C] each."""
-    seen = tf.reduce_any(same_row, -1)
-    bought = tf.reduce_any(same_row & (kind == KINDS.index("purchase") + 1)[:, None], -1)
-    carted = tf.reduce_any(same_row & (kind == KINDS.index("cart") + 1)[:, None], -1)
+    events = [tf.ones_like(hours), *(tf.cast(kind == KINDS.index(name) + 1, hours.dtype) for name in _ENDS)]
+    times = tf.matmul(tf.cast(same_row, hours.dtype), tf.stack(events, -1))
+    seen, bought, carted = tf.unstack(tf.minimum(times, 1.0), axis=-1)
     nearest = tf.reduce_min(tf.where(same_row, hours[:, None], _NEVER), -1)
-    since = tf.where(seen, nearest, 0.0)
-    return tf.cast(seen, tf.float32), tf.cast(bought, tf.float32), tf.cast(carted, tf.float32), since
+    return seen, bought, carted, tf.where(seen > 0, nearest, 0.0)
 
 
 def hours_since_last(hours: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:

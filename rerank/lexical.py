@@ -55,25 +55,28 @@ def unspaced_runs(cleaned: tf.Tensor) -> tf.Tensor:
 
 def hash_words(words: tf.Tensor) -> tf.Tensor:
     """63-bit hashes of words, int64 of the same shape; 0 stands for ""."""
-    hashed = tf.strings.to_hash_bucket_fast(words, _HASH_BUCKETS) + 1
-    return tf.where(words == "", tf.zeros_like(hashed), hashed)
+    return _hashes(words, words != "")
 
 
-def hash_grams(words: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def _hashes(words: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
+    return tf.where(present, tf.strings.to_hash_bucket_fast(words, _HASH_BUCKETS) + 1, tf.constant(0, tf.int64))
+
+
+def hash_grams(words: tf.Tensor) -> tf.Tensor:
     """Hashes of one, two and three neighbouring words joined without a space: "t shirt" equals "tshirt".
 
     Args:
         words: [B, Q] string, "" after the last.
 
     Returns:
-        Three [B, Q] int64, the gram that starts at each word; 0 where the text ends before the gram does.
+        [B, 3, Q] int64, the grams of each length that start at each word; 0 where the text ends before the gram does.
     """
-    second = tf.concat([words[:, 1:], tf.fill([tf.shape(words)[0], 1], "")], 1)
-    third = tf.concat([second[:, 1:], tf.fill([tf.shape(words)[0], 1], "")], 1)
-    pairs = hash_words(tf.strings.join([words, second]))
-    triples = hash_words(tf.strings.join([words, second, third]))
-    zero = tf.zeros_like(pairs)
-    return hash_words(words), tf.where(second == "", zero, pairs), tf.where(third == "", zero, triples)
+    size = words.shape[1]
+    padded = tf.concat([words, tf.fill([tf.shape(words)[0], 2], "")], 1)
+    second, third = padded[:, 1 : size + 1], padded[:, 2:]
+    pairs = tf.strings.join([words, second])
+    grams = tf.stack([words, pairs, tf.strings.join([pairs, third])], 1)
+    return _hashes(grams, tf.stack([words, second, third], 1) != "")
 
 
 def hash_phrases(cleaned: tf.Tensor, unspaced: Sequence[str] = (), limit: int = 4) -> tf.Tensor:
@@ -125,9 +128,11 @@ def lookup_sorted(keys: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
     Args:
         keys: [V] int64, rising, V >= 1. queries: any shape, int64.
     """
-    flat = tf.reshape(queries, [-1])
-    place = tf.minimum(tf.searchsorted(keys, flat), tf.shape(keys)[0] - 1)
-    found = (tf.gather(keys, place) == flat) & (flat != 0)
+    # What `tf.searchsorted` runs, without the ops that make any shape one of two axes.
+    wanted = tf.reshape(queries, [1, -1])
+    place = tf.raw_ops.LowerBound(sorted_inputs=tf.reshape(keys, [1, -1]), values=wanted)
+    place = tf.minimum(place, tf.shape(keys)[0] - 1)
+    found = (tf.gather(keys, place) == wanted) & (wanted != 0)
     return tf.reshape(tf.where(found, place + 1, 0), tf.shape(queries))
 
 

@@ -65,12 +65,13 @@ class QueryReader(tf.Module):
     def __call__(self, query: tf.Tensor) -> QueryReading:
         cleaned = clean_text(query)
         words = split_words(cleaned, self._config.query_words, self._unspaced_words)
-        hashes, pairs, triples = hash_grams(words)
+        grams = hash_grams(words)
+        hashes = grams[:, 0]
         word = lookup_sorted(self._word_hash, hashes)
         present = words != ""
         unknown = present & (word == 0)
         token = self._tokenizer.tokenize(cleaned).to_tensor(-1)[:, : self._config.query_tokens] + 1
-        gram, gram_words = self._values_named(hashes, pairs, triples)
+        gram, gram_words = self._values_named(grams)
         # Most queries are far shorter than the limits: what no query of the batch fills is not compared at all.
         length = _longest(present)
         named = _longest(tf.reduce_any(gram > 0, -1))
@@ -88,18 +89,20 @@ class QueryReader(tf.Module):
             unspaced=unspaced_share(cleaned),
         )
 
-    def _values_named(self, hashes: tf.Tensor, pairs: tf.Tensor, triples: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Values under each key, the longest gram wins: "navy blue" names Navy Blue and not Blue."""
-        spelt = lookup_sorted(self._value_hash, tf.stack([hashes, pairs, triples], 1))
-        ids = tf.gather(self._value_stands_for, spelt)
+    def _values_named(self, grams: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Values under each key, the longest gram wins: "navy blue" names Navy Blue and not Blue.
+
+        grams: [B, 3, Q], see `hash_grams`.
+        """
+        ids = tf.gather(self._value_stands_for, lookup_sorted(self._value_hash, grams))
         bits = tf.bitwise.right_shift(tf.gather(self._value_keys, ids)[..., None], tf.range(self._keys))
         named = tf.bitwise.bitwise_and(bits, 1) > 0
         one, two, three = tf.unstack(named, axis=1)
-        two &= ~(three | _later(three, 1))
-        covered = two | _later(two, 1) | three | _later(three, 1) | _later(three, 2)
-        kept = tf.concat([one & ~covered, two, three], 1)
-        flat = tf.concat(tf.unstack(ids, axis=1), 1)
-        size = hashes.shape[1]
+        by_three = _begins_at_or_before(three, 2)
+        two &= ~_begins_at_or_before(three, 1)
+        kept = tf.concat([one & ~(_begins_at_or_before(two, 1) | by_three), two, three], 1)
+        size = grams.shape[2]
+        flat = tf.reshape(ids, [-1, 3 * size])
         number = min(self._config.named_values, 3 * size)
         _, place = tf.math.top_k(tf.cast(tf.reduce_any(kept, 2), tf.float32), k=number)
         kept, flat = tf.gather(kept, place, batch_dims=1), tf.gather(flat, place, batch_dims=1)
@@ -119,6 +122,7 @@ def _longest(filled: tf.Tensor) -> tf.Tensor:
     return tf.reduce_max(tf.reduce_sum(tf.cast(filled, tf.int32), 1), 0)
 
 
-def _later(mask: tf.Tensor, steps: int) -> tf.Tensor:
-    """[B, Q, A] moved to later words."""
-    return tf.concat([tf.zeros_like(mask[:, :steps]), mask[:, :-steps]], 1)
+def _begins_at_or_before(mask: tf.Tensor, words: int) -> tf.Tensor:
+    """[B, Q, A]: whether the mask is true at a word or at one of so many words before it."""
+    padded = tf.pad(mask, [[0, 0], [words, 0], [0, 0]])
+    return tf.reduce_any(tf.stack([padded[:, step : step + mask.shape[1]] for step in range(words + 1)]), 0)

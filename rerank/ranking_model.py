@@ -32,6 +32,9 @@ class RankingModel(keras.Model):
     Call:
         numeric [B, C, F] float32, value [B, C, A] int32 buckets (0 for none), profile [B, P] int32. Returns HeadLogs.
 
+    `rank` is the same call with `value_vectors`, [B, C, value_dim], in place of the buckets: those of a catalogue can be
+    looked up instead of summed.
+
     Position is no input: what was seen at which position is `rerank.examination`, and only the loss knows it.
     """
 
@@ -58,11 +61,23 @@ class RankingModel(keras.Model):
         self.scale.assign(1.0 / np.where(deviation > 1e-5, deviation, 1.0))
 
     def call(self, numeric: tf.Tensor, value: tf.Tensor, profile: tf.Tensor, training: bool = False) -> HeadLogs:
-        inputs = self._inputs(numeric, value, profile)
+        return self.rank(numeric, self.value_vectors(value), profile, training)
+
+    def value_vectors(self, value: tf.Tensor) -> tf.Tensor:
+        """[..., A] int32 buckets -> [..., value_dim], the sum of the values' embeddings."""
+        known = tf.cast(value > 0, tf.float32)[..., None]
+        return tf.reduce_sum(self.value_embedding(value) * known, axis=-2)
+
+    def rank(self, numeric: tf.Tensor, values: tf.Tensor, profile: tf.Tensor, training: bool = False) -> HeadLogs:
+        """HeadLogs of a call, from [B, C, value_dim] `value_vectors`."""
+        inputs = self._inputs(numeric, values, profile)
+        # [B C, inputs]: layers ask for the shape of more than two axes when they run, a dozen ops a time.
+        inputs = tf.reshape(inputs, [-1, inputs.shape[-1]])
         deep = inputs
         for layer in self.deep:
             deep = self.dropout(layer(deep), training=training)
         logits = self.heads(tf.concat([tf.cast(self.cross(inputs), tf.float32), tf.cast(deep, tf.float32)], -1))
+        logits = tf.reshape(logits, [-1, tf.shape(numeric)[1], logits.shape[-1]])
         if self._config.heads in HEADS:
             return HeadLogs(*(tf.math.log_sigmoid(logits[..., 0]),) * len(HEADS))
         click, cart, purchase = tf.unstack(tf.math.log_sigmoid(logits), axis=-1)
@@ -70,11 +85,11 @@ class RankingModel(keras.Model):
             return HeadLogs(click, click + cart, click + purchase)
         return HeadLogs(click, cart, purchase)
 
-    def _inputs(self, numeric: tf.Tensor, value: tf.Tensor, profile: tf.Tensor) -> tf.Tensor:
+    def _inputs(self, numeric: tf.Tensor, values: tf.Tensor, profile: tf.Tensor) -> tf.Tensor:
         normal = tf.clip_by_value((numeric - self.mean) * self.scale, -_CLIP, _CLIP)
-        known = tf.cast(value > 0, tf.float32)[..., None]
-        values = tf.reduce_sum(self.value_embedding(value) * known, axis=2)
         persons = self.profile_embedding(profile)
+        if not profile.shape[1]:
+            return tf.concat([normal, values], -1)
         flat = tf.reshape(persons, [tf.shape(profile)[0], 1, profile.shape[1] * self._config.profile_dim])
         spread = tf.broadcast_to(flat, [tf.shape(numeric)[0], tf.shape(numeric)[1], flat.shape[2]])
         return tf.concat([normal, values, spread], -1)
@@ -91,5 +106,6 @@ def ranking_score(logs: HeadLogs, cart_weight: float, purchase_weight: float) ->
     A log, so that a softmax over a list of scores is the chance of each product to be the one that is chosen.
     """
     weighted = ((logs.click, 1.0), (logs.cart, cart_weight), (logs.purchase, purchase_weight))
-    parts = [log + float(np.log(weight)) for log, weight in weighted if weight > 0]
-    return tf.reduce_logsumexp(tf.stack(parts, 0), 0)
+    parts = tf.stack([log + float(np.log(weight)) for log, weight in weighted if weight > 0])
+    most = tf.stop_gradient(tf.reduce_max(parts, 0))  # finite, as logs of a sigmoid are
+    return most + tf.math.log(tf.reduce_sum(tf.exp(parts - most), 0))

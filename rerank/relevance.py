@@ -68,13 +68,19 @@ class Relevance(tf.Module):
 
     def __init__(self, weights: RelevanceWeights) -> None:
         super().__init__(name="relevance")
-        self._weights = {name: tf.Variable(value, trainable=False) for name, value in vars(weights).items()}
+        self._weights = {name: tf.constant(value) for name, value in sorted(vars(weights).items())}
+
+    @property
+    def weights(self) -> tuple[tf.Tensor, ...]:
+        """Everything that was learned."""
+        return tuple(self._weights.values())
 
     def __call__(self, text: tf.Tensor) -> tf.Tensor:
         w = self._weights
         x = tf.clip_by_value((text - w["mean"]) * w["scale"], -_CLIP, _CLIP)
-        hidden = tf.nn.relu(tf.tensordot(x, w["first"], 1) + w["first_bias"])
-        return tf.nn.relu(tf.tensordot(hidden, w["second"], 1) + w["second_bias"][0])
+        hidden = tf.nn.relu(tf.matmul(tf.reshape(x, [-1, x.shape[-1]]), w["first"]) + w["first_bias"])
+        grade = tf.nn.relu(tf.matmul(hidden, w["second"][:, None]) + w["second_bias"])
+        return tf.reshape(grade, tf.shape(text)[:-1])
 
 
 def no_relevance(numbers: int) -> RelevanceWeights:

@@ -80,8 +80,11 @@ class TransformerBlock(keras.layers.Layer):
         self.built = True
 
     def call(self, x: tf.Tensor, visible: tf.Tensor, training: bool = False) -> tf.Tensor:
-        x = x + self.drop(self._attend(self.attention_norm(x), visible, training), training=training)
-        return x + self.drop(self._feed_forward(x), training=training)
+        # [batch * length, dim]: a Dense layer asks for the shape of more than two axes when it runs, a dozen ops a time.
+        length, flat = ops.shape(x)[1], ops.reshape(x, (-1, self.dim))
+        flat += self.drop(self._attend(self.attention_norm(flat), length, visible, training), training=training)
+        flat += self.drop(self._feed_forward(flat), training=training)
+        return ops.reshape(flat, (-1, length, self.dim))
 
     def last(self, x: tf.Tensor, visible: tf.Tensor) -> tf.Tensor:
         """The last position of what a call returns without training, for a fraction of the work.
@@ -92,41 +95,48 @@ class TransformerBlock(keras.layers.Layer):
         Returns:
             [batch, dim].
         """
-        normed = self.attention_norm(x)
-        kernel = ops.cast(self.qkv.kernel, normed.dtype)
-        query = self._by_head(ops.matmul(normed[:, -1:], kernel[:, : self.dim]), 1)[0]
-        key, value = self._by_head(ops.matmul(normed, kernel[:, self.dim :]), 2)
         length = ops.shape(x)[1]
-        weights = self._weights(query, key, self._bias(length)[:, -1:], visible)
+        normed = self.attention_norm(ops.reshape(x, (-1, self.dim)))
+        kernel = ops.cast(self.qkv.kernel, normed.dtype)
+        latest = ops.reshape(normed, (-1, length, self.dim))[:, -1]
+        query = self._by_head(ops.matmul(latest, kernel[:, : self.dim]), 1, 1)[0]
+        key, value = self._by_head(ops.matmul(normed, kernel[:, self.dim :]), length, 2)
+        weights = self._weights(query, key, self._bias(length), visible, slice(-1, None))
         seen = ops.reshape(ops.matmul(ops.cast(weights, value.dtype), value), (-1, self.dim))
         kept = x[:, -1] + self.merge(seen)
         return kept + self._feed_forward(kept)
 
     def _feed_forward(self, x: tf.Tensor) -> tf.Tensor:
+        """[positions, dim] -> the same."""
         gate, value = ops.split(self.hidden(self.hidden_norm(x)), 2, axis=-1)
         return self.out(ops.silu(gate) * value)
 
-    def _attend(self, x: tf.Tensor, visible: tf.Tensor, training: bool) -> tf.Tensor:
-        batch, length = ops.shape(x)[0], ops.shape(x)[1]
-        query, key, value = self._by_head(self.qkv(x), 3)
-        weights = self._weights(query, key, self._bias(length), visible)
+    def _attend(self, x: tf.Tensor, length: int | tf.Tensor, visible: tf.Tensor, training: bool) -> tf.Tensor:
+        """[batch * length, dim] -> the same."""
+        query, key, value = self._by_head(self.qkv(x), length, 3)
+        weights = self._weights(query, key, self._bias(length), visible, slice(None))
         weights = self.drop(ops.cast(weights, value.dtype), training=training)
         seen = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
-        return self.merge(ops.reshape(seen, (batch, length, self.dim)))
+        return self.merge(ops.reshape(seen, (-1, self.dim)))
 
-    def _by_head(self, projected: tf.Tensor, parts: int) -> list[tf.Tensor]:
-        """[batch, length, parts * dim] -> `parts` times [batch, heads, length, dim / heads]."""
-        batch, length = ops.shape(projected)[0], ops.shape(projected)[1]
-        split = ops.reshape(projected, (batch, length, parts, self.heads, self.dim // self.heads))
+    def _by_head(self, projected: tf.Tensor, length: int | tf.Tensor, parts: int) -> list[tf.Tensor]:
+        """[batch * length, parts * dim] -> `parts` times [batch, heads, length, dim / heads]."""
+        split = ops.reshape(projected, (-1, length, parts, self.heads, self.dim // self.heads))
         return list(ops.unstack(ops.transpose(split, (2, 0, 3, 1, 4)), num=parts, axis=0))
 
-    def _weights(self, query: tf.Tensor, key: tf.Tensor, bias: tf.Tensor, visible: tf.Tensor) -> tf.Tensor:
-        """[batch, heads, queries, length] float32, summing to 1 over the last."""
+    def _weights(
+        self, query: tf.Tensor, key: tf.Tensor, bias: tf.Tensor | None, visible: tf.Tensor, positions: slice
+    ) -> tf.Tensor:
+        """[batch, heads, queries, length] float32, summing to 1 over the last; positions: of the queries."""
         logits = ops.cast(tf.matmul(query, key, transpose_b=True), "float32") / (self.dim // self.heads) ** 0.5
-        return tf.nn.softmax(logits + bias + ops.where(visible[:, None, None, :], 0.0, _HIDDEN))
+        if bias is not None:
+            logits += bias[:, positions]
+        return tf.nn.softmax(logits + ops.where(visible[:, None, None, :], 0.0, _HIDDEN))
 
-    def _bias(self, length: int | tf.Tensor) -> tf.Tensor:
-        """[heads or 1, length, length] float32: what is added to the logits of every example."""
+    def _bias(self, length: int | tf.Tensor) -> tf.Tensor | None:
+        """[heads or 1, length, length] float32: what is added to the logits of every example; None for nothing."""
+        if not self.max_distance and not self.causal:
+            return None
         # Of relative positions each corner is alike: where the length is open, the longest bias is one to cut from.
         longest = length if isinstance(length, int) or not self.max_distance else self.max_distance
         position = tf.range(longest)

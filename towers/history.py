@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from catalog.schema import KINDS
 from towers.attention import TransformerBlock
+from towers.lookup import embed
 
 GAP_BUCKETS = 32
 _LOG2 = float(np.log(2.0))
@@ -60,7 +61,8 @@ class ItemEncoder(keras.layers.Layer):
         self.built = True
 
     def call(self, identity: tf.Tensor, category: tf.Tensor, content: tf.Tensor) -> tf.Tensor:
-        return identity + self.category(category) + self.content(content)
+        flat = self.content(tf.reshape(content, (-1, self.dim)))
+        return identity + embed(self.category, category) + tf.reshape(flat, tf.shape(identity))
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"categories": self.categories, "dim": self.dim}
@@ -131,7 +133,7 @@ class HistoryEncoder(keras.layers.Layer):
         first = tf.zeros_like(timestamps[:, :1])
         known = present & tf.concat([tf.zeros_like(present[:, :1]), present[:, :-1]], axis=1)
         gaps = gap_buckets(timestamps - tf.concat([first, timestamps[:, :-1]], axis=1))
-        x = items + self.kind(kinds) + self.gap(tf.where(known, gaps, 0))
+        x = items + embed(self.kind, kinds) + embed(self.gap, tf.where(known, gaps, 0))
         return self.drop(self.norm_in(x), training=training) * tf.cast(present, x.dtype)[..., None]
 
     def read(self, states: tf.Tensor, seconds_since: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
@@ -145,7 +147,7 @@ class HistoryEncoder(keras.layers.Layer):
         Returns:
             [batch, dim], zero where there is none.
         """
-        scale, shift = tf.split(self.since(gap_buckets(seconds_since)), 2, axis=-1)
+        scale, shift = tf.split(embed(self.since, gap_buckets(seconds_since)), 2, axis=-1)
         return (states * (1.0 + scale) + shift) * tf.cast(present, states.dtype)[:, None]
 
     def get_config(self) -> dict[str, Any]:

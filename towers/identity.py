@@ -5,6 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from towers.lookup import embed
+
 HASHES = 2
 
 
@@ -43,7 +45,7 @@ class HashedIdentity(keras.layers.Layer):
         self.built = True
 
     def call(self, buckets: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_sum(self.table(buckets), axis=-2)
+        return tf.reduce_sum(embed(self.table, buckets), axis=-2)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"buckets": self.buckets, "dim": self.dim, "stddev": self.stddev}

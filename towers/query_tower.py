@@ -9,6 +9,7 @@ from towers.config import TowersConfig
 from towers.fusion import make_fusion
 from towers.history import HistoryEncoder, ItemEncoder
 from towers.identity import HashedIdentity
+from towers.lookup import embed
 from towers.preset_text import PresetTextEncoder
 from towers.product_tower import modality_mask
 from towers.text import TextEncoder
@@ -48,7 +49,7 @@ class ProfileEncoder(keras.layers.Layer):
         self.built = True
 
     def call(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        vectors = self.table(rows)
+        vectors = embed(self.table, rows)
         known = rows > 0
         total = tf.reduce_sum(vectors * tf.cast(known, vectors.dtype)[..., None], axis=1)
         return total, tf.reduce_any(known, axis=1)

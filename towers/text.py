@@ -13,6 +13,7 @@ from keras import ops
 from catalog.errors import DataError
 from catalog.schema import TEXT_FIELDS, TEXT_PUNCTUATION
 from towers.attention import TransformerBlock, filled_length
+from towers.lookup import embed
 
 PAD = 0
 _UNKNOWN = 1
@@ -179,15 +180,15 @@ class TextEncoder(keras.layers.Layer):
             ends = tf.where(tokens != PAD, tf.range(1, tokens.shape[1] + 1), 0)
             tokens = tokens[:, : filled_length(ends, tokens.shape[1])]
         mask = tokens != PAD
-        batch, length = tf.shape(tokens)[0], tf.shape(tokens)[1]
-        x = self.embedding(tokens) + self.position(tf.range(length))
+        length = tf.shape(tokens)[1]
+        x = embed(self.embedding, tokens) + embed(self.position, tf.range(length))
         for block in self.blocks:
             x = block(x, visible=mask, training=training)
-        x = self.norm(x)
-        logits = ops.cast(self.pool(x), "float32") + tf.where(mask, 0.0, -1e9)[:, :, None]
-        weights = ops.cast(tf.nn.softmax(logits, axis=1), x.dtype)
-        split = tf.reshape(x, (batch, length, self.heads, self.dim // self.heads))
-        pooled = tf.reshape(tf.reduce_sum(split * weights[..., None], axis=1), (batch, self.dim))
+        x = self.norm(tf.reshape(x, (-1, self.dim)))
+        logits = tf.reshape(ops.cast(self.pool(x), "float32"), (-1, length, self.heads))
+        weights = ops.cast(tf.nn.softmax(logits + tf.where(mask, 0.0, -1e9)[:, :, None], axis=1), x.dtype)
+        split = tf.reshape(x, (-1, length, self.heads, self.dim // self.heads))
+        pooled = tf.reshape(tf.reduce_sum(split * weights[..., None], axis=1), (-1, self.dim))
         presence = tf.reduce_any(mask, axis=1)
         return self.out(pooled) * ops.cast(presence, x.dtype)[:, None], presence
 
