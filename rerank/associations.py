@@ -140,32 +140,30 @@ class AssociationReader(tf.Module):
 
     Args:
         associations: as fitted.
-        tables: of the catalogue.
 
     Call:
         hashes: [B, Q] int64 of query words, 0 for none. unknown_bits: [B, M] int64 spellings of words that the
             catalogue does not hold, 0 for none; such a word counts as the known one that is spelt most alike, in
-            proportion to Dice's coefficient from 0.5 on, unless it is known itself. row: [B, C] int32.
+            proportion to Dice's coefficient from 0.5 on, unless it is known itself. columns: [B, C, A]
+            int32, of candidates, see `Associations.columns`.
         Returns [B, C, 2 A + 1] float32: the highest lift of each key's value over the words, at least 0; the lowest,
         at most 0; and the sum over words and keys.
     """
 
-    def __init__(self, associations: Associations, tables: ProductTables) -> None:
+    def __init__(self, associations: Associations) -> None:
         super().__init__(name="associations")
         empty = not len(associations.word_hash)
         word_hash = np.array([np.iinfo(np.int64).max]) if empty else associations.word_hash
         self._word_hash = tf.Variable(word_hash, trainable=False)
         self._word_bits = tf.Variable(np.zeros(1, np.int64) if empty else associations.word_bits, trainable=False)
         self._lift = tf.Variable(np.pad(associations.lift, ((0, int(empty)), (0, 0))), trainable=False)
-        self._columns = tf.Variable(associations.columns(tables), trainable=False)
 
-    def __call__(self, hashes: tf.Tensor, unknown_bits: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
+    def __call__(self, hashes: tf.Tensor, unknown_bits: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
         place = lookup_sorted(self._word_hash, hashes)
         near, likeness = self._nearest(unknown_bits)
         weight = tf.concat([tf.ones_like(place, tf.float32), likeness], 1)
         lift = tf.gather(self._lift, tf.concat([place, near], 1)) * weight[..., None]
         by_value = tf.stack([tf.reduce_max(lift, 1), tf.reduce_min(lift, 1), tf.reduce_sum(lift, 1)], -1)
-        columns = tf.gather(self._columns, row)
         highest, lowest, total = tf.unstack(tf.gather(by_value, columns, batch_dims=1), axis=-1)
         summed = tf.reduce_sum(total, -1, keepdims=True)
         return tf.concat([tf.maximum(highest, 0.0), tf.minimum(lowest, 0.0), summed], -1)

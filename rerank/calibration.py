@@ -24,7 +24,6 @@ _TOGETHER, _TO_ONE = 0.3, 0.03  # what squared differences of slopes count for, 
 _FEWEST_CLICKS = 100  # of a task that has maps of its own
 _LEAST_STEP = 1e-3  # knots are at least so far apart
 _CERTAIN = -1e-6  # log of the highest probability
-_TASKS = ("search", "recommendation")
 
 
 @dataclass(frozen=True)
@@ -92,14 +91,15 @@ class Calibrator(tf.Module):
 
     def __init__(self, calibration: Calibration) -> None:
         super().__init__(name="calibrator")
-        maps = [pair for task in _TASKS for pair in zip(*vars(getattr(calibration, task)).values(), strict=True)]
+        tasks = (calibration.search, calibration.recommendation)
+        maps = [pair for task in tasks for pair in zip(task.knots, task.values, strict=True)]
         count = max(len(knots) for knots, _ in maps)
-        shape = (len(_TASKS), len(HEADS))
+        shape = (len(tasks), len(HEADS))
         self._first = tf.constant(np.reshape([values[0] for _, values in maps], shape))
         self._pieces = tf.constant(np.reshape([_pieces(*pair, count) for pair in maps], (*shape, count, 4)))
 
     def __call__(self, logs: HeadLogs, asked: tf.Tensor) -> HeadLogs:
-        task = tf.where(asked, _TASKS.index("search"), _TASKS.index("recommendation"))
+        task = tf.where(asked, 0, 1)
         knot, low, high, slope = tf.unstack(tf.gather(self._pieces, task)[:, None], axis=-1)
         along = tf.minimum(tf.maximum(tf.stack(logs, -1)[..., None] - knot, low), high)
         mapped = tf.gather(self._first, task)[:, None] + tf.reduce_sum(slope * along, -1)

@@ -15,6 +15,7 @@ from rerank.config import RerankConfig
 from rerank.history_features import cosines, cosines_of_kind, hours_since_last, log_hours, seen_before
 from rerank.product_tables import ProductTables
 from rerank.relevance import Relevance, RelevanceWeights, no_relevance
+from rerank.side_by_side import SideBySide
 from rerank.tensors import count, spread, table
 from rerank.text_features import TextExtractor
 
@@ -39,13 +40,15 @@ class Features(NamedTuple):
 class _History(NamedTuple):
     """[B, H] each. row: int32, N for absent. valid: bool. recent, lasting: float32 shares that sum to 1, or to 0.
 
-    `lasting` weighs events by their kind alone; in `recent` the weight is halved every few events besides.
+    `lasting` weighs events by their kind alone; in `recent` the weight is halved every few events besides. product:
+    [B, H, width] each, what is known of the products.
     """
 
     row: tf.Tensor
     valid: tf.Tensor
     recent: tf.Tensor
     lasting: tf.Tensor
+    product: Tensors
 
 
 class FeatureExtractor(tf.Module):
@@ -87,13 +90,12 @@ class FeatureExtractor(tf.Module):
         self.size = len(tables.values) - 1
         self._text = TextExtractor(tables, associations, tokenizer, config.lexical)
         self.embeddings = embeddings if isinstance(embeddings, tf.Variable) else table(_with_absent(embeddings))
-        self._pictures = table(pictures)
-        self._values = self._text.values
         places, self._value_places = _value_places(tables.values)
-        self._value_place = table(places)
+        self._whole = SideBySide({**self._text.product_parts(tables, associations), "value_places": places})
+        columns = {"unspaced": tables.unspaced, "log_price": tables.log_price}
+        self._real = SideBySide({"picture": pictures, **{name: part[:, None] for name, part in columns.items()}})
         buckets = 1 + tables.value_hash % (config.value_buckets - 1)
         self._value_bucket = table(np.concatenate([[0], buckets]).astype(np.int32))
-        self._log_price = table(tables.log_price)
         self._behaviour = table(behaviour)
         self.relevance = Relevance(relevance or no_relevance(len(self._text.names)))
 
@@ -116,7 +118,7 @@ class FeatureExtractor(tf.Module):
                 "kind_mean",
                 "kind_share",
             ]
-            + [f"taste_{place}" for place in range(self._pictures.shape[1])],
+            + [f"taste_{place}" for place in range(self._real.width("picture"))],
             "behaviour": list(self._behaviour_names),
             "person": person,
         }
@@ -124,13 +126,13 @@ class FeatureExtractor(tf.Module):
 
     def value_buckets(self) -> tf.Tensor:
         """`Features.value` of every product, [N + 1, A]."""
-        return tf.gather(self._value_bucket, self._values)
+        return tf.gather(self._value_bucket, self._whole.part("values"))
 
     def fingerprint(self) -> str:
         """SHA-256 in hex of the tables that features are looked up in, the product embeddings aside."""
         digest = sha256()
         learned = (*self._text.learned, *self.relevance.weights)
-        for part in (self._pictures, self._behaviour, self._log_price, *learned):
+        for part in (self._whole.table, self._real.table, self._behaviour, *learned):
             digest.update(np.ascontiguousarray(part.numpy()).tobytes())
         return digest.hexdigest()
 
@@ -143,21 +145,26 @@ class FeatureExtractor(tf.Module):
         present = (row >= 0) & (row < self.size)
         row = tf.where(present, row, self.size)
         embedding = tf.gather(self.embeddings, row)
-        value = tf.gather(self._values, row)
+        product = self._product(row)
         history = self._history(inputs)
-        text = self.text(inputs["query"], row)
+        text = self._text(inputs["query"], product)
         asked = text[..., self._text.names.index("has_query")] > 0.0
         grade = tf.where(present & asked, self.relevance(text), 0.0)
         slot = inputs["day_slot"][:, None] * (self.size + 1) + row
         blocks = [
             self._retrieval(inputs, embedding, present),
             text,
-            self._picture(row, history, value),
+            self._picture(product, history),
             tf.gather(self._behaviour, slot),
-            self._person(inputs, row, embedding, value, history),
+            self._person(inputs, row, embedding, product, history),
         ]
         numeric = tf.where(present[..., None], tf.concat(blocks, -1), 0.0)
-        return Features(numeric, tf.gather(self._value_bucket, value), self._profile(inputs), present, grade)
+        value = tf.gather(self._value_bucket, product["values"])
+        return Features(numeric, value, self._profile(inputs), present, grade)
+
+    def _product(self, row: tf.Tensor) -> Tensors:
+        """Everything that is known of products, but counters and vectors; [..., width] each."""
+        return self._whole(row) | self._real(row)
 
     def _retrieval(self, inputs: Tensors, embedding: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
         product = inputs["query_embedding"][:, None, :] * embedding
@@ -167,18 +174,18 @@ class FeatureExtractor(tf.Module):
         return tf.concat([tf.stack(columns, -1), product], -1)
 
     def text(self, query: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
-        """See `TextExtractor`."""
-        return self._text(query, row)
+        """Text features of candidates, see `TextExtractor`; row: [B, C] int32, N for absent."""
+        return self._text(query, self._product(row))
 
-    def _picture(self, row: tf.Tensor, history: "_History", value: tf.Tensor) -> tf.Tensor:
+    def _picture(self, product: Tensors, history: "_History") -> tf.Tensor:
         """How alike a candidate and the history look, each among its own category; zero without picture or history.
 
         `kind_*` are over the history's items of the candidate's leaf category alone.
         """
-        picture, past = tf.gather(self._pictures, row), tf.gather(self._pictures, history.row)
+        picture, past = product["picture"], history.product["picture"]
         seen = history.valid & tf.reduce_any(past != 0.0, -1)
         leaf = self._keys.index("category_leaf")
-        kind, past_kind = value[..., leaf], tf.gather(self._values, history.row)[..., leaf]
+        kind, past_kind = product["values"][..., leaf], history.product["values"][..., leaf]
         # No kind is -1 on one side and -2 on the other, so that what is to be left out equals nothing.
         kind = tf.where(tf.reduce_any(picture != 0.0, -1) & (kind > 0), kind, -1)
         same_kind = kind[..., None] == tf.where(seen, past_kind, -2)[:, None]
@@ -199,10 +206,10 @@ class FeatureExtractor(tf.Module):
         strength = tf.where(valid, strength, 0.0)
         age = np.arange(row.shape[1] - 1, -1, -1, dtype=np.float32)
         fading = strength * tf.constant(0.5 ** (age / self._config.history_half_life))
-        return _History(row, valid, _shares(fading), _shares(strength))
+        return _History(row, valid, _shares(fading), _shares(strength), self._product(row))
 
     def _person(
-        self, inputs: Tensors, row: tf.Tensor, embedding: tf.Tensor, value: tf.Tensor, history: "_History"
+        self, inputs: Tensors, row: tf.Tensor, embedding: tf.Tensor, product: Tensors, history: "_History"
     ) -> tf.Tensor:
         past, kind, valid, weight = history.row, inputs["history_kind"], history.valid, history.recent
         elapsed = log_hours(inputs["timestamp"][:, None] - inputs["history_timestamp"])
@@ -210,36 +217,26 @@ class FeatureExtractor(tf.Module):
         same_row = row[:, :, None] == tf.where(valid, past, -1)[:, None, :]
         columns = [
             *cosines(cosine, valid, weight),
-            *self._prices(row, past, weight),
+            *_prices(product["log_price"][..., 0], history.product["log_price"][..., 0], weight),
             *seen_before(same_row, kind, elapsed),
             spread(tf.math.log1p(count(valid)), row),
             spread(hours_since_last(elapsed, valid), row),
         ]
-        return tf.concat([tf.stack(columns, -1), self._same_values(row, history)], -1)
+        return tf.concat([tf.stack(columns, -1), self._same_values(product, history)], -1)
 
-    def _same_values(self, row: tf.Tensor, history: "_History") -> tf.Tensor:
+    def _same_values(self, product: Tensors, history: "_History") -> tf.Tensor:
         """Per key, the weight of the history's items that have the candidate's value, [B, C, A]; 0 for no value.
 
         The history's weight is summed by value once and then looked up, instead of comparing every candidate with
         every item.
         """
-        past = tf.gather(self._value_place, history.row)
+        past = history.product["value_places"]
         weight = tf.where(past > 0, history.recent[..., None], 0.0)
         request = tf.range(tf.shape(past)[0])[:, None, None] * self._value_places
         size = tf.shape(past)[0] * self._value_places
         mass = tf.math.unsorted_segment_sum(tf.reshape(weight, [-1]), tf.reshape(request + past, [-1]), size)
         by_place = tf.reshape(mass, [-1, self._value_places])
-        return tf.gather(by_place, tf.gather(self._value_place, row), batch_dims=1)
-
-    def _prices(self, row: tf.Tensor, past: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Log price over the history's mean log price, its size, and whether both are known."""
-        past_price = tf.gather(self._log_price, past)
-        priced = tf.where(past_price > 0, weight, 0.0)
-        mean = tf.math.divide_no_nan(tf.reduce_sum(priced * past_price, 1), tf.reduce_sum(priced, 1))[:, None]
-        price = tf.gather(self._log_price, row)
-        comparable = (price > 0) & (mean > 0)
-        gap = tf.where(comparable, price - mean, 0.0)
-        return gap, tf.abs(gap), tf.cast(comparable, tf.float32)
+        return tf.gather(by_place, product["value_places"], batch_dims=1)
 
     def unknown_profile(self, profile: tf.Tensor) -> tf.Tensor:
         """The buckets of a shopper of whom nothing is known, in the shape of `profile`, [B, P]."""
@@ -274,6 +271,15 @@ def _value_places(values: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32],
         places[:, key] = np.where(values[:, key] > 0, size - 1 + own[place], 0)
         size += int(own[-1])
     return places, size
+
+
+def _prices(price: tf.Tensor, past: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Log price over the history's mean log price, its size, and whether both are known; prices: logs, 0 for none."""
+    priced = tf.where(past > 0, weight, 0.0)
+    mean = tf.math.divide_no_nan(tf.reduce_sum(priced * past, 1), tf.reduce_sum(priced, 1))[:, None]
+    comparable = (price > 0) & (mean > 0)
+    gap = tf.where(comparable, price - mean, 0.0)
+    return gap, tf.abs(gap), tf.cast(comparable, tf.float32)
 
 
 def _shares(weight: tf.Tensor) -> tf.Tensor:

@@ -32,8 +32,8 @@ class RankingModel(keras.Model):
     Call:
         numeric [B, C, F] float32, value [B, C, A] int32 buckets (0 for none), profile [B, P] int32. Returns HeadLogs.
 
-    `rank` is the same call with `value_vectors`, [B, C, value_dim], in place of the buckets: those of a catalogue can be
-    looked up instead of summed.
+    `rank` is the same call with `value_vectors`, [B, C, value_dim], in place of the buckets: those of a catalogue can
+    be looked up instead of summed.
 
     Position is no input: what was seen at which position is `rerank.examination`, and only the loss knows it.
     """

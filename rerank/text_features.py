@@ -1,7 +1,10 @@
 """Text features of (query, candidate): words, values and tokens that they share, and what is chosen after the words."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from rerank.associations import AssociationReader, Associations
@@ -23,10 +26,8 @@ class TextExtractor(tf.Module):
         tokenizer: SentencePiece model file.
 
     Call:
-        query: [B] string. row: [B, C] int32, N for absent. Returns [B, C, len(names)] float32.
-
-    Attributes:
-        values: [N + 1, A], the tables' values on the device.
+        query: [B] string. product: of the candidates, [B, C, width] each: the parts of `product_parts`, and unspaced,
+            the share of unspaced characters. Returns [B, C, len(names)] float32.
     """
 
     def __init__(
@@ -36,12 +37,15 @@ class TextExtractor(tf.Module):
         self._keys = tables.keys
         self._segments = tuple(segment.name for segment in tables.segments)
         self._read_query = QueryReader(tables, tokenizer, config)
-        self._chosen_after = AssociationReader(associations, tables)
-        self.values = table(tables.values)
-        self._words = [table(segment.words) for segment in tables.segments]
+        self._chosen_after = AssociationReader(associations)
         self._word_bits = table(tables.word_bits)
-        self._tokens = table(tables.tokens)
-        self._unspaced = table(tables.unspaced)
+
+    @staticmethod
+    def product_parts(tables: ProductTables, associations: Associations) -> dict[str, npt.NDArray[np.int32]]:
+        """What is read of products, [N + 1, width] each."""
+        words = {f"words_{segment.name}": segment.words for segment in tables.segments}
+        columns = associations.columns(tables)
+        return {**words, "values": tables.values, "tokens": tables.tokens, "chosen_columns": columns}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -59,12 +63,12 @@ class TextExtractor(tf.Module):
 
     @property
     def learned(self) -> tuple[tf.Variable, ...]:
-        """The tables that tell one catalogue and log from another."""
-        return (self.values, *self._words, *self._chosen_after.variables)
+        """The tables that tell one log from another."""
+        return tuple(self._chosen_after.variables)
 
-    def __call__(self, query: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
-        reading, value = self._read_query(query), tf.gather(self.values, row)
-        words = [tf.gather(segment, row) for segment in self._words]
+    def __call__(self, query: tf.Tensor, product: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        reading, value = self._read_query(query), product["values"]
+        words = [product[f"words_{segment}"] for segment in self._segments]
         # No word of a product has the id -1: what a query does not hold equals nothing.
         asked = tf.where(reading.word > 0, reading.word, -1)[:, None, :, None]
         same = [asked == segment[:, :, None, :] for segment in words]
@@ -88,13 +92,13 @@ class TextExtractor(tf.Module):
                         matched_idf[..., any_place],
                         _title_precision(same[0], words[0]),
                         self._misspelt_match(reading, tf.concat(words[:2], -1)),
-                        *self._token_shares(reading, row),
-                        *self._query_columns(reading, row),
+                        *self._token_shares(reading, product["tokens"]),
+                        *self._query_columns(reading, product["unspaced"][..., 0]),
                     ],
                     -1,
                 ),
                 _named_columns(reading, named, value),
-                self._chosen_after(reading.hash, reading.misspelt_bits, row),
+                self._chosen_after(reading.hash, reading.misspelt_bits, product["chosen_columns"]),
             ],
             -1,
         )
@@ -114,8 +118,7 @@ class TextExtractor(tf.Module):
         mean = nearest / tf.gather(unknown, places)[:, None]
         return tf.scatter_nd(misspelt, mean, tf.shape(words, tf.int64)[:2])
 
-    def _token_shares(self, reading: QueryReading, row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        tokens = tf.gather(self._tokens, row)
+    def _token_shares(self, reading: QueryReading, tokens: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         known = reading.token > 0
         asked = tf.where(known, reading.token, -1)[:, None, :, None]
         found = tf.cast(tf.reduce_any(asked == tokens[:, :, None, :], -1), tf.float32)
@@ -123,10 +126,10 @@ class TextExtractor(tf.Module):
         total = tf.maximum(tf.reduce_sum(reading.token_weight, 1), _EPSILON)[:, None]
         return share, tf.linalg.matvec(found, reading.token_weight) / total
 
-    def _query_columns(self, reading: QueryReading, row: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def _query_columns(self, reading: QueryReading, unspaced: tf.Tensor) -> tuple[tf.Tensor, ...]:
         has_query = tf.cast(reading.words > 0, tf.float32)
-        distance = tf.abs(reading.unspaced[:, None] - tf.gather(self._unspaced, row)) * has_query[:, None]
-        return (spread(reading.words, row), spread(reading.unknown, row), spread(has_query, row), distance)
+        distance = tf.abs(reading.unspaced[:, None] - unspaced) * has_query[:, None]
+        return (*(spread(column, unspaced) for column in (reading.words, reading.unknown, has_query)), distance)
 
 
 def _title_precision(same: tf.Tensor, title: tf.Tensor) -> tf.Tensor:

@@ -80,7 +80,7 @@ class TransformerBlock(keras.layers.Layer):
         self.built = True
 
     def call(self, x: tf.Tensor, visible: tf.Tensor, training: bool = False) -> tf.Tensor:
-        # [batch * length, dim]: a Dense layer asks for the shape of more than two axes when it runs, a dozen ops a time.
+        # [batch * length, dim]: a Dense layer asks for the shape of more than two axes as it runs, by a dozen ops.
         length, flat = ops.shape(x)[1], ops.reshape(x, (-1, self.dim))
         flat += self.drop(self._attend(self.attention_norm(flat), length, visible, training), training=training)
         flat += self.drop(self._feed_forward(flat), training=training)

@@ -1,6 +1,7 @@
 """The signatures' graphs, with stand-ins for towers and index whose answers are obvious."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,17 +46,25 @@ class CountingIndex:
         return tf.tile(tf.constant([rows]), [batch, 1]), tf.tile(scores[None], [batch, 1])
 
 
-def row_reranker(candidate_row: tf.Tensor, **_: object) -> dict[str, tf.Tensor]:
+class RowReranker:
     """Prefers the smallest row; the absent row 3 comes last."""
-    score = -tf.cast(candidate_row, tf.float32)
-    return dict.fromkeys(("score", "click_probability", "cart_probability", "purchase_probability"), score)
+
+    def __call__(self, candidate_row: tf.Tensor, **_: object) -> dict[str, tf.Tensor]:
+        return self._outputs(-tf.cast(candidate_row, tf.float32))
+
+    def best(self, count: int, candidate_row: tf.Tensor, **_: object) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        score, order = tf.math.top_k(-tf.cast(candidate_row, tf.float32), k=count)
+        return self._outputs(score), order
+
+    def _outputs(self, score: tf.Tensor) -> dict[str, tf.Tensor]:
+        return dict.fromkeys(("score", "click_probability", "cart_probability", "purchase_probability"), score)
 
 
 def composition(catalogue: Catalogue, groups: np.ndarray | None = None) -> Composition:
     def encode(query: tf.Tensor, **_: object) -> tf.Tensor:
         return tf.ones([tf.shape(query)[0], 2])
 
-    return Composition(catalogue, encode, CountingIndex(), row_reranker, candidates=5, results=4, title_groups=groups)
+    return Composition(catalogue, encode, CountingIndex(), RowReranker(), candidates=5, results=4, title_groups=groups)
 
 
 def test_ids_and_rows(catalogue: Catalogue) -> None:
@@ -119,11 +128,12 @@ def test_no_part_sees_more_of_a_query_than_its_first_bytes(catalogue: Catalogue,
         seen.append(query.numpy()[0])
         return tf.ones([1, 2])
 
-    def rerank(query: tf.Tensor, candidate_row: tf.Tensor, **_: object) -> dict[str, tf.Tensor]:
-        seen.append(query.numpy()[0])
-        return row_reranker(candidate_row)
+    class Reranker(RowReranker):
+        def best(self, count: int, candidate_row: tf.Tensor, **inputs: Any) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+            seen.append(inputs["query"].numpy()[0])
+            return super().best(count, candidate_row)
 
-    graph = Composition(catalogue, encode, CountingIndex(), rerank, candidates=5, results=4)
+    graph = Composition(catalogue, encode, CountingIndex(), Reranker(), candidates=5, results=4)
     graph.search(request(["a"], ["view"]) | {"query": tf.constant([query])})
     assert seen == [query.encode()[:MAX_QUERY_BYTES]] * 2
 

@@ -45,8 +45,8 @@ def fit(log: SimpleNamespace, tables: ProductTables, **settings: int) -> Associa
 def read(associations: Associations, tables: ProductTables, *words: str, unknown: str = "") -> np.ndarray:
     """[N, 2 A + 1] for one query."""
     hashes = hash_words(tf.constant([list(words)]))
-    rows = tf.constant([[0, 1, 2, 3]])
-    return AssociationReader(associations, tables)(hashes, spelling_bits(tf.constant([[unknown]])), rows).numpy()[0]
+    columns = tf.constant(associations.columns(tables)[None, :4])
+    return AssociationReader(associations)(hashes, spelling_bits(tf.constant([[unknown]])), columns).numpy()[0]
 
 
 LOG = [("gown", 0)] * 6 + [("gown", 1)] * 4 + [("clock", 2)] * 8 + [("blue clock", 3)] * 2

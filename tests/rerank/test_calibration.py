@@ -110,6 +110,16 @@ def test_the_order_is_kept_and_probabilities_stay_below_one(seed: int, logs: lis
     assert (told < 0).all()
 
 
+def test_a_map_is_linear_between_its_knots_and_goes_on_beyond_them() -> None:
+    knots, values = np.array([-3.0, -2.0, -1.0], np.float32), np.array([-4.0, -2.0, -1.5], np.float32)
+    high = np.array([0.0, 1.0], np.float32)  # a map with fewer knots beside it
+    maps = HeadMaps((knots, high, high), (values, high, high))
+    logs = HeadLogs(*(tf.constant([[-3.5, -2.75, -1.5, -0.25]]),) * 3)
+    told = Calibrator(Calibration(maps, maps))(logs, tf.constant([True])).click.numpy()[0]
+    # Slope 2 below the first knot and between the first two, 0.5 between the others, 1 above the last.
+    np.testing.assert_allclose(told, [-5.0, -3.5, -1.75, -0.75], rtol=1e-6)
+
+
 def test_a_purchase_is_no_likelier_than_a_cart_nor_that_than_a_click() -> None:
     up = np.array([-3.0, -2.0], np.float32)
     maps = HeadMaps((up, up, up), (up - 1, up + 1, up + 2))

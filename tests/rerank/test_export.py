@@ -73,6 +73,26 @@ def test_a_permutation_of_candidates_permutes_the_scores(
         np.testing.assert_allclose(mixed[name], straight[name][:, order], rtol=1e-4, atol=1e-6)
 
 
+def test_the_best_are_those_of_a_call_in_order(reranker: Reranker, requests: dict[str, Any]) -> None:
+    inputs = {name: tf.constant(values) for name, values in requests["inputs"].items()}
+    profile = {name: inputs.pop(name) for name in list(inputs) if name.startswith("user_")}
+    rows = requests["rows"].copy()
+    rows[0, 2:] = reranker.extractor.size  # so few that absent ones are among the best
+    call = {
+        **inputs,
+        "user_columns": {name.removeprefix("user_"): values for name, values in profile.items()},
+        "candidate_row": tf.constant(rows),
+        "candidate_score": tf.constant(requests["scores"]),
+    }
+    straight = {name: values.numpy() for name, values in reranker(**call).items()}
+    best, order = reranker.best(4, **call)
+    assert set(best) == set(OUTPUTS)
+    np.testing.assert_array_equal(order.numpy(), np.argsort(-straight["score"], axis=1, kind="stable")[:, :4])
+    for name in OUTPUTS:
+        expected = np.take_along_axis(straight[name], order.numpy(), axis=1)
+        np.testing.assert_allclose(best[name], expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("padding", [0.0, 5.0, -np.inf, np.nan])
 def test_absent_candidates_score_lowest_and_change_nothing(
     reranker: Reranker, score: BatchScorer, requests: dict[str, Any], padding: float

@@ -27,6 +27,17 @@ def test_shapes_and_types(precision: str) -> None:
         assert (log.numpy() < 0).all()
 
 
+def test_vectors_of_values_that_are_looked_up_give_what_buckets_give() -> None:
+    model = build_model(RerankConfig(), SPEC)
+    random = np.random.default_rng(0)
+    numeric, profile = random.normal(size=(2, 5, 6)).astype(np.float32), np.zeros((2, 0), np.int32)
+    value = random.integers(0, 3, (2, 5, 2)).astype(np.int32)
+    vectors = model.value_vectors(value)
+    assert not vectors.numpy()[(value == 0).all(-1)].any()
+    for straight, looked_up in zip(model(numeric, value, profile), model.rank(numeric, vectors, profile), strict=True):
+        np.testing.assert_allclose(looked_up, straight, rtol=1e-6)
+
+
 def test_conditional_heads_never_expect_more_carts_than_clicks() -> None:
     logs = logs_of(RerankConfig(heads="conditional"))
     assert (logs.cart <= logs.click).numpy().all()
