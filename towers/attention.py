@@ -6,6 +6,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from towers.config import Norm
+
 _HIDDEN = -1e9  # added to the logits of what must not be seen
 _STEPS = 6
 
@@ -30,13 +32,14 @@ def filled_length(ends: tf.Tensor, longest: int | tf.Tensor) -> tf.Tensor:
 
 @keras.saving.register_keras_serializable("tandem")
 class TransformerBlock(keras.layers.Layer):
-    """Pre-norm self-attention and a gated feed-forward layer, both residual.
+    """Self-attention and a gated feed-forward layer, F(x) = W3 (silu(W1 x) * W2 x), both residual.
 
-        x = x + Attention(RMSNorm(x));  x = x + W3 (silu(W1 RMSNorm(x)) * W2 RMSNorm(x))
+        pre:   x = x + Attention(RMSNorm(x));  x = x + F(RMSNorm(x))
+        post:  x = RMSNorm(x + Attention(x));  x = RMSNorm(x + F(x))
 
-    Pre-norm follows Xiong et al. 2020, the feed-forward layer Shazeer 2020 (SwiGLU). With `max_distance` a learned
-    bias is added to each head's logits for each distance between two positions (Raffel et al. 2020, section 2.1), so
-    that what a position sees does not depend on where the padding ends.
+    Xiong et al. 2020, figure 1, compare the two; the feed-forward layer is Shazeer 2020 (SwiGLU). With `max_distance` a
+    learned bias is added to each head's logits for each distance between two positions (Raffel et al. 2020, section
+    2.1), so that what a position sees does not depend on where the padding ends.
 
     Args:
         dim: size of the vectors.
@@ -44,6 +47,7 @@ class TransformerBlock(keras.layers.Layer):
         dropout: share of attention weights and of residual values dropped in training.
         causal: whether a position sees only itself and earlier ones.
         max_distance: distances with a bias of their own, longer ones share the last; 0: no bias.
+        norm: "pre" or "post".
 
     Call:
         x: [batch, length, dim] float. visible: [batch, length] bool, True where there is something to see.
@@ -54,13 +58,20 @@ class TransformerBlock(keras.layers.Layer):
     """
 
     def __init__(
-        self, dim: int, heads: int, dropout: float = 0.0, causal: bool = False, max_distance: int = 0, **kwargs: Any
+        self,
+        dim: int,
+        heads: int,
+        dropout: float = 0.0,
+        causal: bool = False,
+        max_distance: int = 0,
+        norm: Norm = "pre",
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if dim % heads:
             raise ValueError(f"heads must divide dim; received heads={heads}, dim={dim}")
         self.dim, self.heads, self.dropout = dim, heads, dropout
-        self.causal, self.max_distance = causal, max_distance
+        self.causal, self.max_distance, self.norm = causal, max_distance, norm
         self.attention_norm = keras.layers.RMSNormalization(name="attention_norm")
         self.qkv = keras.layers.Dense(3 * dim, use_bias=False, name="qkv")
         self.merge = keras.layers.Dense(dim, use_bias=False, name="merge")
@@ -82,9 +93,9 @@ class TransformerBlock(keras.layers.Layer):
     def call(self, x: tf.Tensor, visible: tf.Tensor, training: bool = False) -> tf.Tensor:
         # [batch * length, dim]: a Dense layer asks for the shape of more than two axes as it runs, by a dozen ops.
         length, flat = ops.shape(x)[1], ops.reshape(x, (-1, self.dim))
-        flat += self.drop(self._attend(self.attention_norm(flat), length, visible, training), training=training)
-        flat += self.drop(self._feed_forward(flat), training=training)
-        return ops.reshape(flat, (-1, length, self.dim))
+        read = self.attention_norm(flat) if self.norm == "pre" else flat
+        flat += self.drop(self._attend(read, length, visible, training), training=training)
+        return ops.reshape(self._finish(flat, training), (-1, length, self.dim))
 
     def last(self, x: tf.Tensor, visible: tf.Tensor) -> tf.Tensor:
         """The last position of what a call returns without training, for a fraction of the work.
@@ -96,19 +107,27 @@ class TransformerBlock(keras.layers.Layer):
             [batch, dim].
         """
         length = ops.shape(x)[1]
-        normed = self.attention_norm(ops.reshape(x, (-1, self.dim)))
+        normed = ops.reshape(x, (-1, self.dim))
+        if self.norm == "pre":
+            normed = self.attention_norm(normed)
         kernel = ops.cast(self.qkv.kernel, normed.dtype)
         latest = ops.reshape(normed, (-1, length, self.dim))[:, -1]
         query = self._by_head(ops.matmul(latest, kernel[:, : self.dim]), 1, 1)[0]
         key, value = self._by_head(ops.matmul(normed, kernel[:, self.dim :]), length, 2)
         weights = self._weights(query, key, self._bias(length), visible, slice(-1, None))
         seen = ops.reshape(ops.matmul(ops.cast(weights, value.dtype), value), (-1, self.dim))
-        kept = x[:, -1] + self.merge(seen)
-        return kept + self._feed_forward(kept)
+        return self._finish(x[:, -1] + self.merge(seen), training=False)
+
+    def _finish(self, x: tf.Tensor, training: bool) -> tf.Tensor:
+        """[positions, dim] -> the same: the block from where attention is added."""
+        if self.norm == "post":
+            x = self.attention_norm(x)
+            return self.hidden_norm(x + self.drop(self._feed_forward(x), training=training))
+        return x + self.drop(self._feed_forward(self.hidden_norm(x)), training=training)
 
     def _feed_forward(self, x: tf.Tensor) -> tf.Tensor:
         """[positions, dim] -> the same."""
-        gate, value = ops.split(self.hidden(self.hidden_norm(x)), 2, axis=-1)
+        gate, value = ops.split(self.hidden(x), 2, axis=-1)
         return self.out(ops.silu(gate) * value)
 
     def _attend(self, x: tf.Tensor, length: int | tf.Tensor, visible: tf.Tensor, training: bool) -> tf.Tensor:
@@ -150,5 +169,5 @@ class TransformerBlock(keras.layers.Layer):
         return bias[:, :length, :length]
 
     def get_config(self) -> dict[str, Any]:
-        names = ("dim", "heads", "dropout", "causal", "max_distance")
+        names = ("dim", "heads", "dropout", "causal", "max_distance", "norm")
         return super().get_config() | {name: getattr(self, name) for name in names}

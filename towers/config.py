@@ -8,6 +8,7 @@ from catalog.config import Config
 from catalog.thin_behaviour import ThinBehaviourConfig
 
 FusionKind = Literal["gated", "attention", "concat", "weighted_sum"]
+Norm = Literal["pre", "post"]
 Modality = Literal["text", "image", "behaviour", "identity", "history", "profile"]
 
 
@@ -40,6 +41,7 @@ class HistoryConfig(Config):
     blocks: int = Field(2, ge=1, le=12, description="causal self-attention blocks")
     heads: int = Field(2, ge=1, description="attention heads; divides the towers' dim")
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout in the blocks and on the items")
+    norm: Norm = Field("pre", description="of a block's parts: pre, what they read; post, the sum with what they make")
 
 
 class TrainingConfig(Config):

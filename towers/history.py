@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from catalog.schema import KINDS
 from towers.attention import TransformerBlock
+from towers.config import Norm
 from towers.lookup import embed
 
 GAP_BUCKETS = 32
@@ -82,6 +83,7 @@ class HistoryEncoder(keras.layers.Layer):
         blocks: transformer blocks.
         heads: attention heads; divides `dim`.
         dropout: on the items and in the blocks, in training.
+        norm: of the blocks, "pre" or "post".
 
     Call:
         items: [batch, H, dim]. kinds: [batch, H] int32, index in KINDS + 1. timestamps: [batch, H] int64 seconds.
@@ -89,9 +91,11 @@ class HistoryEncoder(keras.layers.Layer):
         Returns [batch, H, dim] states; `read` turns states into answers.
     """
 
-    def __init__(self, length: int, dim: int, blocks: int, heads: int, dropout: float, **kwargs: Any) -> None:
+    def __init__(
+        self, length: int, dim: int, blocks: int, heads: int, dropout: float, norm: Norm = "pre", **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        self.length, self.dim, self.heads, self.dropout = length, dim, heads, dropout
+        self.length, self.dim, self.heads, self.dropout, self.norm = length, dim, heads, dropout, norm
         self.depth = blocks
         small = keras.initializers.RandomNormal(stddev=0.05)
         self.kind = keras.layers.Embedding(len(KINDS) + 1, dim, embeddings_initializer=small, name="kind")
@@ -101,7 +105,7 @@ class HistoryEncoder(keras.layers.Layer):
         self.norm_out = keras.layers.RMSNormalization(name="norm_out")
         self.drop = keras.layers.Dropout(dropout, name="drop")
         self.blocks = [
-            TransformerBlock(dim, heads, dropout, causal=True, max_distance=length, name=f"block_{i}")
+            TransformerBlock(dim, heads, dropout, causal=True, max_distance=length, norm=norm, name=f"block_{i}")
             for i in range(blocks)
         ]
 
@@ -151,5 +155,5 @@ class HistoryEncoder(keras.layers.Layer):
         return (states * (1.0 + scale) + shift) * tf.cast(present, states.dtype)[:, None]
 
     def get_config(self) -> dict[str, Any]:
-        names = ("length", "dim", "heads", "dropout")
+        names = ("length", "dim", "heads", "dropout", "norm")
         return super().get_config() | {name: getattr(self, name) for name in names} | {"blocks": self.depth}

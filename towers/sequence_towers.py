@@ -47,7 +47,13 @@ class SequenceTowers(keras.Model):
             self._members = tf.constant(attribute_members(attributes))
         settings = config.history
         self.history = HistoryEncoder(
-            settings.length, config.dim, settings.blocks, settings.heads, settings.dropout, name="history"
+            settings.length,
+            config.dim,
+            settings.blocks,
+            settings.heads,
+            settings.dropout,
+            settings.norm,
+            name="history",
         )
         self.identity.build((None, 1))
         self.history.build((None, settings.length, config.dim))

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from towers.attention import TransformerBlock, filled_length
+from towers.config import Norm
 
 
 def run(block: TransformerBlock, x: np.ndarray, visible: np.ndarray) -> np.ndarray:
@@ -54,10 +55,20 @@ def test_nothing_visible_gives_numbers(x: np.ndarray) -> None:
     assert np.isfinite(run(TransformerBlock(8, heads=2, causal=True), x, np.zeros((2, 5), bool))).all()
 
 
+def test_what_a_post_norm_block_returns_is_normed(x: np.ndarray) -> None:
+    found = run(TransformerBlock(8, heads=2, norm="post"), x, np.ones((2, 5), bool))
+    np.testing.assert_allclose((found**2).mean(-1), 1.0, rtol=1e-3)
+    again = run(TransformerBlock(8, heads=2, norm="post"), 10 * x, np.ones((2, 5), bool))
+    assert np.abs(again).max() < 3  # the root of 8 at most, however large what comes in
+
+
 @pytest.mark.parametrize("max_distance", [0, 3, 8])
 @pytest.mark.parametrize("causal", [False, True])
-def test_the_last_position_alone_is_that_of_the_whole(x: np.ndarray, causal: bool, max_distance: int) -> None:
-    block = TransformerBlock(8, heads=2, causal=causal, max_distance=max_distance)
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_the_last_position_alone_is_that_of_the_whole(
+    x: np.ndarray, causal: bool, max_distance: int, norm: Norm
+) -> None:
+    block = TransformerBlock(8, heads=2, causal=causal, max_distance=max_distance, norm=norm)
     block.build((None, None, 8))
     for weight in block.weights:
         weight.assign(np.random.default_rng(2).normal(size=weight.shape, scale=0.5))
