@@ -141,6 +141,9 @@ def serve(context: typer.Context) -> None:
     if flags.question == "help":
         typer.echo(usage())
         return
+    from serving.process import prepare_environment
+
+    prepare_environment()
     from pipelines.serve import print_version, run_server
 
     if flags.question == "version":

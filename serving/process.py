@@ -36,9 +36,18 @@ _GROWTH_BYTES = 32 << 20
 """How often resident memory is looked at, and how much more of it is worth a walk through all heaps."""
 
 
+_ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+"""oneDNN generates code for each shape that it meets and keeps it. The graphs of a release have small matrices of ever
+other shapes: without it they are as fast, and a server is some 200 MB smaller."""
+
 _SYSTEM_ALLOCATOR = "TF_ONEDNN_USE_SYSTEM_ALLOCATOR"
 """TensorFlow's pool on CPUs with oneDNN keeps for good what its fullest moment took: a server whose version has changed
 once would hold the tables of two versions ever after. Heaps give memory back."""
+
+
+def prepare_environment() -> None:
+    """Set what TensorFlow reads of the environment as it is imported, unless the environment says otherwise."""
+    os.environ.setdefault(_ONEDNN, "0")
 
 
 def prepare_process() -> None:

@@ -1,6 +1,7 @@
 """What a server sets for its process, in a process of its own."""
 
 import ctypes
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,23 @@ def checked(how: str) -> list[str]:
 def test_large_blocks_stay_the_kernels_own_and_small_ones_in_the_heaps() -> None:
     assert checked("prepared") == ["1", "0", "0.001", "True"]
     assert checked("as it is") == ["0", "0", "0.005", "False"]
+
+
+ENVIRONMENT = """
+import os, sys
+from serving.process import prepare_environment
+
+prepare_environment()
+print(os.environ["TF_ENABLE_ONEDNN_OPTS"], "tensorflow" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(("given", "kept"), [({}, "0"), ({"TF_ENABLE_ONEDNN_OPTS": "1"}, "1")])
+def test_the_environment_is_set_before_tensorflow_is_there_and_goes_before(given: dict[str, str], kept: str) -> None:
+    others = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    command = [sys.executable, "-c", ENVIRONMENT]
+    done = subprocess.run(command, env=others | given, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == [kept, "False"]
 
 
 def test_heaps_are_trimmed_when_memory_has_grown_and_not_again_for_the_same_growth() -> None:
