@@ -58,7 +58,7 @@ def importance_table(
         chosen, seen = np.sort(places), part.shown.examined(examination.astype(np.float64))
         clicks.append((part.shown.labels["click"] / np.maximum(seen, LEAST_EXAMINATION))[chosen])
         if truth is not None:
-            appeals.append(_appeal(truth, part, chosen))
+            appeals.append(part.appeal(truth, chosen))
     gains = {"clicks": np.concatenate(clicks).astype(np.float32)}
     if appeals:
         gains = {"appeal": np.concatenate(appeals).astype(np.float32), **gains}
@@ -96,14 +96,6 @@ def _features(reranker: Reranker, shop: Shop, pages: Pages, places: npt.NDArray[
     # The order of what was shown is judged; what else was retrieved is there to be ranked among.
     judged = found._replace(present=tf.constant(pages.shown.present[places]))
     return [part.numpy() for part in judged]
-
-
-def _appeal(truth: AlignedTruth, pages: Pages, places: npt.NDArray[np.int64]) -> Floats:
-    asked = pages.requests.select(places)
-    users, sessions, queries = (column.tolist() for column in (asked.user_ids, asked.session_ids, asked.queries))
-    rows = pages.shown.rows[places]
-    appeal = np.take_along_axis(truth.appeal(users, sessions, queries), np.maximum(rows, 0).astype(np.int64), axis=1)
-    return np.where(rows >= 0, appeal, np.float32(0))
 
 
 def _importance_cells(item: Importance) -> tuple[str | int | float, ...]:

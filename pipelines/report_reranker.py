@@ -19,6 +19,12 @@ from pipelines.workspace import Workspace
 
 Floats = npt.NDArray[np.float32]
 
+_CALIBRATION: tuple[str, ...] = (
+    "part", "shown", "clicks", "predicted", "predicted / observed", "95 % from", "to", "log-loss", "base rate's",
+)  # fmt: skip
+_EXPECTED = ("expected by the truth", "predicted / expected")
+_CHUNK = 64  # pages whose appeal is asked at a time: the truth answers for every product
+
 
 @dataclass(frozen=True)
 class Pages:
@@ -34,6 +40,17 @@ class Pages:
     scores: Floats
     embedding: Floats
     probabilities: dict[str, Floats]
+
+    def appeal(self, truth: AlignedTruth, places: npt.NDArray[np.int64]) -> Floats:
+        """True P(click | examined) of what the pages at `places` showed, [P, C], 0 for padding."""
+        found = np.zeros((len(places), self.shown.rows.shape[1]), np.float32)
+        for at in range(0, len(places), _CHUNK):
+            some = places[at : at + _CHUNK]
+            asked, rows = self.requests.select(some), self.shown.rows[some]
+            columns = (asked.user_ids, asked.session_ids, asked.queries)
+            every = truth.appeal(*(column.tolist() for column in columns))
+            found[at : at + _CHUNK] = np.take_along_axis(every, np.maximum(rows, 0).astype(np.int64), axis=1)
+        return np.where(self.shown.rows[places] >= 0, found, np.float32(0))
 
 
 def reranker_tables(
@@ -55,7 +72,7 @@ def reranker_tables(
 
     reranker = released_reranker(workspace, shop, vectors)
     seed = workspace.config.evaluate.seed
-    return [calibration_table(shop, pages), importance_table(reranker, shop, pages, truth, examination, seed)]
+    return [calibration_table(shop, pages, truth), importance_table(reranker, shop, pages, truth, examination, seed)]
 
 
 def read_pages(
@@ -83,8 +100,11 @@ def read_pages(
     return Pages(asked, shown, rows, scores, embedding, probabilities)
 
 
-def calibration_table(shop: Shop, pages: Sequence[Pages]) -> PlainTable:
-    """Clicks predicted over clicks observed: by prediction, by task, by who asked and by what was shown."""
+def calibration_table(shop: Shop, pages: Sequence[Pages], truth: AlignedTruth | None) -> PlainTable:
+    """Clicks predicted over clicks observed, and where there is a truth over those that it expects.
+
+    Rows: by prediction, by task, by who asked and by what was shown.
+    """
     present = [part.shown.present for part in pages]
     predicted = np.concatenate([part.probabilities["click"][mask] for part, mask in zip(pages, present, strict=True)])
     clicked = np.concatenate([part.shown.labels["click"][mask] for part, mask in zip(pages, present, strict=True)])
@@ -97,24 +117,31 @@ def calibration_table(shop: Shop, pages: Sequence[Pages]) -> PlainTable:
         parts |= {name: _of_requests(present, number, mask) for name, mask in chosen.items()}
     slices = product_slices(shop.features, shop.data.products)
     parts |= {name: products[rows] for name, products in slices.items()}
-    columns = (
-        "part",
-        "shown",
-        "clicks",
-        "predicted",
-        "predicted / observed",
-        "95 % from",
-        "to",
-        "log-loss",
-        "base rate's",
-    )
+    columns = _CALIBRATION
     note = (
         "Clicks on what the test pages showed, each page among the candidates of its request. The interval is what "
         "chance in the observed clicks allows; tenths of the expected clicks hold equally many of them, deciles "
         "equally many products."
     )
-    found = calibration_rows(clicked, predicted, parts)
-    return PlainTable("calibration", "Do probabilities come true?", note, columns, tuple(map(_cells, found)))
+    cells = {row.part: _cells(row) for row in calibration_rows(clicked, predicted, parts)}
+    if truth is not None:
+        columns += _EXPECTED
+        note += " The clicks that the truth expects of the same products have no chance in them."
+        expected = np.concatenate([_expected(truth, part)[mask] for part, mask in zip(pages, present, strict=True)])
+        sums = {name: (float(predicted[parts[name]].sum()), float(expected[parts[name]].sum())) for name in cells}
+        cells = {name: (*row, *_beside_truth(*sums[name])) for name, row in cells.items()}
+    return PlainTable("calibration", "Do probabilities come true?", note, columns, tuple(cells.values()))
+
+
+def _expected(truth: AlignedTruth, pages: Pages) -> npt.NDArray[np.float64]:
+    """[R, C] the clicks that the truth expects of each product shown where it stood."""
+    return pages.appeal(truth, np.arange(len(pages.requests))) * pages.shown.examined(
+        truth.examination.astype(np.float64)
+    )
+
+
+def _beside_truth(predicted: float, expected: float) -> tuple[float, float]:
+    return round(expected, 1), round(predicted / expected, 3) if expected else float("inf")
 
 
 def _of_requests(present: list[Mask], number: int, mask: Mask) -> Mask:

@@ -20,7 +20,9 @@ _MOST_SLOPES = 20
 _FIRST_POSITIVES = 6  # expected below the second knot, where lie a third of the products; later parts hold many more
 _GROWTH = 2.5
 _SLOPES = (0.25, 4.0)
-_TOGETHER, _TO_ONE = 0.3, 0.03  # what squared differences of slopes count for, in nats
+_TOGETHER, _TO_ONE = 0.3, 1.0  # what squared differences of slopes count for, in nats
+_TRAINING_WORTH = 0.3  # of a training page beside a held-out one: there are more, but the network learned their clicks
+_GROUPS = 6000  # of neighbouring predictions, that a map of twenty slopes cannot tell from single ones
 _FEWEST_CLICKS = 100  # of a task that has maps of its own
 _LEAST_STEP = 1e-3  # knots are at least so far apart
 _CERTAIN = -1e-6  # log of the highest probability
@@ -125,9 +127,9 @@ def fit_calibration(held_out: Predicted, training: Predicted, examination: Float
     """Fit each task's maps, or where it has too few clicks those of both.
 
     Args:
-        held_out: lists that the network did not learn from: which predictions are too high beside others. training:
-            what it learned from: how many positives there are in all is read from both, since rates of a few days are
-            not those of the days that follow.
+        held_out: lists that the network did not learn from. training: what it learned from, of which there is more:
+            their slopes count for less, and how many positives there are in all is read from both alike, since rates
+            of a few days are not those of the days that follow.
         examination: [positions].
     """
     clicks = (held_out.lists.click & held_out.lists.shown).sum(1)
@@ -142,34 +144,42 @@ def fit_calibration(held_out: Predicted, training: Predicted, examination: Float
 def fit_maps(held_out: Predicted, training: Predicted, tasks: Sequence[bool], examination: Floats) -> HeadMaps:
     """Fit each head's map on what searches (True), recommendations (False) or both showed.
 
-    What was seen at position r happens with P(examined at r) P(head). Slopes are fitted on held-out lists; then all is
-    moved so that held-out and training lists together have as many positives as they had.
+    What was seen at position r happens with P(examined at r) P(head). After the slopes are fitted, all is moved so that
+    held-out and training lists together have as many positives as they had.
     """
     maps = []
     for name in HEADS:
-        found = expected = 0.0
-        for part in (held_out, training):
-            log, seen, happened = part.shown(name, tasks, examination)
-            found, expected = found + happened.sum(), expected + (seen * np.exp(log)).sum()
-        log, seen, happened = held_out.shown(name, tasks, examination)
-        maps.append(_fit(log, happened, seen, found / expected if found else 1.0))
+        parts = [part.shown(name, tasks, examination) for part in (held_out, training)]
+        log, seen, happened = (np.concatenate(column) for column in zip(*parts, strict=True))
+        worth = np.repeat([1.0, _TRAINING_WORTH], [len(part[0]) for part in parts])
+        maps.append(_fit(log, happened, seen, worth))
     return HeadMaps(tuple(knots for knots, _ in maps), tuple(values for _, values in maps))
 
 
-def _fit(log: Doubles, label: npt.NDArray[np.bool_], seen: Doubles, level: float) -> tuple[Floats, Floats]:
-    """Knots and values of a map; positives over predicted ones are `level` in all."""
-    positives = int(label.sum())
-    shift = float(np.log(level))
-    if not positives:
-        return _shifted(shift)
-    expected = seen * np.exp(log)
-    knots = _knots(log, expected, positives)
+def _fit(log: Doubles, happened: npt.NDArray[np.bool_], seen: Doubles, worth: Doubles) -> tuple[Floats, Floats]:
+    """Knots and values of a map: slopes by what each example is worth, the level by all alike."""
+    found = int(happened.sum())
+    if not found:
+        return _shifted(0.0)
+    expected = float((seen * np.exp(log)).sum())
+    grouped, positives, rate = _grouped(log, happened * worth, seen * worth)
+    knots = _knots(grouped, rate * np.exp(grouped), int(positives.sum()))
     if len(knots) < 3:
-        return _shifted(shift)
-    start, slopes = _slopes(log, label.astype(np.float64), seen, knots)
+        return _shifted(float(np.log(found / expected)))
+    start, slopes = _slopes(grouped, positives, rate, knots)
     values = start + np.concatenate([[0.0], np.cumsum(slopes * np.diff(knots))])
-    values += shift - np.log(positives / expected.sum())
+    values += np.log(found / (seen * np.exp(np.interp(log, knots, values))).sum())
     return knots.astype(np.float32), values.astype(np.float32)
+
+
+def _grouped(log: Doubles, label: Doubles, seen: Doubles) -> tuple[Doubles, Doubles, Doubles]:
+    """Neighbours in the log as one example, _GROUPS at most: the log of their mean prediction, labels, P(examined)."""
+    order = np.argsort(log, kind="stable")
+    group = np.empty(len(log), np.int64)
+    group[order] = np.arange(len(log)) * min(_GROUPS, len(log)) // len(log)
+    sums = (np.bincount(group, each).astype(np.float64) for each in (label, seen * np.exp(log), seen))
+    positives, expected, examined = sums
+    return np.log(expected / examined), positives, examined
 
 
 def _knots(log: Doubles, expected: Doubles, positives: int) -> Doubles:

@@ -43,15 +43,18 @@ class LexicalConfig(Config):
 class RelevanceConfig(Config):
     """How grades are learned from judgments, where the shop has any."""
 
-    weight: float = Field(1.0, ge=0, description="What one expected grade adds to the score, which is a log.")
+    weight: float = Field(1.25, ge=0, description="What one expected grade adds to the score, which is a log.")
     min_judgments: int = Field(500, ge=1, description="Judgments below which none are learned from.")
     misspelt: int = Field(3, ge=0, description="Misspelt variants of a judged query that are learned from besides.")
     max_judgments: int = Field(50_000, ge=1, description="At most so many judgments, a seeded sample.")
+    unjudged: int = Field(
+        60_000, ge=0, description="Pairs of queries and retrieved products besides, that trees grade for the network."
+    )
     units: int = Field(32, ge=1, description="Width of the hidden layer.")
-    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout on features and hidden layer.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout on features and hidden layer.")
     learning_rate: float = Field(2e-3, gt=0, description="AdamW's peak rate; it falls to 0 by a cosine.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay.")
-    epochs: int = Field(30, ge=1, description="Passes over the judgments.")
+    epochs: int = Field(20, ge=1, description="Passes over the pairs.")
 
 
 class RerankConfig(Config):

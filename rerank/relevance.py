@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import keras
 import numpy as np
@@ -21,8 +21,14 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 
 _CLIP = 5.0  # standard deviations
-_BATCH = 64
+_BATCH = 256
 _QUERIES, _PRODUCTS = 32, 64  # judged lists whose features are computed at a time, and the products of one
+_DRAWN = 20  # retrieved products of a search that are graded by trees
+_FORESTS, _TREES = 5, 200
+_TREE_SETTINGS = {
+    "objective": "l2", "learning_rate": 0.05, "num_leaves": 15, "min_data_in_leaf": 30, "bagging_fraction": 0.8,
+    "bagging_freq": 1, "feature_fraction": 0.5, "deterministic": True, "force_row_wise": True, "verbosity": -1,
+}  # fmt: skip
 
 
 class TextFeatures(Protocol):
@@ -33,6 +39,13 @@ class TextFeatures(Protocol):
     def text(self, query: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
         """[B] string and [B, C] int32 -> [B, C, F] float32."""
         ...
+
+
+class Unjudged(NamedTuple):
+    """What retrieval returned for searches: queries [Q] str, and [Q, C] product rows; below 0 or N means none."""
+
+    queries: npt.NDArray[np.object_]
+    rows: Ints
 
 
 @dataclass(frozen=True)
@@ -91,12 +104,20 @@ def no_relevance(numbers: int) -> RelevanceWeights:
 
 
 def fit_relevance(
-    judgments: pa.Table | None, product_ids: list[str], extractor: TextFeatures, config: RelevanceConfig, seed: int
+    judgments: pa.Table | None,
+    product_ids: list[str],
+    extractor: TextFeatures,
+    config: RelevanceConfig,
+    seed: int,
+    unjudged: Unjudged,
 ) -> RelevanceWeights | None:
     """Learn grades from the judgments that evaluation does not use.
 
+    Trees learn them, and the network follows the trees, on what was judged and on `config.unjudged` pairs that were
+    not: of a few thousand judgments trees learn more, and a network costs less to ask (Hinton et al. 2015).
+
     Args:
-        judgments: query, product_id, grade. product_ids: [N] in row order.
+        judgments: query, product_id, grade. product_ids: [N] in row order. unjudged: what pairs are drawn from.
 
     Returns:
         None where fewer than `config.min_judgments` are there to learn from.
@@ -119,7 +140,32 @@ def fit_relevance(
     grades = judgments["grade"].to_numpy()[mine].astype(np.float32)
     typed, judged = _as_typed(queries[mine], config.misspelt, seed)
     console.print(f"rerank: learning grades from {len(mine):,} judgments")
-    return _fit(_features(typed, rows[mine][judged], extractor), grades[judged], config, seed)
+    features = _features(typed, rows[mine][judged], extractor)
+    asked, drawn = _draw(unjudged, len(product_ids), config.unjudged, seed)
+    every = np.concatenate([features, _features(asked, drawn, extractor)]) if len(asked) else features
+    return _fit(every, _graded_by_trees(features, grades[judged], every, seed), config, seed)
+
+
+def _draw(unjudged: Unjudged, products: int, pairs: int, seed: int) -> tuple[npt.NDArray[np.object_], Ints]:
+    """At most so many pairs of a query and a product, [P] both: _DRAWN candidates of as many searches as that takes."""
+    random = np.random.default_rng(seed)
+    searches = random.permutation(len(unjudged.queries))[: pairs // _DRAWN]
+    places = random.random((len(searches), unjudged.rows.shape[1])).argsort(1)[:, :_DRAWN]
+    rows = np.take_along_axis(unjudged.rows[searches], places, 1)
+    there = (rows >= 0) & (rows < products)
+    return np.repeat(unjudged.queries[searches], there.sum(1)), rows[there].astype(np.int32)
+
+
+def _graded_by_trees(features: Floats, grades: Floats, every: Floats, seed: int) -> Floats:
+    """[n] what the mean of regression forests grown on judged pairs says of `every` pair, [n, F]."""
+    import lightgbm
+
+    total = np.zeros(len(every))
+    for number in range(_FORESTS):
+        data = lightgbm.Dataset(features, grades)
+        model = lightgbm.train(_TREE_SETTINGS | {"seed": seed + number}, data, _TREES)
+        total += np.asarray(model.predict(every))
+    return np.maximum(total / _FORESTS, 0.0).astype(np.float32)
 
 
 def _as_typed(

@@ -27,7 +27,7 @@ from rerank.product_tables import (
     known_products,
     served_behaviour_table,
 )
-from rerank.relevance import Relevance, fit_relevance
+from rerank.relevance import Relevance, Unjudged, fit_relevance
 from rerank.slices import Slice, with_features
 from rerank.training_data import TrainingData
 
@@ -161,7 +161,9 @@ def prepare(
         config,
     )
     ids = shop.products["product_id"].to_pylist()
-    relevance = fit_relevance(shop.judgments, ids, extractor, config.relevance, config.seed)
+    relevance = fit_relevance(
+        shop.judgments, ids, extractor, config.relevance, config.seed, _searches(features, parts[0])
+    )
     if relevance is not None:
         extractor.relevance = Relevance(relevance)
     spec = FeatureSpec(keys, counters, extractor.names, parts[0].query_embedding.shape[1])
@@ -169,6 +171,12 @@ def prepare(
     slots = {day: slot for slot, day in enumerate(days)}
     releases = {day: slot for slot, day in enumerate(served, len(days))}
     return Prepared(features, config, extractor, spec, fitted, slots, releases)
+
+
+def _searches(features: FeatureStore, candidates: Candidates) -> Unjudged:
+    query = features.request_query[candidates.request]
+    asked = np.flatnonzero(query >= 0)
+    return Unjudged(np.asarray(features.queries, dtype=object)[query[asked]], candidates.rows[asked])
 
 
 def select_requests(features: FeatureStore, candidates: Candidates, limit: int, seed: int | None) -> Candidates:

@@ -18,9 +18,14 @@ class FakeRequests:
     def __init__(self, task: str, history: int) -> None:
         self.task, self.history_lengths = task, np.array([history])
         self.queries = np.array(["red" if task == "search" else ""], dtype=object)
+        self.user_ids = self.session_ids = np.array([""], dtype=object)
 
     def __len__(self) -> int:
         return 1
+
+    def select(self, chosen: np.ndarray) -> "FakeRequests":
+        assert chosen.tolist() == [0]
+        return self
 
 
 def pages() -> list[Any]:
@@ -76,7 +81,7 @@ def test_a_page_is_judged_among_the_candidates_of_its_request(monkeypatch: pytes
 def test_calibration_by_task_person_and_product(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report_reranker, "product_slices", lambda *_: {"head products": np.array([False, True])})
     shop: Any = SimpleNamespace(features=None, data=SimpleNamespace(products=None))
-    table = calibration_table(shop, pages())
+    table = calibration_table(shop, pages(), None)
     rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
     assert (rows["all"]["shown"], rows["all"]["clicks"], rows["all"]["predicted"]) == (3, 2, 1.5)
     assert rows["all"]["predicted / observed"] == 0.75
@@ -85,6 +90,29 @@ def test_calibration_by_task_person_and_product(monkeypatch: pytest.MonkeyPatch)
     # The second product: 0.5 in the search, not clicked, and 0.25 on the home page, clicked.
     assert (rows["head products"]["shown"], rows["head products"]["clicks"]) == (2, 1)
     assert rows["head products"]["predicted / observed"] == 0.75
+
+
+class FakeTruth:
+    """Everybody clicks on product 0 with 0.5 and on product 1 with 0.25, if they see it; half see position 2."""
+
+    examination = np.array([1.0, 0.5], np.float32)
+
+    def appeal(self, users: list[str], sessions: list[str], queries: list[str]) -> np.ndarray:
+        return np.tile(np.array([0.5, 0.25], np.float32), (len(users), 1))
+
+
+def test_predicted_clicks_beside_those_that_the_truth_expects(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_reranker, "product_slices", lambda *_: {"nothing": np.array([False, False])})
+    shop: Any = SimpleNamespace(features=None, data=SimpleNamespace(products=None))
+    truth: Any = FakeTruth()
+    table = calibration_table(shop, pages(), truth)
+    rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
+    # The search: 0.5 at position 1 and 0.25 x 0.5 at position 2, to one place; the recommendation: 0.25 at position 1.
+    assert rows["search"]["expected by the truth"] == pytest.approx(0.6)
+    assert rows["search"]["predicted / expected"] == 2.0  # (0.75 + 0.5) / 0.625
+    assert rows["recommendation"]["predicted / expected"] == 1.0
+    assert rows["all"]["expected by the truth"] == pytest.approx(0.9)  # 0.875
+    assert "nothing" not in rows
 
 
 def test_heads_are_judged_on_the_pages_of_all_tasks() -> None:

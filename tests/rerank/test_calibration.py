@@ -34,12 +34,15 @@ def heads(log: np.ndarray) -> HeadLogs:
     return HeadLogs(*(np.asarray(log, np.float32) - shift for shift in (0.0, 2.0, 3.0)))
 
 
-def fitted(log: np.ndarray, page: Any, asked: np.ndarray, training: Any = None) -> Calibration:
-    """Calibrated on those pages; pages of training days are none unless given, with the same predictions."""
+def fitted(
+    log: np.ndarray, page: Any, asked: np.ndarray, training: Any = None, earlier_log: np.ndarray | None = None
+) -> Calibration:
+    """Calibrated on those pages; training pages are none unless given, with the same predictions unless given too."""
     nothing = SimpleNamespace(**{name: np.zeros((0, 3), bool) for name in ("shown", "click", "cart", "purchase")})
     nothing.position = np.zeros((0, 3), np.int32)
     none = Predicted(HeadLogs(*(np.zeros((0, 3)),) * 3), nothing, np.zeros(0, bool))  # type: ignore[arg-type]
-    earlier = none if training is None else Predicted(heads(log), training, asked)
+    told = log if earlier_log is None else earlier_log
+    earlier = none if training is None else Predicted(heads(told), training, searches(told))
     return fit_calibration(Predicted(heads(log), page, asked), earlier, EXAMINATION)
 
 
@@ -76,6 +79,17 @@ def test_how_many_clicks_there_are_is_read_from_training_days_too() -> None:
     page, usual = lists(log, 1.5 * np.exp(log)), lists(log, np.exp(log), seed=1)
     told = np.exp(calibrated(fitted(log, page, searches(log), usual), log))
     assert told.mean() / np.exp(log).mean() == pytest.approx(1.25, rel=0.03)
+
+
+def test_slopes_are_read_from_training_pages_too() -> None:
+    random = np.random.default_rng(7)
+    log, earlier = (np.log(random.uniform(0.002, 0.5, (pages, 3))) for pages in (150, 40_000))
+    page, training = (lists(part, 0.5 * np.exp(part) ** 1.5, seed) for seed, part in enumerate((log, earlier)))
+    # A dozen clicks on 150 pages tell next to nothing of slopes.
+    told = np.exp(calibrated(fitted(log, page, searches(log), training, earlier), earlier))
+    for low, high in ((0.1, 0.2), (0.2, 0.35), (0.35, 0.5)):
+        part = (np.exp(earlier) >= low) & (np.exp(earlier) < high)
+        assert told[part].sum() / (0.5 * np.exp(earlier[part]) ** 1.5).sum() == pytest.approx(1.0, abs=0.1)
 
 
 def test_low_predictions_come_true_too() -> None:

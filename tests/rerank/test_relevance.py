@@ -10,11 +10,12 @@ import tensorflow as tf
 from catalog.errors import ArtifactError
 from catalog.splits import judgments_for_training
 from rerank.config import RelevanceConfig
-from rerank.relevance import Relevance, RelevanceWeights, _features, fit_relevance, no_relevance
+from rerank.relevance import Relevance, RelevanceWeights, Unjudged, _draw, _features, fit_relevance, no_relevance
 
 PRODUCTS = 12
 IDS = [f"p{row}" for row in range(PRODUCTS)]
-CONFIG = RelevanceConfig(min_judgments=50, dropout=0.0)
+CONFIG = RelevanceConfig(min_judgments=50)
+UNJUDGED = Unjudged(np.array(["q" * (1 + n % 10) for n in range(500)], object), np.tile(np.arange(PRODUCTS), (500, 1)))
 
 
 class Lengths:
@@ -43,7 +44,7 @@ def judgments(queries: int, seed: int = 0) -> pa.Table:
 
 
 def test_grades_of_other_queries_are_told() -> None:
-    weights = fit_relevance(judgments(80), IDS, Lengths(), CONFIG, seed=0)
+    weights = fit_relevance(judgments(80), IDS, Lengths(), CONFIG, 0, UNJUDGED)
     assert weights is not None
     rows = tf.range(PRODUCTS)[None]
     told = Relevance(weights)(Lengths().text(tf.constant(["zzzzzz"]), rows)).numpy()[0]
@@ -59,11 +60,21 @@ def test_judgments_kept_for_evaluation_teach_nothing() -> None:
     assert 0.1 < kept.mean() < 0.5
     changed = np.where(kept, 3.0 - table["grade"].to_numpy(), table["grade"].to_numpy())
     other = table.set_column(2, "grade", pa.array(changed, pa.float32()))
-    first, second = (fit_relevance(part, IDS, Lengths(), CONFIG, seed=0) for part in (table, other))
+    first, second = (fit_relevance(part, IDS, Lengths(), CONFIG, 0, UNJUDGED) for part in (table, other))
     assert first is not None
     assert second is not None
     np.testing.assert_array_equal(first.mean, second.mean)
     np.testing.assert_allclose(first.scale, second.scale)
+
+
+def test_pairs_that_nobody_judged_are_drawn_from_what_was_retrieved() -> None:
+    rows = np.array([[3, 4, -1], [5, PRODUCTS, -1]])
+    found = Unjudged(np.array(["a", "b"], object), rows)
+    queries, drawn = _draw(found, PRODUCTS, 40, seed=0)
+    assert sorted(zip(queries.tolist(), drawn.tolist(), strict=True)) == [("a", 3), ("a", 4), ("b", 5)]
+    # Twenty of each search: 20 pairs are those of one.
+    assert len(set(_draw(found, PRODUCTS, 20, seed=0)[0].tolist())) == 1
+    assert not len(_draw(found, PRODUCTS, 0, seed=0)[0])
 
 
 def test_features_of_long_lists_are_those_of_short_ones() -> None:
@@ -78,7 +89,7 @@ def test_features_of_long_lists_are_those_of_short_ones() -> None:
 def test_judgments_of_products_that_are_gone_are_left_out() -> None:
     table = judgments(80)
     gone = pa.concat_tables([table, table.slice(0, 20).set_column(1, "product_id", pa.array(["gone"] * 20))])
-    first, second = (fit_relevance(part, IDS, Lengths(), CONFIG, seed=0) for part in (table, gone))
+    first, second = (fit_relevance(part, IDS, Lengths(), CONFIG, 0, UNJUDGED) for part in (table, gone))
     assert first is not None
     assert second is not None
     np.testing.assert_array_equal(first.mean, second.mean)
@@ -86,7 +97,7 @@ def test_judgments_of_products_that_are_gone_are_left_out() -> None:
 
 @pytest.mark.parametrize("table", [None, judgments(1), judgments(80).slice(0, 0)])
 def test_too_few_judgments_teach_nothing(table: pa.Table | None) -> None:
-    assert fit_relevance(table, IDS, Lengths(), CONFIG, seed=0) is None
+    assert fit_relevance(table, IDS, Lengths(), CONFIG, 0, UNJUDGED) is None
 
 
 def test_without_judgments_every_grade_is_zero() -> None:
