@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float32]
 Rows = list[dict[str, Any]]
 
-GRADE_WEIGHTS = (0.25, 0.5, 1.0, 2.0, 4.0)
+GRADE_WEIGHTS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 4.0)
 RETRIEVAL = "retrieval order"
 
 

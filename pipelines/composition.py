@@ -97,7 +97,8 @@ class Composition(tf.Module):
         catalogue: ids and rows.
         encode_query: the query tower, (query, request, user columns, pixels or None) -> [B, D].
         retrieve: the index, (query embedding [B, D], C) -> rows [B, C] int32 and scores [B, C] float32.
-        rerank: the reranker, (query, embedding, request, user columns, rows, scores) -> outputs [B, C].
+        rerank: the reranker, see `rerank.export.Reranker`: a call and `explain` answer for all candidates [B, C],
+            `best` for the best of them.
         user_columns: profile columns that the configuration declares.
         candidates: C.
         results: K.

@@ -32,7 +32,8 @@ _OPTIONS = tf.saved_model.SaveOptions(
 )
 _WARM_BATCHES = (1, 8, 32)
 _SAMPLES = 200
-_CONSTANT_BYTES = 1 << 18
+CONSTANT_BYTES = 1 << 18
+"""Weights of layers up to this size are constants of the signatures."""
 
 Inputs = dict[str, npt.NDArray[Any]]
 
@@ -59,6 +60,7 @@ class Exporter:
         self._backbone = load_backbone(self._pictures) if len(shop.images) else None
         self._columns = self._config.towers.profile_columns
         self._ids: list[str] = shop.products.column("product_id").to_pylist()
+        self._layer_weights: list[keras.Variable] = list(self._towers.model.variables)
 
     def export(self, staging: Path) -> list[dict[str, Any]]:
         """Write every model.
@@ -84,7 +86,7 @@ class Exporter:
         exact = ExactIndex(vectors, self._rows)
         chosen = IndexParameters.model_validate(read_json(self._workspace / "index" / "tuning.json")["chosen"])
         scann = ScannIndex(vectors, self._rows, chosen, self._config.release.candidates)
-        self._layer_weights = [*self._towers.model.variables, *reranker.weights]
+        self._layer_weights += reranker.weights
         for name, index in (
             ("retrieval_exact", exact),
             ("retrieval", scann),
@@ -168,20 +170,11 @@ class Exporter:
             signature: tf.function(functions[signature], input_signature=[spec], autograph=False)
             for signature, spec in specs.items()
         }
-        with self._small_weights_as_constants():
+        with small_weights_as_constants(self._layer_weights):
             concrete = {signature: function.get_concrete_function() for signature, function in signatures.items()}
         tf.saved_model.save(model, str(staging / name), concrete, _OPTIONS)
         write_warmup(staging / name, name, warm)
         console.print(f"exported {name}: {', '.join(sorted(signatures))}")
-
-    def _small_weights_as_constants(self) -> keras.StatelessScope:
-        """Layers that are traced inside read constants: two ops less for each, and what hangs on weights is folded.
-
-        Large tables stay variables, since each session copies its constants.
-        """
-        weights = [(variable, variable.numpy()) for variable in self._layer_weights]
-        small = [(variable, tf.constant(value)) for variable, value in weights if value.nbytes <= _CONSTANT_BYTES]
-        return keras.StatelessScope(state_mapping=small)
 
     def _samples(self) -> list[dict[str, Any]]:
         """Logged requests of the slice before the snapshot, as one list of values an input."""
@@ -215,6 +208,16 @@ class Exporter:
             "timestamp": 0,
         }
         return sample | {f"user_{name}": "" for name in self._columns}
+
+
+def small_weights_as_constants(weights: list[keras.Variable]) -> keras.StatelessScope:
+    """Layers that are traced inside read constants: two ops less for each, and what hangs on weights alone is folded.
+
+    Larger ones than CONSTANT_BYTES stay variables, since each session copies its constants.
+    """
+    values = [(variable, variable.numpy()) for variable in weights]
+    small = [(variable, tf.constant(value)) for variable, value in values if value.nbytes <= CONSTANT_BYTES]
+    return keras.StatelessScope(state_mapping=small)
 
 
 def _batch(samples: list[dict[str, Any]], size: int) -> Inputs:

@@ -125,6 +125,11 @@ class Reranker(tf.Module):
         variables: list[keras.Variable] = self._rank.args[0].variables
         return variables
 
+    def score(self, features: Features) -> tf.Tensor:
+        """`order_score` of features, [B, C]; their values are read from `Features.value`, not from the catalogue."""
+        values = self._rank.args[0].value_vectors(features.value)
+        return order_score(self._rank(features.numeric, values, features.profile), features.grade, self.config)
+
     def explain(self, **inputs: Any) -> Tensors:
         """Shapley values of the groups of features, [B, C] float32 each, in the units of the score.
 

@@ -88,7 +88,7 @@ class RankingModel(keras.Model):
     def _inputs(self, numeric: tf.Tensor, values: tf.Tensor, profile: tf.Tensor) -> tf.Tensor:
         normal = tf.clip_by_value((numeric - self.mean) * self.scale, -_CLIP, _CLIP)
         persons = self.profile_embedding(profile)
-        if not profile.shape[1]:
+        if profile.shape[1] == 0:
             return tf.concat([normal, values], -1)
         flat = tf.reshape(persons, [tf.shape(profile)[0], 1, profile.shape[1] * self._config.profile_dim])
         spread = tf.broadcast_to(flat, [tf.shape(numeric)[0], tf.shape(numeric)[1], flat.shape[2]])

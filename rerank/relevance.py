@@ -22,6 +22,7 @@ Ints = npt.NDArray[np.int32]
 
 _CLIP = 5.0  # standard deviations
 _BATCH = 256
+_FEWEST_STEPS = 1000  # few pairs are gone through more often
 _QUERIES, _PRODUCTS = 32, 64  # judged lists whose features are computed at a time, and the products of one
 _DRAWN = 20  # retrieved products of a search that are graded by trees
 _FORESTS, _TREES = 5, 200
@@ -213,11 +214,13 @@ def _fit(features: Floats, grades: Floats, config: RelevanceConfig, seed: int) -
     second = keras.layers.Dense(1)
     drop = [keras.layers.Dropout(config.dropout, seed=seed + place) for place in range(2)]
     network = keras.Sequential([keras.Input((features.shape[1],)), drop[0], first, drop[1], second])
-    steps = config.epochs * -(-len(features) // _BATCH)
+    batches = -(-len(features) // _BATCH)
+    epochs = max(config.epochs, -(-_FEWEST_STEPS // batches))
+    steps = epochs * batches
     schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
     network.compile(keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay), "mse", jit_compile=False)
     normalised = np.clip((features - mean) * scale, -_CLIP, _CLIP)
-    history = network.fit(normalised, grades, batch_size=_BATCH, epochs=config.epochs, verbose=0)
+    history = network.fit(normalised, grades, batch_size=_BATCH, epochs=epochs, verbose=0)
     error = float(np.sqrt(history.history["loss"][-1]))
     console.print(f"rerank: grades learned, root mean square error {error:.2f} in training")
     hidden, bias, weight, last = (np.asarray(value, np.float32) for value in (*first.weights, *second.weights))

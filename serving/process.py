@@ -38,7 +38,7 @@ _GROWTH_BYTES = 32 << 20
 
 _ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 """oneDNN generates code for each shape that it meets and keeps it. The graphs of a release have small matrices of ever
-other shapes: without it they are as fast, and a server is some 200 MB smaller."""
+other shapes: without it a server answers as many requests in some 200 MB less."""
 
 _SYSTEM_ALLOCATOR = "TF_ONEDNN_USE_SYSTEM_ALLOCATOR"
 """TensorFlow's pool on CPUs with oneDNN keeps for good what its fullest moment took: a server whose version has changed

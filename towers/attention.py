@@ -1,6 +1,6 @@
 """The transformer block of the text and history encoders."""
 
-from typing import Any
+from typing import Any, get_args
 
 import keras
 import tensorflow as tf
@@ -15,8 +15,8 @@ _STEPS = 6
 def filled_length(ends: tf.Tensor, longest: int | tf.Tensor) -> tf.Tensor:
     """How many positions are worth computing: as many as the longest row has, rounded up to one of six lengths.
 
-    oneDNN generates code for each shape it meets and keeps it: with every length a batch can have, a server would
-    generate for hours and keep hundreds of megabytes.
+    Where oneDNN is on, it generates code for each shape it meets and keeps it: with every length a batch can have, a
+    server would generate for hours and keep hundreds of megabytes.
 
     Args:
         ends: [batch, ...] int32, positions of each row; the largest counts.
@@ -54,7 +54,7 @@ class TransformerBlock(keras.layers.Layer):
         Returns [batch, length, dim].
 
     Raises:
-        ValueError: if `heads` does not divide `dim`.
+        ValueError: if `heads` does not divide `dim`, or `norm` is another.
     """
 
     def __init__(
@@ -70,6 +70,8 @@ class TransformerBlock(keras.layers.Layer):
         super().__init__(**kwargs)
         if dim % heads:
             raise ValueError(f"heads must divide dim; received heads={heads}, dim={dim}")
+        if norm not in get_args(Norm):
+            raise ValueError(f"norm: received {norm!r}, expected one of {', '.join(get_args(Norm))}")
         self.dim, self.heads, self.dropout = dim, heads, dropout
         self.causal, self.max_distance, self.norm = causal, max_distance, norm
         self.attention_norm = keras.layers.RMSNormalization(name="attention_norm")

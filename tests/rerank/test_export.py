@@ -73,17 +73,30 @@ def test_a_permutation_of_candidates_permutes_the_scores(
         np.testing.assert_allclose(mixed[name], straight[name][:, order], rtol=1e-4, atol=1e-6)
 
 
-def test_the_best_are_those_of_a_call_in_order(reranker: Reranker, requests: dict[str, Any]) -> None:
+def call_of(requests: dict[str, Any], rows: np.ndarray) -> dict[str, Any]:
+    """Inputs of a call of the reranker."""
     inputs = {name: tf.constant(values) for name, values in requests["inputs"].items()}
     profile = {name: inputs.pop(name) for name in list(inputs) if name.startswith("user_")}
-    rows = requests["rows"].copy()
-    rows[0, 2:] = reranker.extractor.size  # so few that absent ones are among the best
-    call = {
+    return {
         **inputs,
         "user_columns": {name.removeprefix("user_"): values for name, values in profile.items()},
         "candidate_row": tf.constant(rows),
         "candidate_score": tf.constant(requests["scores"]),
     }
+
+
+def test_features_score_as_the_call_that_they_were_made_for(reranker: Reranker, requests: dict[str, Any]) -> None:
+    call = call_of(requests, requests["rows"])
+    features = reranker.features(**call)
+    np.testing.assert_allclose(reranker.score(features), reranker(**call)["score"], rtol=1e-5)
+    others = features._replace(value=tf.zeros_like(features.value))  # what importance does to a feature
+    assert np.abs(reranker.score(others) - reranker.score(features)).max() > 0
+
+
+def test_the_best_are_those_of_a_call_in_order(reranker: Reranker, requests: dict[str, Any]) -> None:
+    rows = requests["rows"].copy()
+    rows[0, 2:] = reranker.extractor.size  # so few that absent ones are among the best
+    call = call_of(requests, rows)
     straight = {name: values.numpy() for name, values in reranker(**call).items()}
     best, order = reranker.best(4, **call)
     assert set(best) == set(OUTPUTS)

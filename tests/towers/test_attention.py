@@ -97,8 +97,14 @@ def test_heads_must_divide_dim() -> None:
         TransformerBlock(8, heads=3)
 
 
-def test_round_trip(x: np.ndarray) -> None:
-    block = TransformerBlock(8, heads=2, dropout=0.1, causal=True, max_distance=4)
+def test_an_unknown_norm_is_refused() -> None:
+    with pytest.raises(ValueError, match="norm: received 'Post', expected one of pre, post"):
+        TransformerBlock(8, heads=2, norm="Post")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_round_trip(x: np.ndarray, norm: Norm) -> None:
+    block = TransformerBlock(8, heads=2, dropout=0.1, causal=True, max_distance=4, norm=norm)
     visible = np.ones((2, 5), bool)
     expected = run(block, x, visible)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(block))
