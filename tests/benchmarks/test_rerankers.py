@@ -33,7 +33,7 @@ class FakeSetting:
 
 def test_a_rivals_grades_get_the_weight_that_serves_it_best() -> None:
     setting: Any = FakeSetting()
-    # The wrong one is ahead by 1.5: of 0.25, 0.5, 1, 2 and 4 only the last two turn it, and the first of them is taken.
+    # The wrong one is ahead by 1.5: of the weights that are tried only 2 and 4 turn it, and the first of them is taken.
     assert rerankers.best_weight(setting, np.array([[1.5, 0.0]] * 4, np.float32)) == 2.0
 
 
