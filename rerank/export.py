@@ -1,8 +1,8 @@
 """The reranker as one graph: tables of the snapshot, features, cross network; needs no model code once exported."""
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -18,7 +18,7 @@ from rerank.features import FeatureExtractor, Features, Tensors, retrieval_ranks
 from rerank.lists import request_inputs
 from rerank.pictures import picture_table
 from rerank.product_tables import build_tables, known_products, served_behaviour_table
-from rerank.ranking_model import HEADS, HeadLogs, RankingModel, order_score
+from rerank.ranking_model import HEADS, HeadLogs, order_score
 from rerank.shapley import GROUPS, coalitions, shapley_weights
 
 OUTPUTS = ("score", *(f"{head}_probability" for head in HEADS))
@@ -73,9 +73,9 @@ class Reranker(tf.Module):
             trained.fitted.relevance,
         )
         check_names(trained.spec, self.extractor)
-        # The model stays hidden in a function, since saving would trace a Keras model by itself; its variables are
+        # A module does not look into these, since saving would trace a Keras model by itself; its variables are
         # tracked one by one, since a tf.Module misses those of layers that sit in lists.
-        self._rank = partial(RankingModel.rank, trained.model)
+        self._layers = SimpleNamespace(model=trained.model)
         self._tracked = [variable.value for variable in trained.model.variables]
         self._value_vectors = tf.Variable(trained.model.value_vectors(self.extractor.value_buckets()), trainable=False)
         self._calibrate = Calibrator(trained.calibration)
@@ -111,6 +111,10 @@ class Reranker(tf.Module):
         score = order_score(logs, features.grade, self.config)
         return tf.where(features.present, score, ABSENT_SCORE), logs, features.present
 
+    def _rank(self, numeric: tf.Tensor, values: tf.Tensor, profile: tf.Tensor) -> HeadLogs:
+        logs: HeadLogs = self._layers.model.rank(numeric, values, profile)
+        return logs
+
     def _values(self, features: Features, row: tf.Tensor) -> tf.Tensor:
         """[B, C, value_dim] of candidates."""
         return tf.gather(self._value_vectors, tf.where(features.present, row, self.extractor.size))
@@ -122,12 +126,12 @@ class Reranker(tf.Module):
     @property
     def weights(self) -> list[keras.Variable]:
         """Of the ranking model."""
-        variables: list[keras.Variable] = self._rank.args[0].variables
+        variables: list[keras.Variable] = self._layers.model.variables
         return variables
 
     def score(self, features: Features) -> tf.Tensor:
         """`order_score` of features, [B, C]; their values are read from `Features.value`, not from the catalogue."""
-        values = self._rank.args[0].value_vectors(features.value)
+        values = self._layers.model.value_vectors(features.value)
         return order_score(self._rank(features.numeric, values, features.profile), features.grade, self.config)
 
     def explain(self, **inputs: Any) -> Tensors:

@@ -16,7 +16,7 @@ from rerank.history_features import cosines, cosines_of_kind, hours_since_last, 
 from rerank.product_tables import ProductTables
 from rerank.relevance import Relevance, RelevanceWeights, no_relevance
 from rerank.side_by_side import SideBySide
-from rerank.tensors import count, spread, table
+from rerank.tensors import count, lower_bounds, spread, table
 from rerank.text_features import TextExtractor
 
 Tensors = dict[str, tf.Tensor]
@@ -256,8 +256,7 @@ def retrieval_ranks(score: tf.Tensor, present: tf.Tensor) -> tuple[tf.Tensor, tf
     """How many present candidates score strictly better, [B, C] float32, and the best score, [B] (0 for none)."""
     lowest = score.dtype.min
     score = tf.where(present, score, lowest)
-    # What `tf.searchsorted` runs, without the ops that make any shape one of two axes.
-    rank = tf.cast(tf.raw_ops.LowerBound(sorted_inputs=tf.sort(-score, axis=1), values=-score), tf.float32)
+    rank = tf.cast(lower_bounds(tf.sort(-score, axis=1), -score), tf.float32)
     best = tf.reduce_max(score, 1)
     return rank, tf.where(best > lowest, best, 0.0)
 

@@ -12,6 +12,8 @@ import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_text
 
+from rerank.tensors import lower_bounds
+
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}"
 _MAX_CHARACTERS = 512  # of a query; a longer one costs no more
 _REWRITES = (
@@ -128,10 +130,8 @@ def lookup_sorted(keys: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
     Args:
         keys: [V] int64, rising, V >= 1. queries: any shape, int64.
     """
-    # What `tf.searchsorted` runs, without the ops that make any shape one of two axes.
     wanted = tf.reshape(queries, [1, -1])
-    place = tf.raw_ops.LowerBound(sorted_inputs=tf.reshape(keys, [1, -1]), values=wanted)
-    place = tf.minimum(place, tf.shape(keys)[0] - 1)
+    place = tf.minimum(lower_bounds(tf.reshape(keys, [1, -1]), wanted), tf.shape(keys)[0] - 1)
     found = (tf.gather(keys, place) == wanted) & (wanted != 0)
     return tf.reshape(tf.where(found, place + 1, 0), tf.shape(queries))
 
