@@ -5,7 +5,8 @@ would answer nobody for half a second at each change of version, and keep the ob
 """
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,8 @@ class CSession:
     def __init__(self, path: Path, config: config_pb2.ConfigProto, tags: Sequence[str] = ("serve",)) -> None:
         api, status = library(), _Status()
         meta_graph = api.TF_NewBuffer()
-        # Where the session's own threads load, they do so at their own priority, not at the caller's.
-        options = _run_options(inter_op_thread_pool=_CALLING_THREAD)
+        self._settings: dict[str, int] = {}
+        options = _run_options(inter_op_thread_pool=_CALLING_THREAD)  # the session's own have their own priority
         names = (ctypes.c_char_p * len(tags))(*(tag.encode() for tag in tags))
         self._graph, self._handle = api.TF_NewGraph(), None
         try:
@@ -95,7 +96,8 @@ class CSession:
         api, status = library(), _Status()
         alive: list[Any] = []
         given, got = (ctypes.c_void_p * len(feeds))(), (ctypes.c_void_p * len(fetches))()
-        options = _run_options(timeout_in_ms=milliseconds) if milliseconds else None
+        settings = self._settings | {"timeout_in_ms": milliseconds} if milliseconds else self._settings
+        options = _run_options(**settings) if settings else None
         try:
             for place, (name, (_, value)) in enumerate(feeds.items()):
                 try:
@@ -117,6 +119,15 @@ class CSession:
                     api.TF_DeleteTensor(handle)
             if options is not None:
                 api.TF_DeleteBuffer(options)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Meanwhile ops run in the thread that calls `run`, at its priority, and in no thread that sessions share."""
+        self._settings = {"inter_op_thread_pool": _CALLING_THREAD}
+        try:
+            yield
+        finally:
+            self._settings = {}
 
     def close(self) -> None:
         """Give the memory back. Nothing may be running. Safe to call twice."""

@@ -2,11 +2,8 @@
 
 import gc
 import logging
-import os
-import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,6 +11,7 @@ from time import perf_counter
 
 import grpc
 
+from serving.background import Background
 from serving.batching import Batcher, BatchingParameters, can_batch
 from serving.call_record import current_call
 from serving.errors import Rejection, as_rejection, without_insides
@@ -29,9 +27,6 @@ from serving.warmup import read_warmup_logs
 BATCHING_FILE = "batching_params.pbtxt"
 """Beside saved_model.pb: how this version's requests are merged (--enable_per_model_batching_parameters)."""
 
-_LOADING_NICE = 10
-"""A tenth of a busy core: loading a graph, and optimising it in its first run, takes seconds."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -40,10 +35,12 @@ class MeasuredServable(Servable):
 
     Args:
         path, threads: as of a servable.
+        background: where it is closed.
     """
 
-    def __init__(self, path: Path, threads: Threads) -> None:
+    def __init__(self, path: Path, threads: Threads, background: Background) -> None:
         super().__init__(path, threads)
+        self._background = background
         self._batcher: Batcher | None = None
         self._own_batcher = False
 
@@ -70,7 +67,7 @@ class MeasuredServable(Servable):
         """As a servable gives its memory back."""
         if self._batcher is not None and self._own_batcher:
             self._batcher.close()
-        super().close()
+        self._background.run(super().close)
 
     def _run_batch(
         self, signature: str, outputs: Sequence[str] | None, inputs: Mapping[str, Array], timeout: float | None
@@ -109,7 +106,8 @@ class Loader:
     def __init__(self, config: ServerConfig, monitoring: Monitoring) -> None:
         self._config = config
         self._monitoring = monitoring
-        self._given_up, self._answering = threading.Event(), threading.Event()
+        self._given_up = threading.Event()
+        self._background = Background()
         self._parameters = BatchingParameters()
         if config.batching_parameters_file is not None:
             self._parameters = read_batching_parameters(config.batching_parameters_file)
@@ -131,12 +129,13 @@ class Loader:
         raise AssertionError("the last try returns or raises")
 
     def give_way(self) -> None:
-        """From now on there are requests to answer, which go before what loads."""
-        self._answering.set()
+        """From now on there are requests to answer, which go before what loads and unloads."""
+        self._background.give_way()
 
     def give_up(self) -> None:
         """Start nothing more: what loads is finished, what waits for another try fails, what comes is refused."""
         self._given_up.set()
+        self._background.hurry()
 
     def close(self) -> None:
         """End the threads that batches run in; the models must have been closed."""
@@ -147,9 +146,7 @@ class Loader:
         if self._given_up.is_set():
             raise Rejection(grpc.StatusCode.CANCELLED, "the server is stopping")
         own = self._own_parameters(path)
-        initializer = _give_way if self._answering.is_set() else None
-        with ThreadPoolExecutor(1, "load", initializer=initializer) as thread:
-            servable = thread.submit(self._load_and_warm, path).result()
+        servable = self._background.run(partial(self._load_and_warm, path))
         # Only now: the first run of a graph takes seconds, and would take them from a thread that batches wait for.
         servable.merge_with(Batcher(own, self._monitoring.record_batch) if own else self._batcher, own is not None)
         return servable
@@ -157,7 +154,7 @@ class Loader:
     def _load_and_warm(self, path: Path) -> MeasuredServable:
         began = perf_counter()
         try:
-            servable = MeasuredServable(path, self._threads)
+            servable = MeasuredServable(path, self._threads, self._background)
         except BaseException:
             self._monitoring.record_load(str(path), perf_counter() - began, "fail")
             raise
@@ -176,19 +173,14 @@ class Loader:
         began, status = perf_counter(), "OK"
         try:
             iterations = max(self._config.num_request_iterations_for_warmup, 1)
-            warm_up(servable, path, iterations)
+            with servable.alone():  # the first run is part of the load, and gives way as the load does
+                warm_up(servable, path, iterations)
         except BaseException as error:
             status = as_rejection(error).code.name if isinstance(error, Exception) else "CANCELLED"
             servable.close()
             raise
         finally:
             self._monitoring.record_warmup(str(path), perf_counter() - began, status)
-
-
-def _give_way() -> None:
-    """Let the threads that answer requests go first. Linux alone has priorities of single threads."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOADING_NICE)
 
 
 def warm_up(servable: Servable, path: Path, iterations: int = 1) -> int:

@@ -32,8 +32,9 @@ The one thread that accepts calls needs the lock for each of them, and under loa
 
 
 _CHECK_SECONDS = 5.0
-_GROWTH_BYTES = 32 << 20
-"""How often resident memory is looked at, and how much more of it is worth a walk through all heaps."""
+_GROWTH_BYTES = 128 << 20
+"""How often resident memory is looked at, and how much more of it is worth a walk through all heaps: more than what
+batches come to between two looks, for a walk holds up who allocates, and what it gave back is touched anew."""
 
 
 _ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
@@ -98,7 +99,7 @@ def trim_heaps() -> None:
 
 
 class MemoryKeeper:
-    """Trims the heaps whenever resident memory has grown by some tens of megabytes.
+    """Trims the heaps whenever resident memory has grown by a hundred megabytes and more.
 
     A message of megabytes comes in thousands of small blocks, and what is freed of them stays with the process.
 

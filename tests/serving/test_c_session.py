@@ -125,3 +125,31 @@ def test_threads_can_be_started_before_there_is_a_model() -> None:
     start_threads(CONFIG)
     start_threads(CONFIG)
     assert threading.active_count() == before  # they are TensorFlow's, not Python's
+
+
+def test_alone_the_thread_that_calls_does_the_work(tmp_path: Path) -> None:
+    with tf.Graph().as_default(), tf.compat.v1.Session() as running:
+        size = tf.compat.v1.placeholder(tf.int32, name="size")
+        matrix = tf.ones([size, size])
+        for _ in range(8):
+            matrix = matrix @ matrix * 1e-3
+        tf.reduce_sum(matrix, name="sum")
+        builder = tf.compat.v1.saved_model.Builder(str(tmp_path / "1"))
+        builder.add_meta_graph_and_variables(running, ["serve"], {})
+        builder.save()
+    session = CSession(tmp_path / "1", CONFIG)
+
+    def own_share() -> float:
+        """Of the process's time on processors, what the calling thread had."""
+        own, all_threads = time.thread_time(), time.process_time()
+        session.run({"size": (session.output("size:0"), np.array(600, np.int32))}, [session.output("sum:0")], 0)
+        return (time.thread_time() - own) / (time.process_time() - all_threads)
+
+    own_share()
+    shared = own_share()
+    with session.alone():
+        alone = own_share()
+    afterwards = own_share()
+    session.close()
+    assert shared < 0.5 < alone
+    assert afterwards < 0.5

@@ -66,7 +66,7 @@ def test_the_environment_is_set_before_tensorflow_is_there_and_goes_before(given
 
 
 def test_heaps_are_trimmed_when_memory_has_grown_and_not_again_for_the_same_growth() -> None:
-    """In megabytes: 100 at first; 140 is 40 more, of which a trim leaves 130; 160 is only 30 more than that."""
+    """In megabytes: 100 at first; 240 is 140 more, of which a trim leaves 230; 350 is only 120 more than that."""
     resident, trims = [100], []
 
     def trim() -> None:
@@ -74,10 +74,10 @@ def test_heaps_are_trimmed_when_memory_has_grown_and_not_again_for_the_same_grow
         resident[0] -= 10
 
     keeper = MemoryKeeper(lambda: resident[0] << 20, trim)
-    for megabytes in (110, 140, 160, 90, 120, 125):
+    for megabytes in (200, 240, 350, 90, 210, 225):
         resident[0] = megabytes
         keeper.check()
-    assert trims == [140, 125]
+    assert trims == [240, 225]
 
 
 def test_a_keeper_starts_and_stops() -> None:

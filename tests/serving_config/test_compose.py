@@ -89,6 +89,7 @@ class Service(Strict):
     tmpfs: list[str]
     cap_drop: list[str]
     security_opt: list[str]
+    ulimits: dict[str, int] = {}
     restart: Literal["no", "always", "on-failure", "unless-stopped"]
     deploy: Deploy
     logging: Logging
@@ -214,3 +215,8 @@ def test_the_health_check_sees_a_model_that_is_served_and_one_that_is_not(name: 
     assert subprocess.run([*command[:-1], asked], check=False, timeout=20).returncode == 0
     ended = asked.replace(f"models/{path}", "models/gone")
     assert subprocess.run([*command[:-1], ended], check=False, timeout=20).returncode != 0
+
+
+def test_the_embedded_server_may_raise_the_priority_of_what_loads() -> None:
+    # RLIMIT_NICE 20 allows nice 0, and with it the way out of SCHED_IDLE (sched(7), setrlimit(2)).
+    assert COMPOSE.services["embedded"].ulimits == {"nice": 20}

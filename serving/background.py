@@ -1,0 +1,106 @@
+"""Work beside requests: threads that get what answering leaves of the processors."""
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import cache
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_NICE = 10
+"""A tenth of a busy core: loading a graph, and optimising it in its first run, takes seconds."""
+
+_PATIENCE_SECONDS = 60.0
+"""How long work waits for processors that nobody else wants: some times what a load takes beside requests."""
+
+
+class Background:
+    """Runs work in threads of its own, at the usual priority until there are requests to answer.
+
+    From then on Linux runs them on processors that are idle (SCHED_IDLE, sched(7)): a request that comes takes the
+    processor from them at once. A server that is never idle would load nothing so; what takes longer than `patience`
+    goes on at nice 10. A process that may not leave SCHED_IDLE again, for want of root, CAP_SYS_NICE or an RLIMIT_NICE
+    of 20, has nice 10 from the start. Other systems have no priorities of single threads.
+
+    Args:
+        patience: seconds.
+    """
+
+    def __init__(self, patience: float = _PATIENCE_SECONDS) -> None:
+        self._patience = patience
+        self._answering = threading.Event()
+        self._waits: set[threading.Event] = set()
+
+    def give_way(self) -> None:
+        """From now on there are requests to answer, which go first."""
+        self._answering.set()
+
+    def hurry(self) -> None:
+        """There are no more requests: what runs waits for nobody any longer, and what comes does not either."""
+        self._answering.clear()
+        for enough in list(self._waits):
+            enough.set()
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Wait for `work` in a thread of its own: what it returns or raises."""
+        future: Future[T] = Future()
+        enough = threading.Event()
+        self._waits.add(enough)
+        behind = self._answering.is_set() and sys.platform == "linux"
+
+        def run() -> None:
+            try:
+                if behind:
+                    _step_back()
+                future.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - raised below, in the thread that asked
+                future.set_exception(error)
+            finally:
+                enough.set()
+
+        thread = threading.Thread(target=run, name="load")
+        thread.start()
+        if behind:
+            enough.wait(self._patience)
+            if not future.done() and thread.native_id is not None and _may_come_forward():
+                _come_forward(thread.native_id)
+        thread.join()
+        self._waits.discard(enough)
+        return future.result()
+
+
+def _step_back() -> None:
+    if _may_come_forward():
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    else:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+
+
+def _come_forward(thread: int) -> None:
+    try:
+        os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
+        os.setpriority(os.PRIO_PROCESS, thread, _NICE)
+    except ProcessLookupError:
+        return  # it is done
+
+
+@cache
+def _may_come_forward() -> bool:
+    """Whether a thread of this process gets out of SCHED_IDLE again; tried out by one that ends afterwards."""
+    allowed = []
+
+    def try_it() -> None:
+        try:
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        except OSError:
+            return
+        allowed.append(True)
+
+    thread = threading.Thread(target=try_it)
+    thread.start()
+    thread.join()
+    return bool(allowed)
