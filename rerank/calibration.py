@@ -123,6 +123,13 @@ def _pieces(knots: Floats, values: Floats, count: int) -> Floats:
     return pieces
 
 
+def mapped(log: Doubles, knots: Floats | Doubles, values: Floats | Doubles) -> Doubles:
+    """What a map makes of predictions, [n], before probabilities are bounded: the same as in the graph."""
+    slope = (values[1] - values[0]) / (knots[1] - knots[0])
+    below, above = np.minimum(log - knots[0], 0.0), np.maximum(log - knots[-1], 0.0)
+    return np.asarray(np.interp(log, knots, values) + slope * below + above)
+
+
 def fit_calibration(held_out: Predicted, training: Predicted, examination: Floats) -> Calibration:
     """Fit each task's maps, or where it has too few clicks those of both.
 
@@ -168,7 +175,7 @@ def _fit(log: Doubles, happened: npt.NDArray[np.bool_], seen: Doubles, worth: Do
         return _shifted(float(np.log(found / expected)))
     start, slopes = _slopes(grouped, positives, rate, knots)
     values = start + np.concatenate([[0.0], np.cumsum(slopes * np.diff(knots))])
-    values += np.log(found / (seen * np.exp(np.interp(log, knots, values))).sum())
+    values += np.log(found / (seen * np.exp(mapped(log, knots, values))).sum())
     return knots.astype(np.float32), values.astype(np.float32)
 
 

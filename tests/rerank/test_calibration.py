@@ -11,7 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog.errors import ArtifactError
-from rerank.calibration import Calibration, Calibrator, HeadMaps, Predicted, _knots, _slopes, fit_calibration
+from rerank.calibration import (
+    Calibration,
+    Calibrator,
+    HeadMaps,
+    Predicted,
+    _fit,
+    _knots,
+    _slopes,
+    fit_calibration,
+    mapped,
+)
 from rerank.ranking_model import HeadLogs
 
 EXAMINATION = np.array([1.0, 0.5, 0.25], np.float32)
@@ -132,6 +142,23 @@ def test_a_map_is_linear_between_its_knots_and_goes_on_beyond_them() -> None:
     told = Calibrator(Calibration(maps, maps))(logs, tf.constant([True])).click.numpy()[0]
     # Slope 2 below the first knot and between the first two, 0.5 between the others, 1 above the last.
     np.testing.assert_allclose(told, [-5.0, -3.5, -1.75, -0.75], rtol=1e-6)
+    # What maps are fitted with is the same function.
+    np.testing.assert_allclose(mapped(np.array([-3.5, -2.75, -1.5, -0.25]), knots, values), told, rtol=1e-6)
+
+
+def test_the_level_counts_predictions_beyond_the_knots_as_they_are_served() -> None:
+    random = np.random.default_rng(4)
+    # Three neighbours are one group, so that the lowest and the highest prediction lie beyond the outer knots.
+    log = np.sort(np.concatenate([np.log(random.uniform(0.01, 0.1, 17_998)), [-30.0, -0.5]]))
+    happened, seen = random.random(18_000) < 0.5 * np.exp(log), np.ones(18_000)
+    knots, values = _fit(log, happened, seen, np.ones(18_000))
+    assert knots[0] > log[0]
+    assert knots[-1] < log[-1]
+    maps = HeadMaps((knots,) * 3, (values,) * 3)
+    logs = HeadLogs(*(tf.constant(log[None], tf.float32),) * 3)
+    told = Calibrator(Calibration(maps, maps))(logs, tf.constant([True])).click.numpy()[0]
+    assert np.exp(told.astype(float)).sum() == pytest.approx(happened.sum(), rel=1e-5)
+    assert told[-1] == pytest.approx(values[-1] + (log[-1] - knots[-1]), rel=1e-5)  # slope 1 above the last knot
 
 
 def test_a_purchase_is_no_likelier_than_a_cart_nor_that_than_a_click() -> None:
