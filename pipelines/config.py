@@ -52,6 +52,12 @@ class EvaluateConfig(Config):
     """How the release is judged."""
 
     requests: int = Field(2000, ge=1, description="At most so many test requests a task, drawn with `seed`.")
+    pages: int = Field(
+        20_000,
+        ge=1,
+        description="At most so many pages of the test days a task are what probabilities are judged on, drawn with "
+        "`seed`; low predictions come true so seldom that a few pages tell nothing of them.",
+    )
     attribute_queries: int = Field(
         300, ge=0, description="Queries made from the catalogue's columns; 0 leaves them out."
     )

@@ -24,6 +24,7 @@ _CALIBRATION: tuple[str, ...] = (
 )  # fmt: skip
 _EXPECTED = ("expected by the truth", "predicted / expected")
 _CHUNK = 64  # pages whose appeal is asked at a time: the truth answers for every product
+_AT_ONCE = 2000  # pages that the release is asked about at a time: it answers with C product ids a page
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ def read_pages(
     """The pages of those requests that come from one, among the candidates of each; None where none does.
 
     Args:
+        requests: any number; the release is asked about some of them at a time.
         vectors: [N, D] product vectors, for the retrieval scores of the shown products.
         examination: [P] learned P(examined) by position.
         length: C of the release; longer pages are cut.
@@ -88,6 +90,14 @@ def read_pages(
     asked = requests.select(requests.request >= 0)
     if not len(asked):
         return None
+    places = np.array_split(np.arange(len(asked)), -(-len(asked) // _AT_ONCE))
+    parts = [_read_part(models, shop, asked.select(some), vectors, examination, length) for some in places]
+    return _joined(asked, parts)
+
+
+def _read_part(
+    models: ReleasedModels, shop: Shop, asked: Requests, vectors: Floats, examination: Floats, length: int
+) -> Pages:
     shown = shown_lists(shop.features, asked, length)
     inputs = models.inputs(asked)
     retrieved = models.retrieve(inputs)
@@ -98,6 +108,24 @@ def read_pages(
     examined = shown.examined(examination.astype(np.float64))
     probabilities = {head: (answer[f"{head}_probability"] * examined).astype(np.float32) for head in shown.labels}
     return Pages(asked, shown, rows, scores, embedding, probabilities)
+
+
+def _joined(asked: Requests, parts: Sequence[Pages]) -> Pages:
+    """The pages of all requests from those of parts of them, in order."""
+    shown = [part.shown for part in parts]
+    heads = tuple(parts[0].probabilities)
+    return Pages(
+        asked,
+        ShownLists(
+            np.concatenate([part.rows for part in shown]),
+            np.concatenate([part.position for part in shown]),
+            {head: np.concatenate([part.labels[head] for part in shown]) for head in heads},
+        ),
+        np.concatenate([part.rows for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.embedding for part in parts]),
+        {head: np.concatenate([part.probabilities[head] for part in parts]) for head in heads},
+    )
 
 
 def calibration_table(shop: Shop, pages: Sequence[Pages], truth: AlignedTruth | None) -> PlainTable:
@@ -118,9 +146,10 @@ def calibration_table(shop: Shop, pages: Sequence[Pages], truth: AlignedTruth | 
     slices = product_slices(shop.features, shop.data.products)
     parts |= {name: products[rows] for name, products in slices.items()}
     columns = _CALIBRATION
+    count = sum(len(part.requests) for part in pages)
     note = (
-        "Clicks on what the test pages showed, each page among the candidates of its request. The interval is what "
-        "chance in the observed clicks allows; tenths of the expected clicks hold equally many of them, deciles "
+        f"Clicks on what {count:,} test pages showed, each page among the candidates of its request. The interval is "
+        "what chance in the observed clicks allows; tenths of the expected clicks hold equally many of them, deciles "
         "equally many products."
     )
     cells = {row.part: _cells(row) for row in calibration_rows(clicked, predicted, parts)}

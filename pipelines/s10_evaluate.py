@@ -97,7 +97,7 @@ def _judge(
         reports.append(TaskReport(shop, aligned, facts, requests, rankings, masked, settings.seed))
     write_space(workspace / "projector", shop, vectors["nothing"], settings.seed)
     examination = read_npy(workspace / "rerank" / "examination.npy")
-    asked = (part.requests for part in reports)
+    asked = (sample_requests(shop.features, part.task, settings.pages, settings.seed) for part in reports)
     length = config.release.candidates
     found = (read_pages(models, shop, requests, vectors["nothing"], examination, length) for requests in asked)
     pages = [part for part in found if part is not None]

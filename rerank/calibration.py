@@ -24,6 +24,7 @@ _TOGETHER, _TO_ONE = 0.3, 1.0  # what squared differences of slopes count for, i
 _TRAINING_WORTH = 0.3  # of a training page beside a held-out one: there are more, but the network learned their clicks
 _GROUPS = 6000  # of neighbouring predictions, that a map of twenty slopes cannot tell from single ones
 _FEWEST_CLICKS = 100  # of a task that has maps of its own
+_AS_PREDICTED = 20.0  # clicks that came as predicted, with which those on products that nobody had met are counted
 _LEAST_STEP = 1e-3  # knots are at least so far apart
 _CERTAIN = -1e-6  # log of the highest probability
 
@@ -41,17 +42,26 @@ class HeadMaps:
 
 @dataclass(frozen=True)
 class Predicted:
-    """Lists and what the network says of them: logs of [R, L]; asked: [R], whether there was a query."""
+    """Lists and what the network says of them.
+
+    logs: of [R, L]. asked: [R], whether there was a query. met: [R, L], see `met_products`.
+    """
 
     logs: HeadLogs
     lists: RankingLists
     asked: npt.NDArray[np.bool_]
+    met: npt.NDArray[np.bool_]
 
     def shown(
-        self, head: str, tasks: Sequence[bool], examination: Floats
+        self, head: str, tasks: Sequence[bool], examination: Floats, met: bool = True
     ) -> tuple[Doubles, Doubles, npt.NDArray[np.bool_]]:
-        """Of the products shown on searches (True), recommendations (False) or both: logs, P(examined), labels; [n]."""
-        lists, among = self.lists, self.lists.shown & np.isin(self.asked, list(tasks))[:, None]
+        """Of the products shown on searches (True), recommendations (False) or both: logs, P(examined), labels; [n].
+
+        Args:
+            met: take those that somebody had met, or those that nobody had.
+        """
+        lists = self.lists
+        among = lists.shown & (self.met == met) & np.isin(self.asked, list(tasks))[:, None]
         place = np.clip(lists.position - 1, 0, len(examination) - 1)
         seen = np.where(lists.position > 0, examination[place], 1.0)[among].astype(np.float64)
         log = np.asarray(getattr(self.logs, head))[among].astype(np.float64)
@@ -60,15 +70,20 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Maps of searches and of recommendations: what clicks there are to a prediction differs between the two pages."""
+    """Maps of searches and of recommendations: what clicks there are to a prediction differs between the two pages.
+
+    never_met: [2] what is added to the logs of products that nobody has met, on searches and on recommendations. Their
+        counters are made up, and what pages show of them was not chosen by how it pleased.
+    """
 
     search: HeadMaps
     recommendation: HeadMaps
+    never_met: Floats
 
     def save(self, path: Path) -> None:
         """Write one .npz, atomically."""
-        arrays: dict[str, Floats] = {}
-        for task, maps in vars(self).items():
+        arrays = {"never_met": self.never_met}
+        for task, maps in (("search", self.search), ("recommendation", self.recommendation)):
             for head, knots, values in zip(HEADS, maps.knots, maps.values, strict=True):
                 arrays |= {f"{task}_knots_{head}": knots, f"{task}_values_{head}": values}
         write_named(path, arrays)
@@ -76,19 +91,22 @@ class Calibration:
     @classmethod
     def load(cls, path: Path) -> "Calibration":
         """Read what `save` wrote; ArtifactError when it is missing or broken."""
-        tasks, parts = cls.__dataclass_fields__, ("knots", "values")
-        stored = read_named(path, [f"{task}_{part}_{head}" for task in tasks for part in parts for head in HEADS])
-        return cls(
-            *(HeadMaps(*(tuple(stored[f"{task}_{part}_{head}"] for head in HEADS) for part in parts)) for task in tasks)
+        tasks, parts = ("search", "recommendation"), ("knots", "values")
+        names = [f"{task}_{part}_{head}" for task in tasks for part in parts for head in HEADS]
+        stored = read_named(path, [*names, "never_met"])
+        search, recommendation = (
+            HeadMaps(*(tuple(stored[f"{task}_{part}_{head}"] for head in HEADS) for part in parts)) for task in tasks
         )
+        return cls(search, recommendation, stored["never_met"])
 
 
 class Calibrator(tf.Module):
     """The maps in the graph.
 
     Call:
-        logs: HeadLogs of [B, C]. asked: [B] bool, whether there is a query. Returns HeadLogs; none above the log before
-        it, since nothing is bought that was not put in the cart, and nothing put in the cart that was not clicked.
+        logs: HeadLogs of [B, C]. asked: [B] bool, whether there is a query. met: [B, C] bool, see `met_products`.
+        Returns HeadLogs; none above the log before it, since nothing is bought that was not put in the cart, and
+        nothing put in the cart that was not clicked.
     """
 
     def __init__(self, calibration: Calibration) -> None:
@@ -99,13 +117,15 @@ class Calibrator(tf.Module):
         shape = (len(tasks), len(HEADS))
         self._first = tf.constant(np.reshape([values[0] for _, values in maps], shape))
         self._pieces = tf.constant(np.reshape([_pieces(*pair, count) for pair in maps], (*shape, count, 4)))
+        self._never_met = tf.constant(calibration.never_met)
 
-    def __call__(self, logs: HeadLogs, asked: tf.Tensor) -> HeadLogs:
+    def __call__(self, logs: HeadLogs, asked: tf.Tensor, met: tf.Tensor) -> HeadLogs:
         task = tf.where(asked, 0, 1)
         knot, low, high, slope = tf.unstack(tf.gather(self._pieces, task)[:, None], axis=-1)
         along = tf.minimum(tf.maximum(tf.stack(logs, -1)[..., None] - knot, low), high)
-        mapped = tf.gather(self._first, task)[:, None] + tf.reduce_sum(slope * along, -1)
-        click, cart, purchase = tf.unstack(tf.minimum(mapped, _CERTAIN), axis=-1)
+        values = tf.gather(self._first, task)[:, None] + tf.reduce_sum(slope * along, -1)
+        values += tf.where(met, 0.0, tf.gather(self._never_met, task)[:, None])[..., None]
+        click, cart, purchase = tf.unstack(tf.minimum(values, _CERTAIN), axis=-1)
         cart = tf.minimum(cart, click)
         return HeadLogs(click, cart, tf.minimum(purchase, cart))
 
@@ -123,26 +143,41 @@ def _pieces(knots: Floats, values: Floats, count: int) -> Floats:
     return pieces
 
 
+def mapped(log: Doubles, knots: Floats | Doubles, values: Floats | Doubles) -> Doubles:
+    """What a map makes of predictions, [n], before probabilities are bounded: the same as in the graph."""
+    slope = (values[1] - values[0]) / (knots[1] - knots[0])
+    below, above = np.minimum(log - knots[0], 0.0), np.maximum(log - knots[-1], 0.0)
+    return np.asarray(np.interp(log, knots, values) + slope * below + above)
+
+
 def fit_calibration(held_out: Predicted, training: Predicted, examination: Floats) -> Calibration:
-    """Fit each task's maps, or where it has too few clicks those of both.
+    """Fit each task's maps, or where it has too few clicks those of both; of products that nobody met a factor apart.
 
     Args:
-        held_out: lists that the network did not learn from. training: what it learned from, of which there is more:
-            their slopes count for less, and how many positives there are in all is read from both alike, since rates
-            of a few days are not those of the days that follow.
+        held_out: lists that the network did not learn from, read as a release reads them. training: what it learned
+            from, of which there is more: their slopes count for less, and how many positives there are in all is read
+            from both alike, since rates of a few days are not those of the days that follow.
         examination: [positions].
     """
     clicks = (held_out.lists.click & held_out.lists.shown).sum(1)
-    maps = []
+    maps, factors = [], []
     for task in (True, False):
         enough = clicks[held_out.asked == task].sum() >= _FEWEST_CLICKS
         tasks = (task,) if enough else (True, False)
         maps.append(fit_maps(held_out, training, tasks, examination))
-    return Calibration(*maps)
+        factors.append(_never_met(held_out, task, maps[-1], examination))
+    return Calibration(maps[0], maps[1], np.log(factors).astype(np.float32))
+
+
+def _never_met(held_out: Predicted, task: bool, maps: HeadMaps, examination: Floats) -> float:
+    """Clicks over those predicted by the maps, on the products of a task's pages that nobody had met before."""
+    log, seen, clicked = held_out.shown(HEADS[0], (task,), examination, met=False)
+    predicted = float((seen * np.exp(mapped(log, maps.knots[0], maps.values[0]))).sum())
+    return (int(clicked.sum()) + _AS_PREDICTED) / (predicted + _AS_PREDICTED)
 
 
 def fit_maps(held_out: Predicted, training: Predicted, tasks: Sequence[bool], examination: Floats) -> HeadMaps:
-    """Fit each head's map on what searches (True), recommendations (False) or both showed.
+    """Fit each head's map on what searches (True), recommendations (False) or both showed of known products.
 
     What was seen at position r happens with P(examined at r) P(head). After the slopes are fitted, all is moved so that
     held-out and training lists together have as many positives as they had.
@@ -168,7 +203,7 @@ def _fit(log: Doubles, happened: npt.NDArray[np.bool_], seen: Doubles, worth: Do
         return _shifted(float(np.log(found / expected)))
     start, slopes = _slopes(grouped, positives, rate, knots)
     values = start + np.concatenate([[0.0], np.cumsum(slopes * np.diff(knots))])
-    values += np.log(found / (seen * np.exp(np.interp(log, knots, values))).sum())
+    values += np.log(found / (seen * np.exp(mapped(log, knots, values))).sum())
     return knots.astype(np.float32), values.astype(np.float32)
 
 

@@ -17,7 +17,7 @@ from rerank.calibration import Calibrator
 from rerank.features import FeatureExtractor, Features, Tensors, retrieval_ranks
 from rerank.lists import request_inputs
 from rerank.pictures import picture_table
-from rerank.product_tables import build_tables, known_products, served_behaviour_table
+from rerank.product_tables import build_tables, known_products, met_products, served_behaviour_table
 from rerank.ranking_model import HEADS, HeadLogs, order_score
 from rerank.shapley import GROUPS, coalitions, shapley_weights
 
@@ -79,13 +79,15 @@ class Reranker(tf.Module):
         self._tracked = [variable.value for variable in trained.model.variables]
         self._value_vectors = tf.Variable(trained.model.value_vectors(self.extractor.value_buckets()), trainable=False)
         self._calibrate = Calibrator(trained.calibration)
+        self._met = tf.constant(met_products(features, snapshot))
         self._usual = tf.constant(trained.model.mean.value)
         groups = [name.partition(":")[0] for name in self.extractor.names]
         self._members = tf.constant([[group == name for name in groups] for group in GROUPS], tf.float32)
 
     def __call__(self, **inputs: Any) -> Tensors:
         score, logs, present = self._judge(inputs)
-        return {"score": score, **self._probabilities(logs, present, inputs["query"])}
+        met = self._are_met(inputs["candidate_row"], present)
+        return {"score": score, **self._probabilities(logs, present, met, inputs["query"])}
 
     def best(self, count: int, **inputs: Any) -> tuple[Tensors, tf.Tensor]:
         """The candidates of the highest scores, best first; probabilities are computed of no other.
@@ -101,8 +103,9 @@ class Reranker(tf.Module):
         score, order = tf.math.top_k(score, k=count)
         chosen = tf.gather(tf.stack(logs, -1), order, batch_dims=1)
         present = tf.gather(present, order, batch_dims=1)
+        met = self._are_met(tf.gather(inputs["candidate_row"], order, batch_dims=1), present)
         logs = HeadLogs(*tf.unstack(chosen, axis=-1))
-        return {"score": score, **self._probabilities(logs, present, inputs["query"])}, order
+        return {"score": score, **self._probabilities(logs, present, met, inputs["query"])}, order
 
     def _judge(self, inputs: dict[str, Any]) -> tuple[tf.Tensor, HeadLogs, tf.Tensor]:
         """Scores, logs before calibration, and which candidates are present; [B, C] each."""
@@ -119,8 +122,12 @@ class Reranker(tf.Module):
         """[B, C, value_dim] of candidates."""
         return tf.gather(self._value_vectors, tf.where(features.present, row, self.extractor.size))
 
-    def _probabilities(self, logs: HeadLogs, present: tf.Tensor, query: tf.Tensor) -> Tensors:
-        calibrated = zip(HEADS, self._calibrate(logs, query != ""), strict=True)
+    def _are_met(self, row: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
+        """[B, C] whether anybody has met each candidate; absent ones count as met."""
+        return tf.gather(self._met, tf.where(present, row, self.extractor.size))
+
+    def _probabilities(self, logs: HeadLogs, present: tf.Tensor, met: tf.Tensor, query: tf.Tensor) -> Tensors:
+        calibrated = zip(HEADS, self._calibrate(logs, query != "", met), strict=True)
         return {f"{head}_probability": tf.where(present, tf.exp(log), 0.0) for head, log in calibrated}
 
     @property

@@ -126,6 +126,11 @@ def known_products(features: FeatureStore) -> npt.NDArray[np.bool_]:
     return known if known.any() else np.ones_like(known)
 
 
+def met_products(features: FeatureStore, day: int) -> npt.NDArray[np.bool_]:
+    """[N + 1] the products that anybody had met before the day, in any event, impressions too; the absent one is."""
+    return np.append(np.asarray(features.snapshots[day]).any(1), True)
+
+
 def product_facts(shop: ShopData, features: FeatureStore) -> ProductFacts:
     """The catalogue's columns that behaviour features read."""
     products = shop.products

@@ -123,7 +123,7 @@ class Prepared:
         """
         slots = self.slots if day is None else dict.fromkeys(self.slots, self.served[day])
         lists = build_lists(self.features, candidates, length, self.config.seed)
-        return Slice(TrainingData(self.features, candidates, lists, slots, self.config), candidates)
+        return Slice(TrainingData(self.features, candidates, lists, slots, self.config, day), candidates)
 
 
 def prepare(

@@ -11,6 +11,7 @@ from rerank.config import RerankConfig
 from rerank.features import Tensors
 from rerank.lists import Candidates, RankingLists, request_inputs
 from rerank.losses import ListLabels
+from rerank.product_tables import met_products
 
 
 class ListBatch(NamedTuple):
@@ -27,10 +28,12 @@ class TrainingData:
 
     Attributes:
         asked: [R] bool, whether there was a query.
+        met: [R, L] bool, see `met_products`, by the counters that are read.
 
     Args:
         lists: of the requests of `candidates`, in the same order.
         day_slots: day number -> slot of the behaviour table.
+        day: whose morning's counters those slots have; by default each request's own.
     """
 
     def __init__(
@@ -40,10 +43,13 @@ class TrainingData:
         lists: RankingLists,
         day_slots: dict[int, int],
         config: RerankConfig,
+        day: int | None = None,
     ) -> None:
         self.size = len(lists)
         self.lists = lists
         self.asked: npt.NDArray[np.bool_] = features.request_query[candidates.request] >= 0
+        own = features.request_day[candidates.request]
+        self.met = _met(features, own if day is None else np.full_like(own, day), lists.row)
         request = request_inputs(
             features, candidates.request, candidates.query_embedding, config.history_length, config.profile_columns
         )
@@ -77,3 +83,11 @@ class TrainingData:
             present=inputs["candidate_row"] < self._absent,
         )
         return ListBatch(inputs, tf.gather(self._position, places), labels, retrieved)
+
+
+def _met(
+    features: FeatureStore, days: npt.NDArray[np.integer[Any]], rows: npt.NDArray[np.int32]
+) -> npt.NDArray[np.bool_]:
+    """[R, L] whether anybody had met each product before its list's day."""
+    known, place = np.unique(days, return_inverse=True)
+    return np.stack([met_products(features, day) for day in known.tolist()])[place[:, None], rows]

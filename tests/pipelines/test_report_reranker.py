@@ -78,6 +78,52 @@ def test_a_page_is_judged_among_the_candidates_of_its_request(monkeypatch: pytes
     np.testing.assert_allclose(found.probabilities["click"], [[1 / 3, 0.5 / 4, 0, 0]])
 
 
+class ManyRequests(FakeRequests):
+    """Requests told apart by their user, whose page showed the product of the same number."""
+
+    def __init__(self, users: np.ndarray) -> None:
+        super().__init__("search", 0)
+        self.user, self.request, self.queries = users, users, users
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def select(self, chosen: np.ndarray) -> "ManyRequests":
+        return ManyRequests(self.user[chosen])
+
+
+class ManyModels(FakeModels):
+    """Retrieves nothing but knows how much is asked at once; says (product + 1) / 10."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def retrieve(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        count = len(inputs["query"])
+        self.asked.append(count)
+        none = np.full((count, 1), -1, np.int32)
+        return {"rows": none, "score": np.zeros((count, 1), np.float32), "query_embedding": np.ones((count, 1))}
+
+    def score(self, inputs: dict[str, Any], candidates: dict[str, Any]) -> dict[str, Any]:
+        return {f"{head}_probability": (candidates["rows"] + 1) / 10 for head in ("click", "cart", "purchase")}
+
+
+def test_many_pages_are_asked_about_in_parts_and_stay_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    def shown(_: Any, requests: Any, length: int) -> ShownLists:
+        rows = requests.user[:, None]
+        return ShownLists(rows, np.ones_like(rows), dict.fromkeys(("click", "cart", "purchase"), rows == 3))
+
+    monkeypatch.setattr(report_reranker, "shown_lists", shown)
+    monkeypatch.setattr(report_reranker, "_AT_ONCE", 2)
+    models, requests = ManyModels(), ManyRequests(np.arange(5))
+    shop: Any = SimpleNamespace(features=None)
+    found: Any = read_pages(models, shop, requests, np.ones((5, 1)), np.ones(1, np.float32), 1)  # type: ignore[arg-type]
+    assert models.asked == [2, 2, 1]
+    assert found.requests.user.tolist() == found.rows[:, 0].tolist() == [0, 1, 2, 3, 4]
+    np.testing.assert_allclose(found.probabilities["click"][:, 0], [0.1, 0.2, 0.3, 0.4, 0.5])
+    assert found.shown.labels["click"][:, 0].tolist() == [False, False, False, True, False]
+
+
 def test_calibration_by_task_person_and_product(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report_reranker, "product_slices", lambda *_: {"head products": np.array([False, True])})
     shop: Any = SimpleNamespace(features=None, data=SimpleNamespace(products=None))

@@ -11,7 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog.errors import ArtifactError
-from rerank.calibration import Calibration, Calibrator, HeadMaps, Predicted, _knots, _slopes, fit_calibration
+from rerank.calibration import (
+    Calibration,
+    Calibrator,
+    HeadMaps,
+    Predicted,
+    _fit,
+    _knots,
+    _slopes,
+    fit_calibration,
+    mapped,
+)
 from rerank.ranking_model import HeadLogs
 
 EXAMINATION = np.array([1.0, 0.5, 0.25], np.float32)
@@ -35,20 +45,42 @@ def heads(log: np.ndarray) -> HeadLogs:
 
 
 def fitted(
-    log: np.ndarray, page: Any, asked: np.ndarray, training: Any = None, earlier_log: np.ndarray | None = None
+    log: np.ndarray,
+    page: Any,
+    asked: np.ndarray,
+    training: Any = None,
+    earlier_log: np.ndarray | None = None,
+    met: np.ndarray | None = None,
 ) -> Calibration:
-    """Calibrated on those pages; training pages are none unless given, with the same predictions unless given too."""
+    """Calibrated on those pages, of products that were all met unless given.
+
+    Training pages are none unless given, with the same predictions unless given too.
+    """
     nothing = SimpleNamespace(**{name: np.zeros((0, 3), bool) for name in ("shown", "click", "cart", "purchase")})
     nothing.position = np.zeros((0, 3), np.int32)
-    none = Predicted(HeadLogs(*(np.zeros((0, 3)),) * 3), nothing, np.zeros(0, bool))  # type: ignore[arg-type]
+    none = Predicted(HeadLogs(*(np.zeros((0, 3)),) * 3), nothing, np.zeros(0, bool), nothing.shown)  # type: ignore[arg-type]
     told = log if earlier_log is None else earlier_log
-    earlier = none if training is None else Predicted(heads(told), training, searches(told))
-    return fit_calibration(Predicted(heads(log), page, asked), earlier, EXAMINATION)
+    earlier = none if training is None else Predicted(heads(told), training, searches(told), training.shown)
+    known = page.shown if met is None else met
+    return fit_calibration(Predicted(heads(log), page, asked, known), earlier, EXAMINATION)
 
 
 def calibrated(calibration: Calibration, log: Any) -> np.ndarray:
-    asked = tf.ones([len(log)], tf.bool)
-    return Calibrator(calibration)(HeadLogs(*(tf.constant(part) for part in heads(log))), asked).click.numpy()
+    return clicks(calibration, heads(log))
+
+
+def clicks(
+    calibration: Calibration, logs: HeadLogs, asked: np.ndarray | None = None, met: np.ndarray | None = None
+) -> np.ndarray:
+    """Logs of clicks, [B, C], of searches and of products that were met unless told otherwise."""
+    asked = searches(logs.click) if asked is None else asked
+    known = np.ones(logs.click.shape, bool) if met is None else met
+    whole = HeadLogs(*(tf.constant(part, tf.float32) for part in logs))
+    return Calibrator(calibration)(whole, tf.constant(asked), tf.constant(known)).click.numpy()
+
+
+def both(maps: HeadMaps) -> Calibration:
+    return Calibration(maps, maps, np.zeros(2, np.float32))
 
 
 def test_overconfident_predictions_come_true() -> None:
@@ -128,17 +160,32 @@ def test_a_map_is_linear_between_its_knots_and_goes_on_beyond_them() -> None:
     knots, values = np.array([-3.0, -2.0, -1.0], np.float32), np.array([-4.0, -2.0, -1.5], np.float32)
     high = np.array([0.0, 1.0], np.float32)  # a map with fewer knots beside it
     maps = HeadMaps((knots, high, high), (values, high, high))
-    logs = HeadLogs(*(tf.constant([[-3.5, -2.75, -1.5, -0.25]]),) * 3)
-    told = Calibrator(Calibration(maps, maps))(logs, tf.constant([True])).click.numpy()[0]
+    told = clicks(both(maps), HeadLogs(*(np.array([[-3.5, -2.75, -1.5, -0.25]]),) * 3))[0]
     # Slope 2 below the first knot and between the first two, 0.5 between the others, 1 above the last.
     np.testing.assert_allclose(told, [-5.0, -3.5, -1.75, -0.75], rtol=1e-6)
+    # What maps are fitted with is the same function.
+    np.testing.assert_allclose(mapped(np.array([-3.5, -2.75, -1.5, -0.25]), knots, values), told, rtol=1e-6)
+
+
+def test_the_level_counts_predictions_beyond_the_knots_as_they_are_served() -> None:
+    random = np.random.default_rng(4)
+    # Three neighbours are one group, so that the lowest and the highest prediction lie beyond the outer knots.
+    log = np.sort(np.concatenate([np.log(random.uniform(0.01, 0.1, 17_998)), [-30.0, -0.5]]))
+    happened, seen = random.random(18_000) < 0.5 * np.exp(log), np.ones(18_000)
+    knots, values = _fit(log, happened, seen, np.ones(18_000))
+    assert knots[0] > log[0]
+    assert knots[-1] < log[-1]
+    maps = HeadMaps((knots,) * 3, (values,) * 3)
+    told = clicks(both(maps), HeadLogs(*(log[None],) * 3))[0]
+    assert np.exp(told.astype(float)).sum() == pytest.approx(happened.sum(), rel=1e-5)
+    assert told[-1] == pytest.approx(values[-1] + (log[-1] - knots[-1]), rel=1e-5)  # slope 1 above the last knot
 
 
 def test_a_purchase_is_no_likelier_than_a_cart_nor_that_than_a_click() -> None:
     up = np.array([-3.0, -2.0], np.float32)
     maps = HeadMaps((up, up, up), (up - 1, up + 1, up + 2))
     logs = HeadLogs(*(tf.constant([[-2.5]]),) * 3)
-    click, cart, purchase = Calibrator(Calibration(maps, maps))(logs, tf.constant([True]))
+    click, cart, purchase = Calibrator(both(maps))(logs, tf.constant([True]), tf.constant([[True]]))
     assert click.numpy() == cart.numpy() == purchase.numpy() == pytest.approx(-3.5)
 
 
@@ -147,8 +194,7 @@ def test_searches_and_recommendations_have_maps_of_their_own() -> None:
     asked = np.arange(4000) < 2000
     page = lists(log, np.where(asked, 0.4, 0.2)[:, None] * np.ones(3))
     calibration = fitted(log, page, asked)
-    logs = HeadLogs(*(tf.constant(part) for part in heads(log)))
-    told = np.exp(Calibrator(calibration)(logs, tf.constant(asked)).click.numpy())
+    told = np.exp(clicks(calibration, heads(log), asked))
     assert told[0, 0] == pytest.approx(0.4, rel=0.08)
     assert told[-1, 0] == pytest.approx(0.2, rel=0.08)
 
@@ -162,13 +208,39 @@ def test_a_task_with_few_clicks_takes_the_maps_of_all() -> None:
         np.testing.assert_array_equal(found, expected)
 
 
+def test_products_that_nobody_met_have_a_factor_of_their_own() -> None:
+    random = np.random.default_rng(6)
+    log, asked = np.log(random.uniform(0.1, 0.5, (20_000, 3))), np.arange(20_000) < 10_000
+    met = random.random(log.shape) < 0.7
+    # On recommendations such products are clicked half as often as predicted, on searches as others are.
+    truth = np.exp(log) * np.where(met | asked[:, None], 1.0, 0.5)
+    calibration = fitted(log, lists(log, truth), asked, met=met)
+    assert np.exp(calibration.never_met) == pytest.approx([1.0, 0.5], abs=0.05)
+    told = np.exp(clicks(calibration, heads(log), asked, met))
+    for part in (~met & ~asked[:, None], met & ~asked[:, None], ~met & asked[:, None]):
+        assert told[part].sum() / truth[part].sum() == pytest.approx(1.0, abs=0.06)
+
+
+def test_a_few_clicks_on_products_that_nobody_met_move_little() -> None:
+    log = np.log(np.full((400, 3), 0.4))
+    page, met = lists(log, np.full((400, 3), 0.4)), np.ones((400, 3), bool)
+    met[:5, 0] = False  # 5 at position 1, none of them clicked
+    page.click[:5, 0] = False
+    calibration = fitted(log, page, searches(log), met=met)
+    told = float(np.exp(calibrated(calibration, log)[0, 0]))
+    # None of 5 x told came; counted with twenty that came as predicted.
+    assert np.exp(calibration.never_met[0]) == pytest.approx(20 / (20 + 5 * told), rel=1e-4)
+    assert calibration.never_met[1] == 0  # no recommendation showed any
+
+
 def test_saved_and_loaded(tmp_path: Path) -> None:
     up = np.array([-3.0, -2.0], np.float32)
-    saved = Calibration(HeadMaps((up, up - 1, up - 2), (up, up, up)), HeadMaps((up, up, up), (up - 5, up, up)))
+    saved = Calibration(HeadMaps((up, up - 1, up - 2), (up, up, up)), HeadMaps((up, up, up), (up - 5, up, up)), up)
     saved.save(tmp_path / "c.npz")
     loaded = Calibration.load(tmp_path / "c.npz")
     assert [knots.tolist() for knots in loaded.search.knots] == [[-3, -2], [-4, -3], [-5, -4]]
     assert loaded.recommendation.values[0].tolist() == [-8, -7]
+    assert loaded.never_met.tolist() == [-3, -2]
     (tmp_path / "c.npz").write_bytes(b"broken")
     with pytest.raises(ArtifactError, match="run the rerank stage again"):
         Calibration.load(tmp_path / "c.npz")
