@@ -1,36 +1,38 @@
 """Work beside requests: threads that get what answering leaves of the processors."""
 
+import math
 import os
 import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import cache
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
 
-_NICE = 10
-"""A tenth of a busy core: loading a graph, and optimising it in its first run, takes seconds."""
+_NICE, _SHARE = 10, 0.1
+"""At this niceness a thread gets about a tenth of a core that others want too: what gets less than that has it."""
 
-_PATIENCE_SECONDS = 60.0
-"""How long work waits for processors that nobody else wants: some times what a load takes beside requests."""
+_LOOK_SECONDS = 5.0
+"""How often it is looked at what work got: loading a graph, and optimising it in its first run, takes seconds."""
 
 
 class Background:
     """Runs work in threads of its own, at the usual priority until there are requests to answer.
 
     From then on Linux runs them on processors that are idle (SCHED_IDLE, sched(7)): a request that comes takes the
-    processor from them at once. A server that is never idle would load nothing so; what takes longer than `patience`
-    goes on at nice 10. A process that may not leave SCHED_IDLE again, for want of root, CAP_SYS_NICE or an RLIMIT_NICE
-    of 20, has nice 10 from the start. Other systems have no priorities of single threads.
+    processor from them at once. On a machine that is never idle nothing would load so: what gets less than a tenth of
+    a core goes on at nice 10. A process that may not leave SCHED_IDLE again, for want of root, CAP_SYS_NICE or an
+    RLIMIT_NICE of 20, has nice 10 from the start. Other systems have no priorities of single threads.
 
     Args:
-        patience: seconds.
+        look: seconds after which it is looked at what work got, again and again.
     """
 
-    def __init__(self, patience: float = _PATIENCE_SECONDS) -> None:
-        self._patience = patience
+    def __init__(self, look: float = _LOOK_SECONDS) -> None:
+        self._look = look
         self._answering = threading.Event()
         self._waits: set[threading.Event] = set()
 
@@ -63,13 +65,22 @@ class Background:
 
         thread = threading.Thread(target=run, name="load")
         thread.start()
-        if behind:
-            enough.wait(self._patience)
-            if not future.done() and thread.native_id is not None and _may_come_forward():
+        if behind and thread.native_id is not None and _may_come_forward():
+            self._watch(thread.native_id, enough)
+            if not future.done():
                 _come_forward(thread.native_id)
         thread.join()
         self._waits.discard(enough)
         return future.result()
+
+    def _watch(self, thread: int, enough: threading.Event) -> None:
+        """Return once it is enough, or the thread gets less than its share."""
+        had = 0.0
+        while not enough.wait(self._look):
+            has = _processor_seconds(thread)
+            if has < had + _SHARE * self._look:
+                return
+            had = has
 
 
 def _step_back() -> None:
@@ -85,6 +96,14 @@ def _come_forward(thread: int) -> None:
         os.setpriority(os.PRIO_PROCESS, thread, _NICE)
     except ProcessLookupError:
         return  # it is done
+
+
+def _processor_seconds(thread: int) -> float:
+    """What a thread of this process has had of the processors (proc_pid_schedstat); infinite for one that has ended."""
+    try:
+        return int(Path(f"/proc/self/task/{thread}/schedstat").read_text(encoding="ascii").split()[0]) / 1e9
+    except OSError:
+        return math.inf
 
 
 @cache

@@ -1,8 +1,10 @@
+import math
 import os
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from time import sleep, thread_time
 
 import pytest
 
@@ -46,24 +48,58 @@ def test_work_beside_requests_takes_idle_processors_where_that_can_be_ended(may:
 
 
 @pytest.mark.skipif(not background._may_come_forward(), reason="this process may not leave SCHED_IDLE")
-@pytest.mark.parametrize("patience", [0.0, 60.0])
-def test_work_that_waited_long_enough_goes_on_at_a_low_priority_and_so_it_does_at_the_end(patience: float) -> None:
-    behind = Background(patience)
+@pytest.mark.parametrize("why", ["starved", "hurried"])
+def test_work_that_gets_next_to_nothing_goes_on_at_a_low_priority_and_so_it_does_at_the_end(
+    why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    got = {"starved": 0.0, "hurried": 1e9}
+    monkeypatch.setattr(background, "_processor_seconds", lambda thread: got[why])
+    behind = Background(look=0.01 if why == "starved" else 60.0)
     behind.give_way()
     begun = threading.Event()
-    seen: list[tuple[int, int]] = []
 
-    def work() -> None:
-        seen.append(priority())
+    def work() -> tuple[int, int]:
+        assert os.sched_getscheduler(0) == os.SCHED_IDLE
         begun.set()
-        while os.sched_getscheduler(0) == os.SCHED_IDLE or priority()[1] == 0:
-            pass
-        seen.append(priority())
+        while priority() != (os.SCHED_OTHER, 10):
+            sleep(0.001)
+        return priority()
 
-    if patience:
+    if why == "hurried":
         threading.Thread(target=lambda: (begun.wait(60), behind.hurry())).start()
-    behind.run(work)
-    assert seen[-1] == (os.SCHED_OTHER, 10)
+    assert behind.run(work) == (os.SCHED_OTHER, 10)
+
+
+@pytest.mark.skipif(not background._may_come_forward(), reason="this process may not leave SCHED_IDLE")
+def test_work_that_gets_its_tenth_stays_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[float] = []
+    enough = threading.Event()
+
+    def processor_seconds(thread: int) -> float:
+        looks.append(0.001 * (len(looks) + 1))
+        if len(looks) == 3:
+            enough.set()
+        return looks[-1]
+
+    monkeypatch.setattr(background, "_processor_seconds", processor_seconds)
+    behind = Background(look=0.01)
+    behind.give_way()
+
+    def work() -> int:
+        enough.wait(60)
+        return os.sched_getscheduler(0)
+
+    assert behind.run(work) == os.SCHED_IDLE
+    assert looks[:3] == [0.001, 0.002, 0.003]
+
+
+def test_what_a_thread_had_of_the_processors_grows_until_it_has_ended() -> None:
+    had = background._processor_seconds(threading.get_native_id())
+    until = thread_time() + 0.05
+    while thread_time() < until:
+        pass
+    assert background._processor_seconds(threading.get_native_id()) > had
+    assert background._processor_seconds(2**22) == math.inf  # the kernel numbers no thread so
 
 
 def test_what_work_returns_and_raises_reaches_who_asked(tmp_path: Path) -> None:
