@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from functools import cache
 from pathlib import Path
+from time import monotonic
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -15,7 +16,7 @@ T = TypeVar("T")
 _NICE, _SHARE = 10, 0.1
 """At this niceness a thread gets about a tenth of a core that others want too: what gets less than that has it."""
 
-_LOOK_SECONDS = 5.0
+_LOOK_SECONDS = 1.0
 """How often it is looked at what work got: loading a graph, and optimising it in its first run, takes seconds."""
 
 
@@ -74,13 +75,11 @@ class Background:
         return future.result()
 
     def _watch(self, thread: int, enough: threading.Event) -> None:
-        """Return once it is enough, or the thread gets less than its share."""
-        had = 0.0
+        """Return once it is enough, or the thread has had less than its share since it began."""
+        began = monotonic()
         while not enough.wait(self._look):
-            has = _processor_seconds(thread)
-            if has < had + _SHARE * self._look:
+            if _processor_seconds(thread) < _SHARE * (monotonic() - began):
                 return
-            had = has
 
 
 def _step_back() -> None:
