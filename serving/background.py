@@ -86,15 +86,20 @@ def _step_back() -> None:
     if _may_come_forward():
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     else:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        _be_nice(threading.get_native_id())
 
 
 def _come_forward(thread: int) -> None:
     try:
         os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
-        os.setpriority(os.PRIO_PROCESS, thread, _NICE)
+        _be_nice(thread)
     except ProcessLookupError:
         return  # it is done
+
+
+def _be_nice(thread: int) -> None:
+    """Where the whole process is nicer already, less would be refused."""
+    os.setpriority(os.PRIO_PROCESS, thread, max(_NICE, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
 def _processor_seconds(thread: int) -> float:

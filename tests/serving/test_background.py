@@ -47,6 +47,22 @@ def test_work_beside_requests_takes_idle_processors_where_that_can_be_ended(may:
     assert behind.run(priority) == (os.SCHED_OTHER, 10)
 
 
+def test_a_process_that_is_nicer_already_stays_so(may: Callable[[bool], None]) -> None:
+    behind = Background()
+    behind.give_way()
+    may(False)
+    seen: list[tuple[int, int]] = []
+
+    def as_a_nice_process() -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 15)  # threads that it starts inherit this
+        seen.append(behind.run(priority))
+
+    thread = threading.Thread(target=as_a_nice_process)
+    thread.start()
+    thread.join()
+    assert seen == [(os.SCHED_OTHER, 15)]
+
+
 @pytest.mark.skipif(not background._may_come_forward(), reason="this process may not leave SCHED_IDLE")
 @pytest.mark.parametrize("why", ["starved", "hurried"])
 def test_work_that_gets_next_to_nothing_goes_on_at_a_low_priority_and_so_it_does_at_the_end(
