@@ -1,9 +1,12 @@
 """The trainings that `benchmarks.ablations` compares: each the run's own settings with one thing changed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pyarrow as pa
+
+from catalog.schema import ShopData
 from pipelines.config import PipelineConfig
 
 UNCHANGED = "unchanged"
@@ -17,6 +20,7 @@ _SMALL_BATCHES = {
     "mixed_negatives": 32,
     "steps_per_epoch": 40,
 }
+_LONG_TEXTS = {"text": {"product_tokens": 160}}  # reviews are the last of a text: by default few are read
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,9 @@ class Variant:
 
     Args:
         name: what the tables and `--only` call it.
-        towers, training, images: the settings that differ, of `towers`, `towers.training` and `images`.
+        towers, training, images: the settings that differ, of `towers`, `towers.training` and `images`; what sections
+            within them do not name stays as it is.
+        blank: text columns of the products that are read as empty, in training and after it.
         against: the variant that it is compared with.
     """
 
@@ -33,14 +39,30 @@ class Variant:
     towers: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     images: Mapping[str, Any] = field(default_factory=dict)
+    blank: tuple[str, ...] = ()
     against: str = UNCHANGED
 
     def configure(self, config: PipelineConfig, length: Mapping[str, int]) -> PipelineConfig:
         """The run's configuration with `length` (epochs, steps_per_epoch) and, over that, the changes."""
-        towers = config.towers.model_dump() | dict(self.towers)
-        towers["training"] |= {**length, **self.training}
-        values = {"towers": towers, "images": config.images.model_dump() | dict(self.images)}
-        return type(config).model_validate(config.model_dump() | values)
+        changes = {"towers": {**self.towers, "training": {**length, **self.training}}, "images": self.images}
+        return type(config).model_validate(_merged(config.model_dump(), changes))
+
+    def read(self, shop: ShopData) -> ShopData:
+        """The shop as this variant sees it."""
+        products = shop.products
+        for name in self.blank:
+            at = products.schema.get_field_index(name)
+            products = products.set_column(at, products.schema.field(at), pa.array([""] * len(products), pa.string()))
+        return replace(shop, products=products)
+
+
+def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` with `changes`, section by section."""
+    changed = {
+        name: _merged(values[name], change) if isinstance(change, Mapping) else change
+        for name, change in changes.items()
+    }
+    return {**values, **changed}
 
 
 VARIANTS = (
@@ -49,13 +71,26 @@ VARIANTS = (
     Variant("without picture", {"left_out": ("image",)}, {"picture_query_share": 0.0}),
     Variant("without behaviour", {"left_out": ("behaviour", "identity")}),
     Variant("without history", {"left_out": ("history",)}),
+    Variant("without reviews", blank=("review_text",)),
+    Variant("long texts", _LONG_TEXTS),
+    Variant("long texts, without reviews", _LONG_TEXTS, blank=("review_text",), against="long texts"),
+    Variant("no time", {"history": {"gaps": False}}),
+    Variant("no kinds", {"history": {"kinds": False}}),
+    Variant("post-norm", {"history": {"norm": "post"}}),
     Variant("another seed", {"seed": 1}),
+    Variant("no logQ", training={"logq": False}),
+    Variant("fixed temperature", training={"learn_temperature": False}),
+    Variant("temperature .1", training={"temperature": 0.1, "learn_temperature": False}),
+    Variant("no mixed negatives", training={"mixed_negatives": 0}),
     Variant("hard negatives", training={"hard_negatives": 256}),
     Variant("attention fusion", {"fusion": "attention"}),
     Variant("concat fusion", {"fusion": "concat"}),
     Variant("weighted-sum fusion", {"fusion": "weighted_sum"}),
     Variant("alignment", training={"alignment": 0.1}),
+    Variant("no pseudo-queries", training={"catalogue_queries": 0}),
     Variant("random pictures", images={"pretrain_epochs": 0.0}),
+    Variant("labels alone", images={"looks_weight": 0.0}),
+    Variant("pictures not augmented", images={"augment": False}),
     Variant("small batches", training=_SMALL_BATCHES),
     Variant("small batches, finetuned", training={**_SMALL_BATCHES, "finetune_images": True}, against="small batches"),
 )

@@ -31,6 +31,7 @@ from benchmarks.outcome import finish
 from catalog.errors import TandemError
 from catalog.files import atomic_path, read_json, write_json
 from catalog.progress import console
+from catalog.schema import ShopData
 from pipelines.config import PipelineConfig, load_config
 from pipelines.run import run_pipeline
 from pipelines.workspace import Workspace
@@ -65,9 +66,10 @@ class Ablations:
         from towers.trained import load, pictures_dir
 
         config = self._config(variant)
+        shop = variant.read(self.judge.shop)
         images = self._images(variant, config)
-        folder = self._train(variant, config, images)
-        towers = load(folder, self.judge.shop, self.judge.features, images)
+        folder = self._train(variant, config, shop, images)
+        towers = load(folder, shop, self.judge.features, images)
         scores = self.judge.scores(towers, variant.name, masked=variant.name == UNCHANGED)
         trained = read_json(folder / "metrics.json")
         info = {
@@ -85,20 +87,20 @@ class Ablations:
             arrays: dict[str, Any] = {"key": self._key(variant), "info": json.dumps(info), **scores}
             np.savez_compressed(handle, **arrays)
 
-    def _train(self, variant: Variant, config: PipelineConfig, images: Path) -> Path:
+    def _train(self, variant: Variant, config: PipelineConfig, shop: ShopData, images: Path) -> Path:
         """The folder of the trained towers: the run's own, if they are what the variant asks for."""
         from towers.prepared_text import training_key
         from towers.train import train
 
         own = self.workspace / "towers"
-        key = training_key(self.judge.shop, self.judge.features, images, config.towers)
+        key = training_key(shop, self.judge.features, images, config.towers)
         finished = (self.workspace / "stages" / "towers.json").exists()
         if finished and read_json(own / "training.json") == {"key": key}:
             return own
         folder = self._folder(variant)
         done = folder / "trained.json"
         if not done.exists() or read_json(done) != {"key": self._key(variant)}:
-            train(self.judge.shop, self.judge.features, images, config.towers, folder)
+            train(shop, self.judge.features, images, config.towers, folder)
             write_json(done, {"key": self._key(variant)})
         return folder
 
@@ -127,7 +129,7 @@ class Ablations:
         stages = [
             read_json(self.workspace / "stages" / f"{name}.json")["fingerprint"] for name in ("features", "images")
         ]
-        parts = [stages, config.towers, config.images, config.evaluate]
+        parts = [stages, config.towers, config.images, config.evaluate, variant.blank]
         text = json.dumps(parts, default=lambda value: value.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -42,6 +42,8 @@ class HistoryConfig(Config):
     heads: int = Field(2, ge=1, description="attention heads; divides the towers' dim")
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout in the blocks and on the items")
     norm: Norm = Field("pre", description="of a block's parts: pre, what they read; post, the sum with what they make")
+    gaps: bool = Field(True, description="read the time between events, and from the last one to the question")
+    kinds: bool = Field(True, description="read what each event was: a view, a click, a purchase")
 
 
 class TrainingConfig(Config):

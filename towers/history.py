@@ -84,6 +84,8 @@ class HistoryEncoder(keras.layers.Layer):
         heads: attention heads; divides `dim`.
         dropout: on the items and in the blocks, in training.
         norm: of the blocks, "pre" or "post".
+        gaps: whether times are read, both between items and up to the question.
+        kinds: whether the items' kinds are read.
 
     Call:
         items: [batch, H, dim]. kinds: [batch, H] int32, index in KINDS + 1. timestamps: [batch, H] int64 seconds.
@@ -92,15 +94,26 @@ class HistoryEncoder(keras.layers.Layer):
     """
 
     def __init__(
-        self, length: int, dim: int, blocks: int, heads: int, dropout: float, norm: Norm = "pre", **kwargs: Any
+        self,
+        length: int,
+        dim: int,
+        blocks: int,
+        heads: int,
+        dropout: float,
+        norm: Norm = "pre",
+        gaps: bool = True,
+        kinds: bool = True,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.length, self.dim, self.heads, self.dropout, self.norm = length, dim, heads, dropout, norm
-        self.depth = blocks
+        self.depth, self.gaps, self.kinds = blocks, gaps, kinds
         small = keras.initializers.RandomNormal(stddev=0.05)
-        self.kind = keras.layers.Embedding(len(KINDS) + 1, dim, embeddings_initializer=small, name="kind")
-        self.gap = keras.layers.Embedding(GAP_BUCKETS, dim, embeddings_initializer=small, name="gap")
-        self.since = keras.layers.Embedding(GAP_BUCKETS, 2 * dim, embeddings_initializer="zeros", name="since")
+        if kinds:
+            self.kind = keras.layers.Embedding(len(KINDS) + 1, dim, embeddings_initializer=small, name="kind")
+        if gaps:
+            self.gap = keras.layers.Embedding(GAP_BUCKETS, dim, embeddings_initializer=small, name="gap")
+            self.since = keras.layers.Embedding(GAP_BUCKETS, 2 * dim, embeddings_initializer="zeros", name="since")
         self.norm_in = keras.layers.RMSNormalization(name="norm_in")
         self.norm_out = keras.layers.RMSNormalization(name="norm_out")
         self.drop = keras.layers.Dropout(dropout, name="drop")
@@ -110,7 +123,7 @@ class HistoryEncoder(keras.layers.Layer):
         ]
 
     def build(self, items_shape: tuple[int | None, ...], **_: Any) -> None:
-        for layer in (self.kind, self.gap, self.since):
+        for layer in [*([self.kind] if self.kinds else []), *([self.gap, self.since] if self.gaps else [])]:
             layer.build(items_shape[:-1])
         for block in (self.norm_in, self.norm_out, *self.blocks):
             block.build(items_shape)
@@ -134,10 +147,14 @@ class HistoryEncoder(keras.layers.Layer):
     def _events(
         self, items: tf.Tensor, kinds: tf.Tensor, timestamps: tf.Tensor, present: tf.Tensor, training: bool
     ) -> tf.Tensor:
-        first = tf.zeros_like(timestamps[:, :1])
-        known = present & tf.concat([tf.zeros_like(present[:, :1]), present[:, :-1]], axis=1)
-        gaps = gap_buckets(timestamps - tf.concat([first, timestamps[:, :-1]], axis=1))
-        x = items + embed(self.kind, kinds) + embed(self.gap, tf.where(known, gaps, 0))
+        x = items
+        if self.kinds:
+            x += embed(self.kind, kinds)
+        if self.gaps:
+            first = tf.zeros_like(timestamps[:, :1])
+            known = present & tf.concat([tf.zeros_like(present[:, :1]), present[:, :-1]], axis=1)
+            gaps = gap_buckets(timestamps - tf.concat([first, timestamps[:, :-1]], axis=1))
+            x += embed(self.gap, tf.where(known, gaps, 0))
         return self.drop(self.norm_in(x), training=training) * tf.cast(present, x.dtype)[..., None]
 
     def read(self, states: tf.Tensor, seconds_since: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
@@ -151,9 +168,11 @@ class HistoryEncoder(keras.layers.Layer):
         Returns:
             [batch, dim], zero where there is none.
         """
-        scale, shift = tf.split(embed(self.since, gap_buckets(seconds_since)), 2, axis=-1)
-        return (states * (1.0 + scale) + shift) * tf.cast(present, states.dtype)[:, None]
+        if self.gaps:
+            scale, shift = tf.split(embed(self.since, gap_buckets(seconds_since)), 2, axis=-1)
+            states = states * (1.0 + scale) + shift
+        return states * tf.cast(present, states.dtype)[:, None]
 
     def get_config(self) -> dict[str, Any]:
-        names = ("length", "dim", "heads", "dropout", "norm")
+        names = ("length", "dim", "heads", "dropout", "norm", "gaps", "kinds")
         return super().get_config() | {name: getattr(self, name) for name in names} | {"blocks": self.depth}

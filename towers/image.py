@@ -25,8 +25,8 @@ _FEWEST_TRAINED = 64  # below this a network from scratch learns nothing that ho
 _PROJECTION_SAMPLE = 4096
 _TRAINING_SETTINGS = (
     "backbone", "size", "weights", "embedding_dim", "pretrain_epochs", "max_pretrain_images", "pretrain_batch",
-    "pretrain_small_share", "learning_rate", "weight_decay", "label_smoothing", "looks_weight", "holdout",
-    "min_label_count", "seed",
+    "pretrain_small_share", "learning_rate", "weight_decay", "label_smoothing", "looks_weight", "augment",
+    "holdout", "min_label_count", "seed",
 )  # fmt: skip
 
 

@@ -35,6 +35,7 @@ class ImageConfig(Config):
     looks_weight: float = Field(
         0.15, ge=0, description="weight of predicting colour layout and texture, which keeps what no label names"
     )
+    augment: bool = Field(True, description="flip, shift, zoom and re-light the pictures trained on, a little")
     holdout: float = Field(0.05, ge=0, lt=0.5, description="share of the pictures whose labels measure the training")
     min_label_count: int = Field(10, ge=1, description="pictures a label must have to be learned")
     retrain_share: float = Field(

@@ -36,6 +36,21 @@ def looks(pixels: Any) -> Any:
     return tf.reshape(parts, [-1, LOOKS])
 
 
+def resize(pixels: Any, side: Any) -> Any:
+    """Bring pictures to `side`, by area: bilinear sampling of a picture twice as large would skip pixels.
+
+    Args:
+        pixels: [batch, S, S, 3] uint8.
+        side: scalar int32, at most S.
+
+    Returns:
+        [batch, side, side, 3] float32 in 0..255.
+    """
+    source = tf.cast(pixels, tf.float32)
+    smaller = side < tf.shape(pixels)[1]
+    return tf.cond(smaller, lambda: tf.image.resize(source, [side, side], method="area"), lambda: source)
+
+
 def augment(pixels: Any, side: Any, seed: Any) -> Any:
     """Flip, shift, zoom and re-light pictures a little, each in its own way, and bring them to `side`.
 
@@ -53,10 +68,7 @@ def augment(pixels: Any, side: Any, seed: Any) -> Any:
     def draw(shape: list[Any], spread: float) -> Any:
         return tf.random.stateless_uniform(shape, seed + tf.constant([0, next(draws)]), -spread, spread)
 
-    source = tf.cast(pixels, tf.float32)
-    source = tf.cond(  # by area first: bilinear sampling of a picture twice as large would skip pixels
-        side < tf.shape(pixels)[1], lambda: tf.image.resize(source, [side, side], method="area"), lambda: source
-    )
+    source = resize(pixels, side)
     half = 0.5 * (1.0 + draw([batch, 1], _ZOOM))
     centre = 0.5 + draw([batch, 2], _SHIFT)
     low, high = centre - half, centre + half

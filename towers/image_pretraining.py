@@ -17,7 +17,7 @@ from catalog.files import atomic_path
 from catalog.progress import console, track
 from towers.image_config import ImageConfig
 from towers.image_labels import MISSING, PictureLabels
-from towers.image_pixels import LOOKS, augment, looks
+from towers.image_pixels import LOOKS, augment, looks, resize
 
 _WARMUP_SHARE = 0.1
 _FEWEST_STEPS = 400
@@ -129,7 +129,10 @@ class _Trainer:
         return self._compiled(pixels, targets, side, number)
 
     def _step(self, pixels: Any, targets: Any, side: Any, number: Any) -> Any:
-        pixels = augment(pixels, side, tf.stack([self.config.seed + number, 0]))
+        if self.config.augment:
+            pixels = augment(pixels, side, tf.stack([self.config.seed + number, 0]))
+        else:
+            pixels = resize(pixels, side)
         with tf.GradientTape() as tape:
             embedding = self.network(pixels, training=True)
             error = tf.reduce_mean(tf.square(self.looks_head(embedding) - looks(pixels)))

@@ -90,7 +90,15 @@ class QueryTower(keras.layers.Layer):
         self.items = ItemEncoder(categories, config.dim, name="items")
         history = config.history
         self.history = HistoryEncoder(
-            history.length, config.dim, history.blocks, history.heads, history.dropout, history.norm, name="history"
+            history.length,
+            config.dim,
+            history.blocks,
+            history.heads,
+            history.dropout,
+            history.norm,
+            history.gaps,
+            history.kinds,
+            name="history",
         )
         self.profile = ProfileEncoder(config.profile_buckets, config.dim, name="profile")
         self.fusion = make_fusion(

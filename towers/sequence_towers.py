@@ -53,6 +53,8 @@ class SequenceTowers(keras.Model):
             settings.heads,
             settings.dropout,
             settings.norm,
+            settings.gaps,
+            settings.kinds,
             name="history",
         )
         self.identity.build((None, 1))

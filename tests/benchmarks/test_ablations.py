@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import yaml
 
@@ -16,7 +17,10 @@ from benchmarks.ablation_tables import answer, tables
 from benchmarks.ablation_variants import UNCHANGED, VARIANTS
 from catalog.config import parse_config
 from catalog.errors import ArtifactError
+from catalog.files import write_json
+from catalog.schema import PRODUCTS_SCHEMA, ShopData
 from pipelines.config import PipelineConfig
+from pipelines.workspace import Workspace
 
 TINY = {
     "name": "tiny",
@@ -53,13 +57,66 @@ def test_every_variant_changes_what_it_says_and_nothing_else() -> None:
         changed = json.loads(variant.configure(config, {"epochs": 3}).model_dump_json())
         assert changed["towers"]["training"].pop("epochs") == 3
         expected = json.loads(json.dumps(whole))
-        expected["towers"] |= json.loads(json.dumps(dict(variant.towers)))
+        for name, value in json.loads(json.dumps(dict(variant.towers))).items():
+            expected["towers"][name] = expected["towers"][name] | value if isinstance(value, dict) else value
         expected["towers"]["training"] |= variant.training
         expected["images"] |= variant.images
         del expected["towers"]["training"]["epochs"]
         assert changed == expected, variant.name
     assert len({variant.name for variant in VARIANTS}) == len(VARIANTS)
+    assert len({command._slug(variant) for variant in VARIANTS}) == len(VARIANTS)
     assert {variant.against for variant in VARIANTS} <= {variant.name for variant in VARIANTS}
+
+
+@pytest.mark.parametrize(
+    ("name", "section", "expected"),
+    [
+        ("no time", ("towers", "history"), {"gaps": False, "kinds": True, "norm": "pre", "length": 8, "blocks": 1}),
+        ("no kinds", ("towers", "history"), {"gaps": True, "kinds": False, "norm": "pre", "length": 8, "blocks": 1}),
+        ("post-norm", ("towers", "history"), {"gaps": True, "kinds": True, "norm": "post", "length": 8, "blocks": 1}),
+        ("long texts", ("towers", "text"), {"product_tokens": 160, "vocab_size": 600, "query_tokens": 8}),
+        ("no logQ", ("towers", "training"), {"logq": False, "mixed_negatives": 16}),
+        ("no mixed negatives", ("towers", "training"), {"logq": True, "mixed_negatives": 0}),
+        ("no pseudo-queries", ("towers", "training"), {"catalogue_queries": 0, "search_examples": 16}),
+        ("fixed temperature", ("towers", "training"), {"learn_temperature": False, "temperature": 0.05}),
+        ("temperature .1", ("towers", "training"), {"learn_temperature": False, "temperature": 0.1}),
+        ("labels alone", ("images",), {"looks_weight": 0, "augment": True, "size": 32, "pretrain_epochs": 0}),
+        ("pictures not augmented", ("images",), {"looks_weight": 0.15, "augment": False, "size": 32}),
+    ],
+)
+def test_a_variant_keeps_what_the_run_sets_beside_it(
+    name: str, section: tuple[str, ...], expected: dict[str, Any]
+) -> None:
+    config = parse_config(PipelineConfig, TINY, "the test")
+    variant = next(variant for variant in VARIANTS if variant.name == name)
+    settings = variant.configure(config, {}).model_dump()
+    for part in section:
+        settings = settings[part]
+    assert settings.items() >= expected.items()
+
+
+def test_a_blank_column_is_empty_and_the_others_are_as_they_were() -> None:
+    words = {"title": ["lamp", "cup"], "review_text": ["It broke after a week.", ""], "price": [1.0, 2.0]}
+    schema = pa.schema([PRODUCTS_SCHEMA.field(name) for name in words])
+    shop = ShopData(pa.table(words, schema=schema), None, None, None, np.zeros((0, 32, 32, 3), np.uint8))
+    variant = next(variant for variant in VARIANTS if variant.name == "without reviews")
+    read = variant.read(shop).products
+    assert read.to_pydict() == {"title": ["lamp", "cup"], "review_text": ["", ""], "price": [1.0, 2.0]}
+    assert read.schema == schema
+    assert VARIANTS[0].read(shop).products is shop.products
+
+
+def test_scores_are_kept_by_what_they_depend_on(tmp_path: Path) -> None:
+    config = parse_config(PipelineConfig, TINY | {"images": {"size": 32}}, "the test")  # pictures that are trained
+    for stage in ("features", "images"):
+        write_json(tmp_path / "stages" / f"{stage}.json", {"fingerprint": stage})
+    ablations = command.Ablations.__new__(command.Ablations)
+    ablations.workspace, ablations.length = Workspace(config, tmp_path), {}
+    keys = [ablations._key(variant) for variant in VARIANTS]
+    assert len(set(keys)) == len(VARIANTS)
+    assert keys == [ablations._key(variant) for variant in VARIANTS]
+    ablations.length = {"epochs": 7}
+    assert not set(keys) & {ablations._key(variant) for variant in VARIANTS}
 
 
 def made_up(scores: dict[str, list[float]]) -> dict[str, np.ndarray]:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -100,6 +102,51 @@ def test_read_scales_and_shifts_by_the_time_since(encoder: HistoryEncoder) -> No
     np.testing.assert_allclose(answers[:, 0], [2.5, 1.0, 0.0])
 
 
+PARTS = {"kind": [1.0, 0.0], "gap": [0.0, 2.0]}
+
+
+@pytest.mark.parametrize(
+    ("gaps", "kinds", "total"),
+    [(True, True, [4.0, 6.0]), (False, True, [4.0, 4.0]), (True, False, [3.0, 6.0]), (False, False, [3.0, 4.0])],
+)
+def test_what_is_switched_off_is_neither_added_nor_there(gaps: bool, kinds: bool, total: list[float]) -> None:
+    encoder = HistoryEncoder(length=2, dim=2, blocks=0, heads=1, dropout=0.0, gaps=gaps, kinds=kinds)
+    encoder.build((None, 2, 2))
+    on = {"kind": kinds, "gap": gaps}
+    for name, vector in PARTS.items():
+        if on[name]:
+            table = getattr(encoder, name)
+            table.set_weights([np.tile(vector, (table.input_dim, 1))])
+    # The item [3, 4] plus [1, 0] for its kind and [0, 2] for its gap, over the root of the mean square of all that.
+    state = states(encoder, np.array([[3.0, 4.0]]), [2], [100])[0]
+    np.testing.assert_allclose(state, np.array(total) / np.sqrt(np.square(total).mean()), atol=1e-5)
+    # Weights: two scales of norms; one table of kinds; those of gaps and of the time since.
+    assert len(encoder.weights) == 2 + kinds + 2 * gaps
+    assert {variable.path.split("/")[-2] for variable in encoder.weights} == {
+        "norm_in", "norm_out", *(["kind"] if kinds else []), *(["gap", "since"] if gaps else [])
+    }  # fmt: skip
+
+
+def test_without_gaps_no_time_is_read(items: np.ndarray) -> None:
+    encoder = HistoryEncoder(length=6, dim=8, blocks=1, heads=2, dropout=0.0, gaps=False)
+    encoder.build((None, 6, 8))
+    kinds = [1, 2, 3, 4, 5, 6]
+    early, late = (
+        states(encoder, items, kinds, times) for times in ([0, 1, 2, 3, 4, 5], [0, 900, 930, 931, 990, 9999])
+    )
+    np.testing.assert_array_equal(early, late)
+    since = tf.constant([0, 86_400, 1], tf.int64)
+    answers = encoder.read(tf.fill((3, 8), 2.0), since, tf.constant([True, True, False])).numpy()
+    np.testing.assert_array_equal(answers[:, 0], [2.0, 2.0, 0.0])
+
+
+def test_without_kinds_all_events_are_alike(items: np.ndarray) -> None:
+    encoder = HistoryEncoder(length=6, dim=8, blocks=1, heads=2, dropout=0.0, kinds=False)
+    encoder.build((None, 6, 8))
+    mixed, clicks = (states(encoder, items, kinds, [0, 9, 30, 31, 90, 99]) for kinds in ([1, 2, 3, 4, 5, 6], [3] * 6))
+    np.testing.assert_array_equal(mixed, clicks)
+
+
 def test_an_item_is_the_sum_of_its_parts() -> None:
     layer = ItemEncoder(categories=3, dim=4)
     identity, content = tf.ones((1, 2, 4)), tf.constant([[[1.0, 0, 0, 0], [0.0, 0, 0, 0]]])
@@ -110,12 +157,16 @@ def test_an_item_is_the_sum_of_its_parts() -> None:
     np.testing.assert_allclose(item[0], [[13, 11, 11, 11], [21, 21, 21, 21]])
 
 
-def test_round_trips(encoder: HistoryEncoder, items: np.ndarray) -> None:
+@pytest.mark.parametrize("off", [{}, {"gaps": False}, {"kinds": False, "norm": "post"}])
+def test_round_trips(off: dict[str, Any], items: np.ndarray) -> None:
+    encoder = HistoryEncoder(length=6, dim=8, blocks=2, heads=2, dropout=0.0, **off)
+    encoder.build((None, 6, 8))
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(encoder))
     if not again.built:
         again.build((None, 6, 8))
     again.set_weights(encoder.get_weights())
     assert again.get_config() == encoder.get_config()
+    assert again.get_config().items() >= off.items()
     kinds, timestamps = [1, 2, 3, 4, 5, 6], [0, 9, 30, 31, 90, 99]
     np.testing.assert_allclose(
         states(again, items, kinds, timestamps), states(encoder, items, kinds, timestamps), atol=1e-6

@@ -84,9 +84,9 @@ def test_a_second_run_keeps_the_network_and_embeds_what_is_new(
     assert len(list((prepared / "cache").rglob("*.npz"))) == 2
 
 
-@pytest.mark.parametrize("change", ["settings", "pictures"])
+@pytest.mark.parametrize("change", [{"seed": 5}, {"augment": False}, {"looks_weight": 0.0}, {}])
 def test_other_settings_or_mostly_new_pictures_make_it_again(
-    change: str, prepared: Path, monkeypatch: pytest.MonkeyPatch
+    change: dict[str, Any], prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class MadeAgainError(Exception):
         pass
@@ -95,9 +95,8 @@ def test_other_settings_or_mostly_new_pictures_make_it_again(
         raise MadeAgainError
 
     monkeypatch.setattr(towers.image, "build_backbone", build)
-    config = CONFIG.model_copy(update={"seed": 5}) if change == "settings" else CONFIG
     with pytest.raises(MadeAgainError):
-        prepare_images(shop(80 if change == "settings" else 200), config, prepared)
+        prepare_images(shop(80 if change else 200), CONFIG.model_copy(update=change), prepared)
 
 
 @pytest.mark.parametrize("pictures", [0, 1, 5])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from towers.image_pixels import augment, looks
+from towers.image_pixels import augment, looks, resize
 
 SIDE = 32
 
@@ -17,6 +17,15 @@ def test_looks_of_a_plain_and_of_a_striped_picture() -> None:
     np.testing.assert_allclose(features[0], np.broadcast_to(plain, (4, 4, 8)), atol=5e-3)
     lines = [(120 - 192) / 64] * 3 + [20 / 32] * 3 + [40 / 16, 0]
     np.testing.assert_allclose(features[1], np.broadcast_to(lines, (4, 4, 8)), atol=5e-3)
+
+
+def test_resizing_alone_takes_the_mean_of_what_falls_together() -> None:
+    image = np.zeros((1, 4, 4, 3), np.uint8)
+    image[0, :2, :2] = [[[10], [20]], [[30], [60]]]  # mean 30
+    image[0, 2:, 2:] = 200
+    small = resize(tf.constant(image), 2).numpy()
+    np.testing.assert_allclose(small[0, :, :, 1], [[30, 0], [0, 200]], atol=1e-4)
+    np.testing.assert_array_equal(resize(tf.constant(image), 4), image.astype(np.float32))
 
 
 @pytest.mark.parametrize("side", [16, 32])

@@ -96,6 +96,16 @@ def test_a_checkpoint_that_is_broken_or_anothers_is_not_taken(tmp_path: Path) ->
     assert trainer.restore(path, 48) == 0
 
 
+@pytest.mark.parametrize("augmented", [True, False])
+def test_pictures_change_from_step_to_step_only_if_augmented(augmented: bool) -> None:
+    images, labels, held_out = coloured(16)
+    config = CONFIG.model_copy(update={"augment": augmented})
+    trainer = pretraining._Trainer(small_backbone(), labels, np.flatnonzero(~held_out), config)
+    # Nothing is learned at a rate of 0, so the same pictures cost the same.
+    first, second = (float(trainer.step(images, labels.values, SIDE, number, 0.0)) for number in (0, 1))
+    assert (first != pytest.approx(second, rel=1e-5)) == augmented
+
+
 def test_missing_labels_teach_nothing() -> None:
     _, labels, held_out = coloured()
     trainer = pretraining._Trainer(small_backbone(), labels, np.flatnonzero(~held_out), CONFIG)

@@ -25,6 +25,13 @@ def test_padding_and_the_future_change_nothing() -> None:
     np.testing.assert_allclose(towers.queries(products, tf.constant([[1, 2, 4]]))[:, :2], short, atol=1e-5)
 
 
+@pytest.mark.parametrize("off", ["gaps", "kinds"])
+def test_what_histories_need_not_read_has_no_weights(off: str) -> None:
+    settings = CONFIG.model_copy(update={"history": CONFIG.history.model_copy(update={off: False})})
+    dropped = {"gaps": 2, "kinds": 1}[off]  # gap and since; kind
+    assert len(SequenceTowers(settings, 3).weights) == len(SequenceTowers(CONFIG, 3).weights) - dropped
+
+
 def test_the_towers_never_run_as_one() -> None:
     with pytest.raises(NotImplementedError, match="`products` or `queries`"):
         SequenceTowers(CONFIG, 3).call(None)

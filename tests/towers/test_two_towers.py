@@ -87,6 +87,25 @@ def test_a_shorter_window_gives_the_same_answer(towers: tuple[TwoTowers, GraphTa
     )
 
 
+@pytest.mark.parametrize("off", ["gaps", "kinds"])
+def test_what_histories_need_not_read_changes_no_answer(toy, config: TowersConfig, off: str) -> None:
+    settings = config.model_copy(update={"history": config.history.model_copy(update={off: False})})
+    tokenizer = Tokenizer(train_tokenizer(product_texts(toy.shop.products), 400))
+    vocabulary = make_vocabulary(toy.shop, toy.features, toy.images_dir, tokenizer, settings)
+    tables = GraphTables(make_tables(toy.shop, toy.features, toy.images_dir, tokenizer, vocabulary), settings.dim)
+    towers = TwoTowers(settings, vocabulary, tokenizer.vocab_size), tables
+    one = history([N] * 5 + [1, 2, 3], [0] * 5 + [2, 3, 2], [0] * 5 + [100, 200, 900])
+    other = {
+        "gaps": history([N] * 5 + [1, 2, 3], [0] * 5 + [2, 3, 2], [0] * 5 + [0, 1, 2]),
+        "kinds": history([N] * 5 + [1, 2, 3], [0] * 5 + [6, 5, 4], [0] * 5 + [100, 200, 900]),
+    }[off]
+    asked = 5000 if off == "gaps" else 1000
+    np.testing.assert_array_equal(
+        encode_queries(*towers, question(**one))[0],
+        encode_queries(*towers, question(**other, timestamp=np.array([asked], np.int64)))[0],
+    )
+
+
 def test_products_are_unit_vectors_and_masks_hide_modalities(toy, towers: tuple[TwoTowers, GraphTables]) -> None:
     encode = CatalogueEncoder(*towers, chunk=20)  # 48 products: the last chunk reaches back
     counters = toy.features.snapshots[8]
