@@ -1,7 +1,7 @@
 """Recall against latency: exact search in plain ops, ScaNN's brute force, and ScaNN's tree at several depths.
 
-    .venv/bin/python benchmarks/index.py                         500,000 x 64 clustered vectors, made up
-    .venv/bin/python benchmarks/index.py --embeddings FILE.npy   float vectors [N, D]; the last thousand are the queries
+    .venv/bin/python -m benchmarks.index                         500,000 x 64 clustered vectors, made up
+    .venv/bin/python -m benchmarks.index --embeddings FILE.npy   float vectors [N, D]; the last thousand are the queries
 
 Prints a table and, as its last line, JSON. Recall is against exact search on the same vectors; latency is the median of
 single queries in a compiled graph, throughput that of batches of 256, both in one process without a server around it.
@@ -14,13 +14,13 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.outcome import add_out, finish
 from catalog.errors import TandemError
 from towers.index_config import IndexConfig
 from towers.index_tuning import TuneResult, tune
@@ -59,15 +59,12 @@ def summary(result: TuneResult) -> dict[str, object]:
     if trees:
         rows["scann"] = min(trees, key=lambda row: row.latency_ms or np.inf)
     return {
-        "benchmark": "index",
         "products": result.products,
         "dim": result.dim,
         "queries": result.queries,
         "k": result.k,
         "recall_target": result.recall_target,
         **{name: asdict(row) for name, row in rows.items()},
-        "machine": result.machine,
-        "versions": result.versions,
     }
 
 
@@ -80,6 +77,7 @@ def main() -> None:
     parser.add_argument("--k", type=int, default=100)
     parser.add_argument("--recall", type=float, default=0.98)
     parser.add_argument("--seed", type=int, default=0)
+    add_out(parser)
     options = parser.parse_args()
     if options.embeddings:
         vectors = np.load(options.embeddings, allow_pickle=False).astype(np.float32)
@@ -92,7 +90,7 @@ def main() -> None:
         result = tune(vectors[: len(vectors) - queries], vectors[len(vectors) - queries :], config)
     except TandemError as error:
         raise SystemExit(str(error)) from error
-    print(json.dumps(summary(result)))
+    finish("index", summary(result), options.out)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
     .venv/bin/python -m benchmarks.quality --config pipelines/configs/fashion.yaml --source FASHION.zip
 
 Runs what `tandem run` has not finished yet, then prints the headline tables, what was to be shown, and as its last line
-JSON. All of it, by slice and with pictures, is in the run's report.html.
+JSON: headline means and differences, what was to be shown, and the tables that tell of parts: slices, languages, cold
+start, length of history, calibration, importance, examination. All of it, with pictures, is in the run's report.html.
 """
 
 import os
@@ -13,7 +14,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import argparse
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -23,6 +26,48 @@ from catalog.files import read_json
 from pipelines.config import load_config
 from pipelines.demo import report_tables
 from pipelines.run import run_pipeline
+
+_PARTS = (
+    "*_slices", "*_languages", "*_cold_start", "*_by_history", "*_history_gap", "calibration", "heads", "importance",
+    "examination",
+)  # fmt: skip
+_FOR_THE_PAGE = {
+    "kind", "section", "key", "title", "note", "x_label", "y_label", "log_x", "dashed", "from_zero", "highlight",
+}  # fmt: skip
+_DECIMALS = 5
+
+
+def evidence(report: dict[str, Any]) -> dict[str, Any]:
+    """Of a report.json: the headline's means and differences, the claims, and the blocks that tell of parts.
+
+    Args:
+        report: as `evaluation.report.report_as_json` has it; a block that it does not hold is left out.
+
+    Returns:
+        `means`: board -> system -> metric -> mean. `differences`: board -> rows of metric, system, against, difference
+        and ratio. `claims`. `parts`: key -> the block without its words. Intervals are [estimate, from, to].
+    """
+    boards = {key: report["blocks"][key] for key in report["headline"]}
+    parts = {key: block for key, block in report["blocks"].items() if any(fnmatch(key, part) for part in _PARTS)}
+    return {
+        "means": {key: {row["system"]: row["means"] for row in board["rows"]} for key, board in boards.items()},
+        "differences": {key: _compact(board["comparisons"]) for key, board in boards.items()},
+        "claims": report["claims"],
+        "parts": {
+            key: {name: _compact(value) for name, value in block.items() if name not in _FOR_THE_PAGE}
+            for key, block in parts.items()
+        },
+    }
+
+
+def _compact(value: Any) -> Any:
+    if isinstance(value, dict) and value.keys() == {"estimate", "low", "high"}:
+        return [_compact(value[name]) for name in ("estimate", "low", "high")]
+    if isinstance(value, dict):
+        return {name: _compact(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_compact(item) for item in value]
+    return round(value, _DECIMALS) if isinstance(value, float) else value
 
 
 def main() -> None:
@@ -42,8 +87,9 @@ def main() -> None:
         console.print(table)
     for claim in report["claims"]:
         console.print(f"{claim['text']}: {claim['measured']}; bar: {claim['bar']}; met: {claim['met']}", markup=False)
-    means = {key: {row["system"]: row["means"] for row in report["blocks"][key]["rows"]} for key in report["headline"]}
-    finish("quality", {"config": workspace.config.name, "means": means, "claims": report["claims"]}, arguments.out)
+        if claim.get("detail"):  # A report of an earlier version has none.
+            console.print(f"    {claim['detail']}", markup=False)
+    finish("quality", {"config": workspace.config.name, **evidence(report)}, arguments.out)
 
 
 if __name__ == "__main__":

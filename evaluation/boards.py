@@ -15,6 +15,7 @@ from evaluation.significance import Interval, paired_intervals
 
 Role = Literal["ours", "baseline", "oracle"]
 Clusters = npt.NDArray[np.generic] | None
+Cell = str | int | float | None
 COVERAGE = "coverage@10"
 
 
@@ -226,6 +227,18 @@ def _slice_row(
         intervals = paired_intervals(values[ours], values[best], clusters, resamples, seed=seed)
         comparison = Comparison(metric, ours, best, *intervals)
     return SliceRow(part, count, means, comparison)
+
+
+@dataclass(frozen=True)
+class PlainTable:
+    """Any other table (index tuning, times). `highlight` is the row that was chosen."""
+
+    key: str
+    title: str
+    note: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    highlight: int | None = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ import numpy.typing as npt
 from evaluation.arrays import Floats, Mask
 from evaluation.heads import log_loss
 
+BAR = (0.9, 1.1)  # predicted over observed
+RATIO, LOW, HIGH = "predicted / observed", "95 % from", "to"  # columns of the report's table
 _Z = 1.959964  # of a two-sided interval of 95 %
 
 

@@ -8,7 +8,8 @@ import numpy.typing as npt
 from catalog.feature_store import FeatureStore
 from catalog.splits import SECONDS_PER_DAY
 from evaluation.arrays import Floats, Ints, Mask, Rows
-from evaluation.report import Claim, PlainTable
+from evaluation.boards import PlainTable
+from evaluation.report import Claim
 from evaluation.significance import Interval, paired_intervals
 
 BAR = 0.70

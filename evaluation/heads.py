@@ -47,10 +47,15 @@ def pr_auc(labels: Mask, scores: npt.NDArray[np.floating]) -> float:
     return float(np.sum(np.diff(found, prepend=0) / positives * precision))
 
 
-def log_loss(labels: Mask, probabilities: npt.NDArray[np.floating]) -> float:
-    """Mean of -log P(what happened), natural logarithm."""
+def losses(labels: Mask, probabilities: npt.NDArray[np.floating]) -> Floats:
+    """-log P(what happened) of each example, natural logarithm."""
     clipped = np.clip(probabilities.astype(np.float64), _SMALLEST_PROBABILITY, 1 - _SMALLEST_PROBABILITY)
-    return float(-np.mean(np.where(labels, np.log(clipped), np.log1p(-clipped))))
+    return -np.where(labels, np.log(clipped), np.log1p(-clipped))
+
+
+def log_loss(labels: Mask, probabilities: npt.NDArray[np.floating]) -> float:
+    """Mean of `losses`."""
+    return float(losses(labels, probabilities).mean())
 
 
 @dataclass(frozen=True)

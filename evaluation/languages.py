@@ -4,7 +4,8 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluation.arrays import Mask
-from evaluation.report import Claim, PlainTable
+from evaluation.boards import PlainTable
+from evaluation.report import Claim
 from evaluation.scores import Scores
 from evaluation.significance import Interval, group_ratio
 

@@ -49,6 +49,7 @@ def render_page(report: Report) -> str:
         grouped=grouped,
         is_number=lambda value: isinstance(value, int | float) and not isinstance(value, bool),
         weaknesses=report.weaknesses(),
+        shortfalls=report.shortfalls(),
         glossary={label(metric): explain(metric) for metric in metrics if explain(metric)},
     )
     return page.strip() + "\n"

@@ -12,35 +12,26 @@ from rich.table import Table
 
 from catalog.files import atomic_path, write_json
 from evaluation.answers import Answer
-from evaluation.boards import Board, Curve, SliceTable
+from evaluation.boards import Board, Curve, PlainTable, SliceTable
 from evaluation.glossary import label
 from evaluation.heads import HeadScores
 from evaluation.provenance import Provenance
+from evaluation.shortfalls import Shortfall, find_shortfalls
 from evaluation.weaknesses import Weakness, find_weaknesses
-
-Cell = str | int | float | None
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One thing that was to be shown: what was measured, the bar, and whether it was met (None: there is no bar)."""
+    """One thing that was to be shown: what was measured, the bar, and whether it was met (None: there is no bar).
+
+    `detail` names the parts that missed it, where there are parts.
+    """
 
     text: str
     measured: str
     bar: str = ""
     met: bool | None = None
-
-
-@dataclass(frozen=True)
-class PlainTable:
-    """Any other table (index tuning, times). `highlight` is the row that was chosen."""
-
-    key: str
-    title: str
-    note: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    highlight: int | None = None
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,6 +107,10 @@ class Report:
         blocks = [(section.title, block) for section in self.sections for block in section.blocks]
         return find_weaknesses(blocks)
 
+    def shortfalls(self) -> tuple[Shortfall, ...]:
+        """Where it is uneven: behind its own English queries or known products, or wrong about its clicks."""
+        return find_shortfalls(self.blocks())
+
 
 def write_report(report: Report, folder: Path) -> tuple[Path, Path]:
     """Write report.json and report.html into `folder`, each whole or not at all.
@@ -137,7 +132,8 @@ def report_as_json(report: Report) -> dict[str, Any]:
     """Every number of the report, without the pictures; what is not a number is null.
 
     Returns:
-        title, lead, facts, provenance, claims, weaknesses, and `blocks`: key -> the block, with its kind and section.
+        title, lead, facts, provenance, claims, weaknesses, shortfalls, and `blocks`: key -> the block, with its kind
+        and section.
     """
     blocks: dict[str, Any] = {}
     for section in report.sections:
@@ -152,6 +148,7 @@ def report_as_json(report: Report) -> dict[str, Any]:
         "provenance": _plain(report.provenance),
         "claims": [_plain(claim) for claim in report.claims],
         "weaknesses": [_plain(found) | {"verdict": found.verdict} for found in report.weaknesses()],
+        "shortfalls": [_plain(found) for found in report.shortfalls()],
         "headline": list(report.headline),
         "blocks": blocks,
     }

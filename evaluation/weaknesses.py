@@ -10,7 +10,7 @@ from evaluation.boards import Board, Comparison, SliceTable
 Verdict = Literal["ahead", "behind", "level"]
 
 _SHOWN = 8
-_FEWEST = 20  # Requests; the interval of fewer says next to nothing.
+FEWEST = 20  # Requests; the interval of fewer says next to nothing.
 _RATIOS = ("cvr@10",)  # Purchases a click: a list that hardly anybody clicks may have the highest.
 
 
@@ -55,7 +55,7 @@ def find_weaknesses(blocks: Sequence[tuple[str, object]], shown: int = _SHOWN) -
     """
     worst: dict[str, Weakness] = {}
     for found in _compared(blocks):
-        if found.requests < _FEWEST or found.comparison.metric in _RATIOS:
+        if found.requests < FEWEST or found.comparison.metric in _RATIOS:
             continue
         if found.where not in worst or _order(found) < _order(worst[found.where]):
             worst[found.where] = found

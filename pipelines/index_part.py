@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evaluation.boards import Curve
+from evaluation.boards import Cell, Curve, PlainTable
 from evaluation.embedding_map import make_map
 from evaluation.projector import write_projector
-from evaluation.report import Cell, Drawing, PlainTable
+from evaluation.report import Drawing
 from pipelines.judging import Shop
 
 _COLUMNS = ("index", "leaves", "leaves_to_search", "reorder", "recall", "latency_ms", "queries_per_second")

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from evaluation.aligned_truth import AlignedTruth
-from evaluation.report import PlainTable
+from evaluation.boards import PlainTable
 from pipelines.judging import Shop
 from pipelines.report_reranker import Pages
 from pipelines.snapshot import snapshot_day

@@ -14,6 +14,7 @@ from evaluation.arrays import Mask, Rows
 from evaluation.boards import (
     Board,
     Curve,
+    PlainTable,
     SliceTable,
     make_board,
     make_slice_table,
@@ -22,10 +23,12 @@ from evaluation.boards import (
     strongest_baselines,
 )
 from evaluation.cold_start import ColdRow, cold_claims, cold_products, cold_rows, cold_table
+from evaluation.glossary import label
 from evaluation.heads import HeadScores, score_head
+from evaluation.histories import history_claims, history_table
 from evaluation.languages import language_claims, language_table
 from evaluation.relevance import judged_relevance, logged_relevance
-from evaluation.report import Claim, PlainTable
+from evaluation.report import Claim
 from evaluation.requests import Requests, Task
 from evaluation.scores import Scores, score_rankings
 from evaluation.slices import history_length_slices, product_slices, request_slices
@@ -38,7 +41,9 @@ from pipelines.report_reranker import Pages
 Block = Board | SliceTable | Curve
 _HEADLINE = {"search": SEARCH_METRICS, "recommendation": RECOMMENDATION_METRICS}
 _DRAWN = 5  # Baselines in a plot of recall; more lines could not be told apart.
-_BY_HISTORY = ("popularity", "item-to-item")
+_POPULARITY = "popularity"
+_BY_HISTORY = (_POPULARITY, "item-to-item")
+_LAST = 3  # Products of a history that are named beside an answer.
 _LOGGED = (
     "recall@10", "recall@100", "precision@10", "f1@10", "hit_rate@10", "mrr", "map@10", "ndcg@10",
 )  # fmt: skip
@@ -177,11 +182,21 @@ class TaskReport:
         systems = [*self._roles, *([ORACLE] if self.true is not None else [])]
         return language_table(self.scores, systems, self._slices, self.requests.user, seed=self._seed)
 
+    def history_gap(self) -> PlainTable | None:
+        """Recommendations against popularity by the length of the history, with intervals."""
+        if self.task != "recommendation":
+            return None
+        classes = history_length_slices(self.requests)
+        return history_table(self.scores, OURS, _POPULARITY, classes, self.requests.user, self._seed)
+
     def claims(self) -> list[Claim]:
-        """What cold start and languages were to show."""
+        """What cold start, languages and short histories were to show."""
         claims = cold_claims(self._cold, self.task, OURS)
         if self.task == "search":
             claims += language_claims(self.scores, OURS, self._slices, self.requests.user, self._seed)
+        else:
+            lengths, users = self.requests.history_lengths, self.requests.user
+            claims += history_claims(self.scores, OURS, _POPULARITY, lengths, users, self._seed)
         return claims
 
     def curves(self) -> list[Curve]:
@@ -209,20 +224,32 @@ class TaskReport:
         name = "ndcg@10" if self.task == "search" else ("appeal_ndcg@10" if self.true is not None else "ndcg@10")
         values = self.scores.metric(OURS, name)
         return [
-            [self.answer(number, f"NDCG@10 {values[number]:.2f}") for number in numbers.tolist()]
+            [self._answer(number, f"{label(name)} {values[number]:.2f}") for number in numbers.tolist()]
             for numbers in best_and_worst(self.requests, values, count)
         ]
 
-    def answer(self, number: int, note: str) -> Answer:
-        """One request's answer of ours, with the truth's grades where there are any."""
+    def _answer(self, number: int, note: str) -> Answer:
+        """One request's answer of ours, with the truth's grades where there are any; who asked where nothing was."""
         rows = self.rankings[OURS][number]
         query = str(self.requests.queries[number])
         grades = None
         if self._truth is not None and query:
             grades = {OURS: grades_of(self._truth, np.array([query], object), rows[None, :])[0]}
+        if not query:
+            note += f"; {self._history(number)}"
         return make_answer(
             query, {OURS: rows}, self.shop.data.products, self.shop.data.images, note=note, grades=grades
         )
+
+    def _history(self, number: int) -> str:
+        """What somebody did before: how many events, and the titles of the last of them."""
+        start, end = self.requests.history_start[number : number + 2].tolist()
+        if start == end:
+            return "a stranger"
+        titles = self.shop.data.products.column("title")
+        last = self.requests.history_product[max(start, end - _LAST) : end][::-1].tolist()
+        events = f"{end - start} event{'s' if end - start > 1 else ''}"
+        return f"after {events}, last on: {'; '.join(titles[row].as_py() for row in last)}"
 
     def _board(
         self,
@@ -265,28 +292,6 @@ def judge_heads(pages: Sequence[Pages]) -> list[HeadScores]:
         )
         for head in pages[0].probabilities
     ]
-
-
-def measured_claims(reports: list[TaskReport]) -> list[Claim]:
-    """What the headline boards show, with the intervals."""
-    claims = []
-    for report in reports:
-        board = report.headline()[0]
-        for metric in ("ndcg@10", "recall@100") if report.task == "search" else ("recall@100",):
-            found = board.comparison(metric, OURS)
-            if found is not None:
-                text = f"{report.task.capitalize()} {metric} against the best baseline, {found.against}"
-                measured = f"{found.difference} (ratio {found.ratio})"
-                claims.append(Claim(text, measured, "interval above zero", found.difference.above_zero))
-        reranked = report.reranking()
-        for metric in ("ndcg@10", "appeal_ndcg@10"):
-            found = reranked.comparison(metric, OURS)
-            if found is not None:
-                text = f"{report.task.capitalize()} {metric}, reranked against the retrieval order"
-                measured = f"{found.difference} (ratio {found.ratio})"
-                claims.append(Claim(text, measured, "interval above zero", found.difference.above_zero))
-        claims += report.claims()
-    return claims
 
 
 def eligible_mask(rows: npt.NDArray[np.int32], products: int) -> Mask:

@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from evaluation.aligned_truth import AlignedTruth
 from evaluation.arrays import Mask, Rows
-from evaluation.calibration import CalibrationRow, calibration_rows, parts_by_prediction
-from evaluation.report import PlainTable
+from evaluation.boards import PlainTable
+from evaluation.calibration import HIGH, LOW, RATIO, CalibrationRow, calibration_rows, parts_by_prediction
 from evaluation.requests import Requests
 from evaluation.shown import ShownLists, among_candidates, shown_lists
 from evaluation.slices import product_slices, request_slices
@@ -20,7 +20,7 @@ from pipelines.workspace import Workspace
 Floats = npt.NDArray[np.float32]
 
 _CALIBRATION: tuple[str, ...] = (
-    "part", "shown", "clicks", "predicted", "predicted / observed", "95 % from", "to", "log-loss", "base rate's",
+    "part", "shown", "clicks", "predicted", RATIO, LOW, HIGH, "log-loss", "base rate's",
 )  # fmt: skip
 _EXPECTED = ("expected by the truth", "predicted / expected")
 _CHUNK = 64  # pages whose appeal is asked at a time: the truth answers for every product
@@ -181,6 +181,6 @@ def _of_requests(present: list[Mask], number: int, mask: Mask) -> Mask:
 
 def _cells(row: CalibrationRow) -> tuple[str | int | float, ...]:
     return (
-        row.part, row.count, row.observed, round(row.predicted, 1), round(row.ratio, 3), round(row.low, 3),
-        round(row.high, 3), round(row.log_loss, 4), round(row.base_rate_log_loss, 4),
+        row.part, row.count, row.observed, round(row.predicted, 1), row.ratio, row.low, row.high,
+        round(row.log_loss, 4), round(row.base_rate_log_loss, 4),
     )  # fmt: skip

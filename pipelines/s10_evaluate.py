@@ -36,7 +36,8 @@ from pipelines.index_part import index_blocks, space_blocks, write_space
 from pipelines.judging import OURS, ROLES, Shop, masked_rankings, our_rankings, product_vectors
 from pipelines.product_fields import raw_fields
 from pipelines.publish import Release
-from pipelines.report_parts import TaskReport, eligible_mask, judge_heads, measured_claims
+from pipelines.report_claims import calibration_claims, examination_claims, log_loss_claims, measured_claims
+from pipelines.report_parts import TaskReport, eligible_mask, judge_heads
 from pipelines.report_reranker import read_pages, reranker_tables
 from pipelines.s09_release import workspace_release
 from pipelines.scoring import ReleasedModels
@@ -102,7 +103,8 @@ def _judge(
     found = (read_pages(models, shop, requests, vectors["nothing"], examination, length) for requests in asked)
     pages = [part for part in found if part is not None]
     attributes = _attribute_queries(shop, models, baselines, settings)
-    claims = measured_claims(reports)
+    tables = reranker_tables(workspace, shop, pages, vectors["nothing"], aligned, examination)
+    bias = _examination(examination, truth)
     sections = [
         *map(_task_section, reports),
         _modalities(reports),
@@ -112,8 +114,8 @@ def _judge(
             (
                 *(report.reranking() for report in reports),
                 *_heads(judge_heads(pages)),
-                *reranker_tables(workspace, shop, pages, vectors["nothing"], aligned, examination),
-                _examination(examination, truth),
+                *tables,
+                bias,
             ),
         ),
         Section("The index", "", index_blocks(read_json(workspace / "index" / "tuning.json"))),
@@ -126,7 +128,13 @@ def _judge(
         title=config.name,
         lead="Two towers retrieve, a cross network reranks; judged as the SavedModels that are served.",
         facts=_facts(shop, reports, truth, config.release.collapse_duplicates),
-        claims=(*claims, *_attribute_claim(attributes)),
+        claims=(
+            *measured_claims(reports),
+            *calibration_claims(tables),
+            *log_loss_claims(pages, settings.seed),
+            *examination_claims(bias),
+            *_attribute_claim(attributes),
+        ),
         sections=tuple(section for section in sections if section.blocks),
         headline=tuple(report.headline()[0].key for report in reports),
         provenance=provenance(
@@ -147,6 +155,7 @@ def _task_section(report: TaskReport) -> Section:
         report.cold_start(),
         report.languages(),
         *report.curves(),
+        report.history_gap(),
     ]
     lead = "What the shopper in fact wants, and what was clicked." if report.true is not None else "What was clicked."
     return Section(report.task.capitalize(), lead, tuple(block for block in blocks if block is not None))
@@ -227,12 +236,9 @@ def _attribute_claim(board: Board | None) -> list[Claim]:
 def _answers(shop: Shop, models: ReleasedModels, reports: list[TaskReport]) -> Section:
     blocks = []
     for report in reports:
-        if report.task == "search":
-            best, worst = report.extremes(_SHOWN)
-            blocks += [_block("best", "Best searches", best), _block("worst", "Worst searches", worst)]
-        else:
-            first = range(min(2, len(report.requests)))
-            blocks.append(_block("recommended", "Recommendations", [report.answer(n, "empty query") for n in first]))
+        names = "searches" if report.task == "search" else "recommendations"
+        for kind, answers in zip(("best", "worst"), report.extremes(_SHOWN), strict=True):
+            blocks.append(_block(f"{kind}_{names}", f"{kind.capitalize()} {names}", answers))
     blocks.append(_block("pictures", "Pictures as queries", _picture_answers(shop, models, _SHOWN)))
     shown = tuple(block for block in blocks if block.answers)
     return Section("Answers to look at", "Real answers of the released models.", shown)

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from benchmarks.quality import evidence
 from catalog.config import parse_config
 from catalog.errors import DataError
 from catalog.feature_store import FeatureStore
@@ -130,6 +131,9 @@ def test_the_report_holds_every_system(workspace: Workspace) -> None:
             assert baselines <= set(block["systems"]), key
     assert {"search_masks", "recommendation_masks", "heads", "examination", "index"} <= set(report["blocks"])
     assert {"search_recall", "recommendation_by_history", "index_curve", "embedding_map"} <= set(report["blocks"])
+    assert {"recommendation_history_gap", "answers_worst_searches", "answers_worst_recommendations"} <= {
+        *report["blocks"]
+    }
     assert report["weaknesses"]
     calibration, importance = (report["blocks"][key] for key in ("calibration", "importance"))
     assert {"all", "search", "recommendation"} <= {row[0] for row in calibration["rows"]}
@@ -139,6 +143,14 @@ def test_the_report_holds_every_system(workspace: Workspace) -> None:
     assert {f"Search {metric}, reranked against the retrieval order" for metric in ("ndcg@10", "appeal_ndcg@10")} <= {
         *claims
     }
+    assert {
+        "Recommendation recall@100 after two or more events, against popularity",
+        "Predicted over observed clicks on the test pages, in every decile and slice",
+        "Log-loss of click on the test pages, over the base rate's",
+        "Learned P(examined) beside the true one",
+    } <= {*claims}
+    parts = evidence(report)["parts"]
+    assert {"search_slices", "search_languages", "search_cold_start", "calibration", "importance"} <= set(parts)
     page = (workspace / "report.html").read_text()
     assert "<html" in page
     assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//|url\(["']?https?:|@import""", page), "nothing is fetched"

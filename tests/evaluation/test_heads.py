@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.errors import DataError
-from evaluation.heads import auc, calibration_bins, log_loss, pr_auc, score_head
+from evaluation.heads import auc, calibration_bins, log_loss, losses, pr_auc, score_head
 
 LABELS = np.array([True, False, True, False])
 
@@ -36,6 +36,8 @@ def test_log_loss_by_hand():
     value = log_loss(np.array([True, False]), np.array([0.8, 0.4]))
     assert value == pytest.approx(-(np.log(0.8) + np.log(0.6)) / 2)
     assert np.isfinite(log_loss(np.array([True]), np.array([0.0])))
+    each = losses(np.array([True, False]), np.array([0.8, 0.4]))
+    assert each.tolist() == pytest.approx([-np.log(0.8), -np.log(0.6)])
 
 
 def test_calibration_bins_are_of_equal_size_in_order_of_prediction():

@@ -1,12 +1,13 @@
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 from evaluation.answers import Answer, AnswerItem, AnswerList
-from evaluation.boards import Curve, make_board, make_slice_table, recall_curve
+from evaluation.boards import Curve, PlainTable, make_board, make_slice_table, recall_curve
 from evaluation.heads import score_head
 from evaluation.page import number, picture_uri, render_page, signed
 from evaluation.provenance import provenance
@@ -15,7 +16,6 @@ from evaluation.report import (
     Claim,
     Drawing,
     Heads,
-    PlainTable,
     Report,
     Section,
     headline_tables,
@@ -148,6 +148,26 @@ def test_weak_slices_are_named_first():
     page = render_page(full_report())
     assert page.index("Where it is weak") < page.index("Search, new products") < page.index('id="section-1"')
     assert report_as_json(full_report())["weaknesses"][0]["verdict"] == "behind"
+
+
+def test_what_is_uneven_is_named_after_what_is_weak():
+    columns = ("part", "clicks", "predicted / observed", "95 % from", "to")
+    rows = (("all", 90, 1.0, 0.9, 1.1), ("decile 3", 40, 1.4, 1.1, 1.8))
+    table = PlainTable("calibration", "Do probabilities come true?", "", columns, rows)
+    report = full_report()
+    report = replace(report, sections=(*report.sections, Section("Calibration", "", (table,))))
+    page = render_page(report)
+    assert page.index("Where it is weak") < page.index("Where it is uneven") < page.index("come true?: decile 3")
+    (found,) = report_as_json(report)["shortfalls"]
+    assert (found["part"], found["ratio"]["low"]) == ("decile 3", 1.1)
+    assert "Where it is uneven" not in render_page(full_report())
+
+
+def test_a_claim_names_what_missed_it():
+    claim = Claim("In every part", "1 of 9 out", "0.9 to 1.1", False, "Out: decile 3 < 1.400")
+    report = Report(title="A shop", claims=(claim,), provenance=provenance())
+    assert "Out: decile 3 &lt; 1.400" in render_page(report)
+    assert report_as_json(report)["claims"][0]["detail"] == claim.detail
 
 
 def test_the_terminal_shows_systems_and_intervals():
