@@ -16,6 +16,7 @@ from pathlib import Path
 import grpc
 
 from serving.errors import Rejection, as_rejection, invalid_argument
+from serving.logs import where_it_failed
 from serving.messages import ModelConfig, ModelServerConfig, ModelSpec
 from serving.model_config import check_model_list
 from serving.servable import Servable, give_memory_back
@@ -184,10 +185,13 @@ class ModelManager:
             self._wake.clear()
             if self._closing:
                 return
-            with self._work:
-                self._close_drained()
-                if self._poll_seconds:
-                    self._update()
+            try:
+                with self._work:
+                    self._close_drained()
+                    if self._poll_seconds:
+                        self._update()
+            except Exception as error:  # noqa: BLE001 - nobody else looks at the versions; the next look may succeed
+                _log.error("looking at the versions failed: %s", where_it_failed(error))
 
     def _update(self) -> dict[str, Rejection]:
         """Bring the loaded versions to what the config wants now; the models whose base path gave no answer."""

@@ -90,7 +90,8 @@ def check_model_list(config: ModelServerConfig) -> None:
     """Refuse a config as TF Serving's ServerCore does.
 
     Raises:
-        Rejection: INVALID_ARGUMENT for a model listed twice, a relative base path, no platform or another one.
+        Rejection: INVALID_ARGUMENT for a model listed twice, a base path that is relative or none, no platform or
+            another one.
     """
     names = set()
     for model in config.model_config_list.config:
@@ -102,6 +103,8 @@ def check_model_list(config: ModelServerConfig) -> None:
             raise invalid_argument(
                 f"Expected model {model.name} to have an absolute path or URI; got base_path()={model.base_path}"
             )
+        if "\0" in model.base_path:
+            raise invalid_argument(f"the base path of model {model.name} holds a null byte; no path does")
     for model in config.model_config_list.config:
         platform = model.model_platform or ("tensorflow" if model.model_type == 1 else "")
         if not platform:

@@ -189,6 +189,36 @@ def test_a_base_path_that_vanishes_changes_nothing(start: Start, add_version: Ad
     assert factor(manager) == 2.0
 
 
+def test_watching_goes_on_after_a_reload_to_what_is_no_path(
+    start: Start, add_version: AddVersion, tmp_path: Path
+) -> None:
+    add_version(tmp_path, "scale", 1, 1)
+    manager = start(config_of(tmp_path))
+    no_path = config_of(tmp_path)
+    no_path.model_config_list.config[0].base_path += "\0"
+    with pytest.raises(Rejection) as error:
+        manager.reload(no_path)
+    assert error.value.code is grpc.StatusCode.INVALID_ARGUMENT
+    add_version(tmp_path, "scale", 2, 2)
+    eventually(lambda: factor(manager) == 3.0)
+
+
+def test_watching_survives_what_nobody_thought_of(
+    start: Start,
+    add_version: AddVersion,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    add_version(tmp_path, "scale", 1, 1)
+    manager = start(config_of(tmp_path))
+    with monkeypatch.context() as broken:
+        broken.setattr("serving.manager.find_versions", lambda model: {}[model.name])
+        eventually(lambda: "looking at the versions failed" in caplog.text)
+    add_version(tmp_path, "scale", 2, 2)
+    eventually(lambda: factor(manager) == 3.0)
+
+
 def test_folders_that_are_no_numbers_are_none(start: Start, add_version: AddVersion, tmp_path: Path) -> None:
     add_version(tmp_path, "scale", 1, 1)
     for name in (".staging.9", "9.tmp", "-9", "nine", "٩"):

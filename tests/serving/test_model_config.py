@@ -82,8 +82,9 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
             "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
             "ModelServerConfig::model_platform, model name is m",
         ),
+        (config(model("m", "/models/\0m")), "the base path of model m holds a null byte; no path does"),
     ],
-    ids=["twice", "relative", "no-platform"],
+    ids=["twice", "relative", "no-platform", "null-byte"],
 )
 def test_model_lists_are_refused_in_tf_servings_words(bad: ModelServerConfig, message: str) -> None:
     with pytest.raises(Rejection) as error:
