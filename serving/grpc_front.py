@@ -8,7 +8,7 @@ from catalog.errors import ConfigError
 from serving.auth import Token
 from serving.call_record import CallPool, Record
 from serving.errors import ServingError
-from serving.intake import Intake
+from serving.intake import Intake, Line
 from serving.manager import ModelManager
 from serving.messages import (
     MODEL_SERVICE,
@@ -29,6 +29,16 @@ _HEALTHY = ("", PREDICTION_SERVICE, MODEL_SERVICE, "PredictionService", "ModelSe
 _MAX_PENDING = 10_000
 """Calls that may wait for the thread that accepts them. From 1,000 on, unless told otherwise, gRPC cancels some, which
 tells a client nothing; once accepted, those that are too many are refused with UNAVAILABLE."""
+
+_PATIENCE = 3.0
+"""Seconds that a call may hold a thread that others want while its request has not come: time for some megabytes."""
+
+_BESIDE = {health.SERVICE_NAME: (4, 0.5), reflection.SERVICE_NAME: (2, 3.0)}
+"""Services with threads of their own: how many, and the patience. A health check is a few bytes that come at once, and
+whoever asks expects the answer within a second or so; over reflection a person's tool talks, with pauses."""
+
+_BESIDE_WAITING = 64
+"""Calls that may wait for a thread of such a service."""
 
 
 class GrpcFront:
@@ -61,9 +71,13 @@ class GrpcFront:
         register_service_descriptors()
         threads = config.threads(config.grpc_threads)
         pool = CallPool(threads, "grpc", record, config.queue_length(threads))
+        beside = {
+            service: Line(CallPool(few, "grpc-beside", record, _BESIDE_WAITING), few, patience)
+            for service, (few, patience) in _BESIDE.items()
+        }
         self._server = grpc.server(
             pool,
-            interceptors=[Intake(pool, threads, record)],
+            interceptors=[Intake(Line(pool, threads, _PATIENCE), beside, record)],
             options=[
                 ("grpc.max_receive_message_length", config.max_message_bytes),
                 ("grpc.max_send_message_length", -1),
