@@ -15,6 +15,12 @@ Array = npt.NDArray[Any]
 MAX_REPEATED = 1 << 20
 """Most elements of a tensor that does not bring each one: 30 bytes can claim a tensor of any size."""
 
+MAX_STRINGS = 4 << 20
+"""Most strings of a tensor: an empty one takes two bytes of a message, and STRING_BYTES here."""
+
+STRING_BYTES = 32
+"""What a string takes beside its text: its places in the message, a list and an array (resident memory, measured)."""
+
 _STRING = DataType.DT_STRING
 
 # DataType -> (numpy dtype, field that holds its values, numpy dtype of that field)
@@ -137,9 +143,11 @@ def _shape(proto: TensorProto) -> tuple[int, ...]:
 def _elements(proto: TensorProto, size: int) -> Array:
     """[size], of the declared dtype."""
     if proto.dtype == _STRING:
+        if size > MAX_STRINGS:
+            raise TensorError(f"{size:,} strings; at most {MAX_STRINGS:,} are read")
         if proto.tensor_content:
             return _objects(_packed_strings(proto.tensor_content, size))
-        return _repeat_last(_objects(list(proto.string_val)), size, b"")
+        return _repeat_last(_objects(proto.string_val[:size]), size, b"")
     if proto.dtype not in _TYPES:
         raise TensorError(f"dtype {proto.dtype} is not read")
     dtype, field, field_dtype = _TYPES[proto.dtype]
