@@ -101,8 +101,8 @@ class ModelManager:
         Raises:
             Rejection: if the config is refused (nothing has changed then), or a new model has no version that loads.
         """
-        check_model_list(config)
         with self._work:
+            check_model_list(config, self.model_names())
             labels = self._checked_labels(config)
             old = {model.name for model in self._config.model_config_list.config}
             self._config = ModelServerConfig()
