@@ -1,5 +1,7 @@
 """The gRPC side of the embedded server: services, health, reflection, and what it listens on."""
 
+from collections.abc import Callable
+
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -50,6 +52,7 @@ class GrpcFront:
         record: gets each finished call.
         ssl: the certificates of TLS; None for none.
         token: what HandleReloadConfigRequest asks for.
+        count: what the counter of a name has counted.
 
     Attributes:
         port: the port it listens on; None where it listens on a socket alone.
@@ -66,6 +69,7 @@ class GrpcFront:
         record: Record,
         ssl: SslConfig | None = None,
         token: Token | None = None,
+        count: Callable[[str], int] = lambda name: 0,
     ) -> None:
         self._health = health.HealthServicer()
         register_service_descriptors()
@@ -88,7 +92,7 @@ class GrpcFront:
             ],
         )
         add_PredictionServiceServicer_to_server(PredictionService(manager), self._server)
-        add_ModelServiceServicer_to_server(ModelService(manager, token), self._server)
+        add_ModelServiceServicer_to_server(ModelService(manager, token, count), self._server)
         names = [PREDICTION_SERVICE, MODEL_SERVICE, reflection.SERVICE_NAME]
         if config.enable_grpc_healthcheck_service:
             health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

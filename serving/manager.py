@@ -81,6 +81,7 @@ class ModelManager:
         self._load_threads = max(load_threads, 1)
         self._models = _Models()
         self._config = ModelServerConfig()
+        self._taken: set[str] = set()  # models of the config that have once been available
         self._work = threading.RLock()  # one change of the set of versions at a time
         self._wake = threading.Event()
         self._closing = False
@@ -100,21 +101,23 @@ class ModelManager:
 
         Raises:
             Rejection: if the config is refused (nothing has changed then), or a new model has no version that loads.
+                The config holds all the same then, as in TF Serving; the model stays new until it is available.
         """
         with self._work:
             check_model_list(config, self.model_names())
             labels = self._checked_labels(config)
-            old = {model.name for model in self._config.model_config_list.config}
             self._config = ModelServerConfig()
             self._config.CopyFrom(config)
+            self._taken &= set(self.model_names())
             with self._models.lock:
                 self._models.labels = labels
             problems = self._update()
-            new = [model for model in config.model_config_list.config if model.name not in old]
-            for model in new:
-                if model.name in problems:
-                    raise problems[model.name]
-            self._require_available([model.name for model in new])
+            new = [name for name in self.model_names() if name not in self._taken]
+            for name in new:
+                if name in problems:
+                    raise problems[name]
+            self._require_available(new)
+            self._taken.update(new)
 
     @contextmanager
     def lease(self, spec: ModelSpec) -> Iterator[Version]:

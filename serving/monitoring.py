@@ -126,7 +126,19 @@ class Monitoring:
         """Count one warm-up; `status` is OK or the error's."""
         self._warmup_latency.observe(seconds * _MICROSECONDS, path, status)
 
+    def count(self, name: str) -> int:
+        """What the counter of a name has counted; 0 for a name that is no counter's.
+
+        Args:
+            name: as TF Serving's own, /tensorflow/serving/request_count for one, or as on the page.
+        """
+        shown = name.replace("/", ":")
+        return sum(metric.total for metric in self._metrics() if isinstance(metric, Counter) and metric.name == shown)
+
     def page(self) -> str:
         """Everything in Prometheus' text form."""
+        return exposition(self._metrics())
+
+    def _metrics(self) -> list[Counter | Histogram]:
         metrics = [*vars(self).values(), *self._sizes]
-        return exposition(metric for metric in metrics if isinstance(metric, Counter | Histogram))
+        return [metric for metric in metrics if isinstance(metric, Counter | Histogram)]

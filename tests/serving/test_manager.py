@@ -287,6 +287,22 @@ def test_reload_adds_and_removes_models(start: Start, add_version: AddVersion, t
     assert error.value.code is grpc.StatusCode.INVALID_ARGUMENT
 
 
+def test_a_model_that_a_reload_failed_on_stays_new_until_it_is_available(
+    start: Start, add_version: AddVersion, tmp_path: Path
+) -> None:
+    add_version(tmp_path / "scale", "scale", 1, 1)
+    manager = start(config_of(tmp_path / "scale"))
+    both = config_of(tmp_path / "scale")
+    both.MergeFrom(config_of(tmp_path / "late", name="late"))
+    for _ in range(2):
+        with pytest.raises(Rejection, match="Could not find base path"):
+            manager.reload(both)
+    add_version(tmp_path / "late", "scale", 1, 1)
+    manager.reload(both)
+    shutil.rmtree(tmp_path / "late")
+    manager.reload(both)  # a base path that vanishes later is no failure of the reload
+
+
 def test_a_model_without_a_version_that_loads_stops_the_start(
     start: Start, add_version: AddVersion, tmp_path: Path
 ) -> None:

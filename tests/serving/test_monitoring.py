@@ -53,6 +53,16 @@ def test_the_wait_for_a_batch_is_a_stage_of_its_own_and_part_of_the_runtime_as_t
     assert found[runtime] == pytest.approx(6000)
 
 
+def test_a_counter_is_found_by_tf_serving_s_name() -> None:
+    monitoring = Monitoring(lambda: ["m"])
+    monitoring.record_load("/models/m/1", 0.5, "success")
+    monitoring.record_load("/models/m/2", 0.25, "fail")
+    assert monitoring.count("/tensorflow/cc/saved_model/load_attempt_count") == 2
+    assert monitoring.count(":tensorflow:cc:saved_model:load_latency") == 750_000
+    assert monitoring.count("/tensorflow/serving/request_latency") == 0  # no counter
+    assert monitoring.count("made-up") == 0
+
+
 def test_batches_are_counted_under_tf_serving_s_names() -> None:
     """Two batches: of 1 and 2 rows and one of padding, and of 4 rows."""
     monitoring = Monitoring(lambda: [])
