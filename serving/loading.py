@@ -56,7 +56,7 @@ class MeasuredServable(Servable):
         timeout: float | None = None,
     ) -> dict[str, Array]:
         """As a servable runs a signature."""
-        with _measured_run():
+        with _measured_run(self.path):
             definition = self.signatures.get(signature)
             if self._batcher is None or definition is None or not can_batch(definition, inputs):
                 return super().run(signature, inputs, outputs, timeout)
@@ -76,18 +76,18 @@ class MeasuredServable(Servable):
 
     def run_tensors(self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout: float | None) -> list[Array]:
         """As a servable runs its graph."""
-        with _measured_run():
+        with _measured_run(self.path):
             return super().run_tensors(feeds, fetches, timeout)
 
 
 @contextmanager
-def _measured_run() -> Iterator[None]:
+def _measured_run(path: Path) -> Iterator[None]:
     call = current_call()
     call.run_began = perf_counter()
     try:
         yield
     except Rejection as rejection:
-        raise Rejection(rejection.code, without_insides(rejection.message)) from rejection
+        raise Rejection(rejection.code, without_insides(rejection.message, path)) from rejection
     finally:
         call.run_ended = perf_counter()
 

@@ -249,7 +249,7 @@ class ModelManager:
         except Exception as error:  # noqa: BLE001 - whatever a bad model raises, the good ones go on
             _log.warning("%s version %d does not load: %s", version.model, version.number, error)
             with self._models.lock:
-                version.state, version.error = State.END, as_rejection(error)
+                version.state, version.error = State.END, as_rejection(error, version.path)
             give_memory_back()
             return
         give_memory_back()
