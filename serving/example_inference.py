@@ -3,6 +3,7 @@
 import grpc
 import numpy as np
 
+from serving.call_record import current_call
 from serving.errors import Rejection, invalid_argument
 from serving.messages import (
     ClassificationRequest,
@@ -153,7 +154,9 @@ def _serialized_examples(request_input: Input) -> Array:
 
 
 def _run(servable: Servable, feeds: list[str], fetches: list[str], examples: Array, timeout: float | None) -> Outputs:
-    return dict(zip(fetches, servable.run_tensors(dict.fromkeys(feeds, examples), fetches, timeout), strict=True))
+    outputs = servable.run_tensors(dict.fromkeys(feeds, examples), fetches, timeout)
+    current_call().examples = len(examples)
+    return dict(zip(fetches, outputs, strict=True))
 
 
 def _set_spec(answered: ModelSpec, asked: ModelSpec, version: int | None) -> None:

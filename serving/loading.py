@@ -170,17 +170,17 @@ class Loader:
         return read_batching_parameters(own) if wanted and own.exists() else None
 
     def _warm_up(self, servable: Servable, path: Path) -> None:
-        began, status = perf_counter(), "OK"
+        began, status, records = perf_counter(), "OK", 0
         try:
             iterations = max(self._config.num_request_iterations_for_warmup, 1)
             with servable.alone():  # the first run is part of the load, and gives way as the load does
-                warm_up(servable, path, iterations)
+                records = warm_up(servable, path, iterations)
         except BaseException as error:
             status = as_rejection(error).code.name if isinstance(error, Exception) else "CANCELLED"
             servable.close()
             raise
         finally:
-            self._monitoring.record_warmup(str(path), perf_counter() - began, status)
+            self._monitoring.record_warmup(str(path), perf_counter() - began, status, records)
 
 
 def warm_up(servable: Servable, path: Path, iterations: int = 1) -> int:
