@@ -19,7 +19,7 @@ from serving.messages import (
     SignatureDef,
 )
 from serving.servable import DEFAULT_SIGNATURE, Servable
-from serving.tensors import Array
+from serving.tensors import Array, type_name_of
 
 CLASSIFY = "tensorflow/serving/classify"
 REGRESS = "tensorflow/serving/regress"
@@ -175,7 +175,7 @@ def _write_classes(signature: SignatureDef, outputs: Outputs, count: int, result
         if values.ndim != 2:
             raise invalid_argument(f"Expected Tensor shape: [batch_size num_classes] but got {_shape(values)}")
         if values.dtype != dtype:
-            raise invalid_argument(f"Expected {key} Tensor of {name}. Got: {values.dtype}")
+            raise invalid_argument(f"Expected {key} Tensor of {name}. Got: {type_name_of(values)}")
         if len(values) != count:
             raise invalid_argument(f"Expected {key} output batch size of {count}. Got: {len(values)}")
     widths = {key: values.shape[1] for key, values in found.items()}
@@ -202,7 +202,7 @@ def _write_values(signature: SignatureDef, outputs: Outputs, count: int, result:
     if len(values) != count:
         raise invalid_argument(f"Input batch size did not match output batch size: {count} vs. {len(values)}")
     if values.dtype != np.float32:
-        raise invalid_argument(f"Expected output Tensor of DT_FLOAT.  Got: {values.dtype}")
+        raise invalid_argument(f"Expected output Tensor of DT_FLOAT.  Got: {type_name_of(values)}")
     for value in values.ravel().tolist():
         result.regressions.add().value = value
 

@@ -93,7 +93,7 @@ class ModelManager:
         Raises:
             Rejection: if the config is refused or a model has no version that loads.
         """
-        self.reload(config)
+        self._replace(config, "servable(s)")
         self._thread.start()
 
     def reload(self, config: ModelServerConfig) -> None:
@@ -103,6 +103,10 @@ class ModelManager:
             Rejection: if the config is refused (nothing has changed then), or a new model has no version that loads.
                 The config holds all the same then, as in TF Serving; the model stays new until it is available.
         """
+        self._replace(config, "model(s)")
+
+    def _replace(self, config: ModelServerConfig, called: str) -> None:
+        """As `reload`; an error calls the models so."""
         with self._work:
             check_model_list(config, self.model_names())
             labels = self._checked_labels(config)
@@ -116,7 +120,7 @@ class ModelManager:
             for name in new:
                 if name in problems:
                     raise problems[name]
-            self._require_available(new)
+            self._require_available(new, called)
             self._taken.update(new)
 
     @contextmanager
@@ -290,14 +294,14 @@ class ModelManager:
                 labels.setdefault(model.name, {})[label] = number
         return labels
 
-    def _require_available(self, names: list[str]) -> None:
+    def _require_available(self, names: list[str], called: str) -> None:
         missing = []
         for name in names:
             states = self.states(name)
             if not any(version.state is State.AVAILABLE for version in states):
                 newest = states[0]
-                reason = f" due to error: {newest.error.message}" if newest.error else ""
+                reason = f" due to error: {newest.error.code.name}: {newest.error.message}" if newest.error else ""
                 missing.append(f"{{{{name: {name} version: {newest.number}}}{reason}}}, ")
         if missing:
-            text = f"{len(missing)} model(s) did not become available: {{{''.join(missing)}}}"
+            text = f"{len(missing)} {called} did not become available: {{{''.join(missing)}}}"
             raise Rejection(grpc.StatusCode.UNKNOWN, text)

@@ -123,6 +123,11 @@ def dtype_of(number: int) -> np.dtype[Any]:
     return _TYPES[number][0]
 
 
+def type_name_of(array: Array) -> str:
+    """The name of an array's DataType, `DT_FLOAT` and so on."""
+    return data_type_name(_STRING if array.dtype == object else data_type_of(array.dtype))
+
+
 def data_type_name(number: int) -> str:
     """`DT_FLOAT` and so on; the number itself for one that TensorFlow does not know."""
     name: Callable[[int], str] = DataType.Name

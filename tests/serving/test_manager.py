@@ -313,7 +313,9 @@ def test_a_model_without_a_version_that_loads_stops_the_start(
     add_version(tmp_path / "broken", "scale", 1, 1)
     break_model(tmp_path / "broken" / "1")
     with pytest.raises(
-        Rejection, match=r"1 model\(s\) did not become available: \{\{\{name: scale version: 1\} due to"
+        Rejection,
+        match=r"1 servable\(s\) did not become available: \{\{\{name: scale version: 1\} "
+        r"due to error: INVALID_ARGUMENT: ",
     ):
         ModelManager(load).start(config_of(tmp_path / "broken"))
 

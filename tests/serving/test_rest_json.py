@@ -17,6 +17,14 @@ def test_an_object_is_read_with_what_json_forbids_and_tf_serving_allows() -> Non
     assert document["a"][1:] == [np.inf, -np.inf]
 
 
+def test_the_short_word_for_infinity_is_read_but_not_inside_of_text() -> None:
+    document = parse_json(b'{"Inf": [Inf, -Inf, Infinity, "a \\" Inf", "Inf\\\\"]}')
+    assert document == {"Inf": [np.inf, -np.inf, np.inf, 'a " Inf', "Inf\\"]}
+    for body in (b'{"a": Info}', b'{"a": Inf', b'{"a": -inf}'):
+        with pytest.raises(Rejection, match="JSON Parse error"):
+            parse_json(body)
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
