@@ -33,6 +33,7 @@ def classify(
 ) -> ClassificationResponse:
     """Answer a Classify request; Rejection INVALID_ARGUMENT if the signature is none for it."""
     signature = _signature(servable, request.model_spec)
+    _check_method(servable, signature, "classification", CLASSIFY)
     tensors = _classification_outputs(signature)
     examples = _serialized_examples(request.input)
     outputs = _run(servable, [_input_name(signature, "classification")], tensors, examples, timeout)
@@ -47,6 +48,7 @@ def regress(
 ) -> RegressionResponse:
     """Answer a Regress request; Rejection INVALID_ARGUMENT if the signature is none for it."""
     signature = _signature(servable, request.model_spec)
+    _check_method(servable, signature, "regression", REGRESS)
     tensors = _regression_outputs(signature)
     examples = _serialized_examples(request.input)
     outputs = _run(servable, [_input_name(signature, "regression")], tensors, examples, timeout)
@@ -75,9 +77,11 @@ def multi_inference(
             raise invalid_argument(f"Requested signature not found in model graph: {name}")
         signatures[name] = signature = servable.signatures[name]
         if task.method_name == CLASSIFY:
+            _check_method(servable, signature, "classification", CLASSIFY)
             fetches.update(_classification_outputs(signature))
             feeds.add(_input_name(signature, "classification"))
         elif task.method_name == REGRESS:
+            _check_method(servable, signature, "regression", REGRESS)
             fetches.update(_regression_outputs(signature))
             feeds.add(_input_name(signature, "regression"))
         else:
@@ -101,6 +105,11 @@ def _signature(servable: Servable, spec: ModelSpec) -> SignatureDef:
     if name not in servable.signatures:
         raise invalid_argument(f"No signature was found with the name: {name}")
     return servable.signatures[name]
+
+
+def _check_method(servable: Servable, signature: SignatureDef, kind: str, method: str) -> None:
+    if servable.checks_method_names and signature.method_name != method:
+        raise invalid_argument(f"Expected {kind} signature method_name to be {method}. Was: {signature.method_name}")
 
 
 def _input_name(signature: SignatureDef, method: str) -> str:

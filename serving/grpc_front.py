@@ -91,7 +91,8 @@ class GrpcFront:
                 *channel_arguments(config.grpc_channel_arguments),
             ],
         )
-        add_PredictionServiceServicer_to_server(PredictionService(manager), self._server)
+        prediction = PredictionService(manager, config.enable_serialization_as_tensor_content)
+        add_PredictionServiceServicer_to_server(prediction, self._server)
         add_ModelServiceServicer_to_server(ModelService(manager, token, count), self._server)
         names = [PREDICTION_SERVICE, MODEL_SERVICE, reflection.SERVICE_NAME]
         if config.enable_grpc_healthcheck_service:

@@ -159,6 +159,7 @@ class Loader:
             self._monitoring.record_load(str(path), perf_counter() - began, "fail")
             raise
         self._monitoring.record_load(str(path), perf_counter() - began, "success")
+        servable.checks_method_names = self._config.enable_signature_method_name_check
         if self._config.enable_model_warmup:
             self._warm_up(servable, path)
         return servable

@@ -72,8 +72,13 @@ def to_array(proto: TensorProto) -> Array:
         raise TensorError(f"the shape {shape} is not held") from error
 
 
-def to_proto(array: Array, proto: TensorProto) -> None:
-    """Write `array` into an empty `proto`, in the typed `*_val` fields as TF Serving answers.
+def to_proto(array: Array, proto: TensorProto, content: bool = False) -> None:
+    """Write `array` into an empty `proto`.
+
+    Args:
+        array: strings as an object array of bytes.
+        proto: where to.
+        content: write to `tensor_content`, in one copy, instead of the typed `*_val` fields that TF Serving answers in.
 
     Raises:
         TensorError: if the dtype has no TensorProto field.
@@ -83,12 +88,19 @@ def to_proto(array: Array, proto: TensorProto) -> None:
         dims.add().size = side
     if array.dtype == object:
         proto.dtype = _STRING
-        proto.string_val.extend(array.ravel().tolist())
+        values = array.ravel().tolist()
+        if content:
+            proto.tensor_content = b"".join([*(_varint(len(value)) for value in values), *values])
+        else:
+            proto.string_val.extend(values)
         return
     number = _DATA_TYPES.get(array.dtype)
     if number is None:
         raise TensorError(f"dtype {array.dtype} is not written")
     proto.dtype = number
+    if content:
+        proto.tensor_content = array.tobytes()
+        return
     if number in _PACKED_TAGS:
         data = array.tobytes()
         proto.MergeFromString(_PACKED_TAGS[number] + _varint(len(data)) + data)
@@ -103,13 +115,8 @@ def make_proto(values: Array | Sequence[Any]) -> TensorProto:
     proto = TensorProto()
     if array.dtype.kind in "OSU":
         to_proto(_bytes_array(array), proto)
-        return proto
-    if array.dtype not in _DATA_TYPES:
-        raise TensorError(f"dtype {array.dtype} is not written")
-    proto.dtype = _DATA_TYPES[array.dtype]
-    for side in array.shape:
-        proto.tensor_shape.dim.add().size = side
-    proto.tensor_content = array.tobytes()
+    else:
+        to_proto(array, proto, content=True)
     return proto
 
 

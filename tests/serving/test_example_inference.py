@@ -3,12 +3,20 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 
 from serving.errors import Rejection
-from serving.example_inference import classify, regress
-from serving.messages import ClassificationRequest, RegressionRequest, SignatureDef
+from serving.example_inference import classify, multi_inference, regress
+from serving.messages import (
+    ClassificationRequest,
+    MultiInferenceRequest,
+    PredictRequest,
+    RegressionRequest,
+    SignatureDef,
+)
+from serving.predict import predict
 from serving.tensors import Array
 
 CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
@@ -22,6 +30,7 @@ class Returns:
         signature.inputs["inputs"].name = "examples"
         for name in outputs:
             signature.outputs[name].name = name
+        self.checks_method_names = False
         self.signatures = {"serving_default": signature}
         self._outputs = outputs
 
@@ -46,3 +55,27 @@ def test_an_output_of_another_type_is_refused_by_tensorflow_s_name_for_it() -> N
     servable = Returns(REGRESS, outputs=np.array([b"x"], object))
     with pytest.raises(Rejection, match=r"Expected output Tensor of DT_FLOAT\.  Got: DT_STRING"):
         regress(servable, request_of(RegressionRequest), None, 1)
+
+
+def test_method_names_are_checked_where_that_is_wanted() -> None:
+    servable: Any = Returns(CLASSIFY, outputs=np.zeros(1, np.float32))
+    assert len(regress(servable, request_of(RegressionRequest), None, 1).result.regressions) == 1
+    servable.checks_method_names = True
+    wrong = f"Expected regression signature method_name to be {REGRESS}. Was: {CLASSIFY}"
+    several = request_of(MultiInferenceRequest)
+    several.tasks.add(method_name=REGRESS).model_spec.name = "m"
+    for ask, request in ((regress, request_of(RegressionRequest)), (multi_inference, several)):
+        with pytest.raises(Rejection) as error:
+            ask(servable, request, None, 1)
+        assert (error.value.code, error.value.message) == (grpc.StatusCode.INVALID_ARGUMENT, wrong)
+    servable.signatures["serving_default"].method_name = ""
+    with pytest.raises(Rejection) as error:
+        classify(servable, request_of(ClassificationRequest), None, 1)
+    assert error.value.message == f"Expected classification signature method_name to be {CLASSIFY}. Was: "
+    with pytest.raises(Rejection) as error:
+        predict(servable, PredictRequest(), None, 1)
+    assert error.value.code is grpc.StatusCode.INTERNAL
+    assert error.value.message == (
+        "Expected prediction signature method_name to be one of {tensorflow/serving/predict, "
+        "tensorflow/serving/classify, tensorflow/serving/regress}. Was: "
+    )

@@ -49,6 +49,17 @@ def test_strings_survive(array: np.ndarray) -> None:
     values = array.ravel().tolist()
     packed.tensor_content = bytes(len(value) for value in values) + b"".join(values)
     assert to_array(packed).tolist() == array.tolist()
+    written = TensorProto()
+    to_proto(array, written, content=True)
+    assert written == packed
+
+
+def test_lengths_of_packed_strings_are_varints() -> None:
+    """300 = 2 * 128 + 44: the low seven bits, 44, come first and say that more follows."""
+    proto = TensorProto()
+    to_proto(np.array([b"", b"a" * 300], object), proto, content=True)
+    assert proto.tensor_content == bytes([0, 128 + 44, 2]) + b"a" * 300
+    assert to_array(proto).tolist() == [b"", b"a" * 300]
 
 
 def test_text_is_written_as_utf8() -> None:
