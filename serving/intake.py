@@ -157,6 +157,7 @@ class _OneMessage(_Stream):
         message = next(self._line.heard(messages, context), None)
         if message is None:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, "the call requires exactly one request message")
+            raise AssertionError("abort returned")
         try:
             request = self._parse(message)
         except Exception:  # noqa: BLE001 - whatever a parser says; gRPC answers so, too
