@@ -58,9 +58,10 @@ class Line:
     def _look_later(self) -> None:
         """Look twice within the patience, as long as anyone keeps silent."""
         if self._look is None and self._silent:
-            self._look = threading.Timer(self._patience / 2, self._end_silence)
-            self._look.daemon = True
-            self._look.start()
+            look = threading.Timer(self._patience / 2, self._end_silence)
+            look.daemon = True
+            look.start()
+            self._look = look
 
     def _end_silence(self) -> None:
         """Cancel calls that keep silent, where calls wait for threads or soon will."""
