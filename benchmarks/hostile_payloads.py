@@ -71,6 +71,7 @@ def claimed_shape(request: bytes, random: Random) -> bytes:
 def rest_bodies() -> dict[str, tuple[Make, frozenset[str]]]:
     """Bodies of REST Predict calls by kind, and the statuses that a sound server gives."""
     rejected, bomb = BAD_HTTP | OVERLOADED_HTTP, gzip.compress(bytes(200 << 20), 1)
+    lists = gzip.compress(b'{"instances": [' + b"[]," * (_LONG // 2) + b"[]]}", 1)
     return {
         "REST bad JSON": (_bad_json, rejected),
         "REST deep nesting": (_deep, rejected),
@@ -78,6 +79,7 @@ def rest_bodies() -> dict[str, tuple[Make, frozenset[str]]]:
         "REST 10 MB string": (lambda _: b'{"inputs": {"query": ["' + b"a" * _LONG + b'"]}}', rejected),
         "REST 100,000 rows": (lambda _: b'{"instances": [' + b'"x",' * (_MANY - 1) + b'"x"]}', rejected),
         "REST gzip bomb": (lambda _: bomb, rejected),
+        "REST gzip many lists": (lambda _: lists, rejected),
     }
 
 

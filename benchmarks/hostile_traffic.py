@@ -19,6 +19,11 @@ from serving.messages import PredictRequest
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _TIMEOUT = 10.0
+_OTHER_METHODS = (
+    "/tensorflow.serving.ModelService/GetModelStatus",
+    "/grpc.health.v1.Health/Check",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+)
 _HALF_OPEN = 1000  # a port
 _REOPEN_SECONDS = 2.0
 _SILENT_SECONDS = 5.0
@@ -79,8 +84,8 @@ def kinds(target: Target) -> dict[str, Kind]:
         )
     left = frozenset({"left", "OK"}) | OVERLOADED
     found["gives up"] = Kind(lambda random: _give_up(call, target.request, random), left)
-    silent = channel.stream_unary(PREDICT)
-    found["says nothing"] = Kind(lambda _: _say_nothing(silent), left)
+    silent = [channel.stream_unary(method) for method in (PREDICT, *_OTHER_METHODS)]
+    found["says nothing"] = Kind(lambda random: _say_nothing(random.choice(silent)), left)
     found["REST gives up"] = Kind(lambda random: _leave(target.rest_port, model, random), left)
     return found
 

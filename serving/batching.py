@@ -12,7 +12,7 @@ from serving.batching_parameters import DEFAULT_BYTE_LIMITS, BatchingParameters,
 from serving.call_record import current_call, put_down
 from serving.errors import invalid_argument
 from serving.messages import SignatureDef
-from serving.tensors import Array
+from serving.tensors import STRING_BYTES, Array
 
 __all__ = ["Batcher", "BatchingParameters", "can_batch"]
 
@@ -63,11 +63,10 @@ class Batcher:
         deadline = None if timeout is None else now + timeout
         tasks, lanes = [], []
         for part in [inputs] if size <= largest else _split(inputs, size, largest):
-            rows, held = next(iter(part.values())).shape[0], text_bytes(part)
-            alone = held > rows * self._merged_text
+            rows, text = next(iter(part.values())).shape[0], text_bytes(part)
+            alone = text > rows * self._merged_text
             key = object() if alone else (kind, *_shapes(part))
-            held += sum(values.nbytes for values in part.values() if values.dtype != object)
-            tasks.append(Task(key, run, part, rows, held, now, deadline))
+            tasks.append(Task(key, run, part, rows, text + _other_bytes(part), now, deadline))
             lanes.append(self._large if alone else self._lane)
         answers = _answers(tasks, lanes)
         if len(answers) == 1:
@@ -135,6 +134,12 @@ def can_batch(signature: SignatureDef, inputs: Arrays) -> bool:
 def text_bytes(inputs: Arrays) -> int:
     """The bytes of all text."""
     return sum(sum(map(len, values.ravel().tolist())) for values in inputs.values() if values.dtype == object)
+
+
+def _other_bytes(inputs: Arrays) -> int:
+    """The bytes of all numbers, and those that strings take beside their text."""
+    tensors = inputs.values()
+    return sum(values.size * STRING_BYTES if values.dtype == object else values.nbytes for values in tensors)
 
 
 def _open_first(shape: Any) -> bool:

@@ -62,6 +62,7 @@ class Call:
         refused: whether too many waited when it came; its answer is a refusal.
         departure: whether its client has gone.
         batch_joined: when it began to wait for a batch; 0 where it was not merged.
+        examples: how many tf.Examples ran; 0 for a call that brings none.
     """
 
     queued: float = 0.0
@@ -77,6 +78,7 @@ class Call:
     refused: bool = False
     departure: Departure = field(default_factory=Departure)
     batch_joined: float = 0.0
+    examples: int = 0
 
 
 Record = Callable[[Call], None]

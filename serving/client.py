@@ -2,7 +2,8 @@
 
 import queue
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
 from typing import Any
@@ -174,17 +175,27 @@ class SearchClient:
                 return None
 
     def _send(self, rpc: Rpc) -> Reply:
-        self._check_open()
-        try:
-            # Blocking takes gRPC no other thread, as a future would.
-            return Reply(self._methods[rpc.method](rpc.request, timeout=rpc.timeout, metadata=rpc.metadata))
-        except grpc.RpcError as error:
-            return Reply(error=error)
+        with self._open():
+            try:
+                # Blocking takes gRPC no other thread, as a future would.
+                return Reply(self._methods[rpc.method](rpc.request, timeout=rpc.timeout, metadata=rpc.metadata))
+            except grpc.RpcError as error:
+                return Reply(error=error)
 
     def _started(self, rpc: Rpc) -> Handle:
+        with self._open():
+            handle: Handle = self._methods[rpc.method].future(rpc.request, timeout=rpc.timeout, metadata=rpc.metadata)
+            return handle
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        """Raise a ServingError if the client is closed, now or before the block is through."""
         self._check_open()
-        handle: Handle = self._methods[rpc.method].future(rpc.request, timeout=rpc.timeout, metadata=rpc.metadata)
-        return handle
+        try:
+            yield
+        except ValueError:  # gRPC's word for a channel that is closed
+            self._check_open()
+            raise
 
     def _check_open(self) -> None:
         if self._closed.is_set():

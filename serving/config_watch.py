@@ -6,6 +6,7 @@ from pathlib import Path
 
 from catalog.errors import ConfigError
 from serving.errors import Rejection
+from serving.logs import where_it_failed
 from serving.manager import ModelManager
 from serving.model_config import read_model_config
 
@@ -47,9 +48,14 @@ class ConfigWatch:
                 self._manager.reload(config)
             self._problem = ""
         except (ConfigError, Rejection) as error:
-            if str(error) != self._problem:
-                self._problem = str(error)
-                _log.error("the model config is not taken over, what is served stays as it is: %s", error)
+            self._tell(str(error))
+        except Exception as error:  # noqa: BLE001 - nobody else reads the file; the next look may succeed
+            self._tell(where_it_failed(error))
+
+    def _tell(self, problem: str) -> None:
+        if problem != self._problem:
+            self._problem = problem
+            _log.error("the model config is not taken over, what is served stays as it is: %s", problem)
 
     def _watch(self) -> None:
         while not self._stop.wait(self._seconds):

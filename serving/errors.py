@@ -1,13 +1,14 @@
 """What can go wrong between a client and a server."""
 
 import re
+from pathlib import Path
 
 import grpc
 
 from catalog.errors import TandemError
 
 _TRACE = re.compile(r"\n[^\n]*(?:most recent call last|[Ss]tack trace)")
-_PATH = re.compile(r"(?<![\w/.:{])(?:/[\w.+@%=-]+)+/([\w.+@%=-]+)")
+_PATH = re.compile(r"(?<![\w/.{])(?:/[\w.+@%=-]+)*/([\w.+@%=-]+)")
 _MESSAGE_LIMIT = 1024  # kErrorMessageLimit of TF Serving's grpc_status_util.cc
 
 
@@ -57,9 +58,9 @@ def invalid_argument(message: str) -> Rejection:
     return Rejection(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
-def as_rejection(error: Exception) -> Rejection:
-    """The status of whatever went wrong with a version, without the server's paths."""
-    text = without_insides(str(error)) or type(error).__name__
+def as_rejection(error: Exception, path: Path | None = None) -> Rejection:
+    """The status of whatever went wrong with a version in the folder `path`, without the server's paths."""
+    text = without_insides(str(error), path) or type(error).__name__
     if isinstance(error, Rejection):
         return Rejection(error.code, text)
     if isinstance(error, ServingError):
@@ -67,10 +68,18 @@ def as_rejection(error: Exception) -> Rejection:
     return invalid_argument(text)
 
 
-def without_insides(message: str) -> str:
-    """What a kernel says, for a client: no stack trace, and of a file's path its name only."""
+def without_insides(message: str, path: Path | None = None) -> str:
+    """What a kernel says, for a client: no stack trace, and of a file's path its name only.
+
+    Args:
+        message: TensorFlow's.
+        path: the version's folder, known even where its path has spaces in it.
+    """
     trace = _TRACE.search(message)
-    return _PATH.sub(r"\1", message[: trace.start()] if trace else message)
+    told = message[: trace.start()] if trace else message
+    if path is not None and path.parent.name:
+        told = told.replace(str(path.parent), "/base")
+    return _PATH.sub(r"\1", told)
 
 
 def status_of(number: int) -> grpc.StatusCode:

@@ -3,6 +3,7 @@
 import grpc
 import numpy as np
 
+from serving.call_record import current_call
 from serving.errors import Rejection, invalid_argument
 from serving.messages import (
     ClassificationRequest,
@@ -18,7 +19,7 @@ from serving.messages import (
     SignatureDef,
 )
 from serving.servable import DEFAULT_SIGNATURE, Servable
-from serving.tensors import Array
+from serving.tensors import Array, type_name_of
 
 CLASSIFY = "tensorflow/serving/classify"
 REGRESS = "tensorflow/serving/regress"
@@ -32,6 +33,7 @@ def classify(
 ) -> ClassificationResponse:
     """Answer a Classify request; Rejection INVALID_ARGUMENT if the signature is none for it."""
     signature = _signature(servable, request.model_spec)
+    _check_method(servable, signature, "classification", CLASSIFY)
     tensors = _classification_outputs(signature)
     examples = _serialized_examples(request.input)
     outputs = _run(servable, [_input_name(signature, "classification")], tensors, examples, timeout)
@@ -46,6 +48,7 @@ def regress(
 ) -> RegressionResponse:
     """Answer a Regress request; Rejection INVALID_ARGUMENT if the signature is none for it."""
     signature = _signature(servable, request.model_spec)
+    _check_method(servable, signature, "regression", REGRESS)
     tensors = _regression_outputs(signature)
     examples = _serialized_examples(request.input)
     outputs = _run(servable, [_input_name(signature, "regression")], tensors, examples, timeout)
@@ -74,9 +77,11 @@ def multi_inference(
             raise invalid_argument(f"Requested signature not found in model graph: {name}")
         signatures[name] = signature = servable.signatures[name]
         if task.method_name == CLASSIFY:
+            _check_method(servable, signature, "classification", CLASSIFY)
             fetches.update(_classification_outputs(signature))
             feeds.add(_input_name(signature, "classification"))
         elif task.method_name == REGRESS:
+            _check_method(servable, signature, "regression", REGRESS)
             fetches.update(_regression_outputs(signature))
             feeds.add(_input_name(signature, "regression"))
         else:
@@ -100,6 +105,11 @@ def _signature(servable: Servable, spec: ModelSpec) -> SignatureDef:
     if name not in servable.signatures:
         raise invalid_argument(f"No signature was found with the name: {name}")
     return servable.signatures[name]
+
+
+def _check_method(servable: Servable, signature: SignatureDef, kind: str, method: str) -> None:
+    if servable.checks_method_names and signature.method_name != method:
+        raise invalid_argument(f"Expected {kind} signature method_name to be {method}. Was: {signature.method_name}")
 
 
 def _input_name(signature: SignatureDef, method: str) -> str:
@@ -153,7 +163,9 @@ def _serialized_examples(request_input: Input) -> Array:
 
 
 def _run(servable: Servable, feeds: list[str], fetches: list[str], examples: Array, timeout: float | None) -> Outputs:
-    return dict(zip(fetches, servable.run_tensors(dict.fromkeys(feeds, examples), fetches, timeout), strict=True))
+    outputs = servable.run_tensors(dict.fromkeys(feeds, examples), fetches, timeout)
+    current_call().examples = len(examples)
+    return dict(zip(fetches, outputs, strict=True))
 
 
 def _set_spec(answered: ModelSpec, asked: ModelSpec, version: int | None) -> None:
@@ -172,7 +184,7 @@ def _write_classes(signature: SignatureDef, outputs: Outputs, count: int, result
         if values.ndim != 2:
             raise invalid_argument(f"Expected Tensor shape: [batch_size num_classes] but got {_shape(values)}")
         if values.dtype != dtype:
-            raise invalid_argument(f"Expected {key} Tensor of {name}. Got: {values.dtype}")
+            raise invalid_argument(f"Expected {key} Tensor of {name}. Got: {type_name_of(values)}")
         if len(values) != count:
             raise invalid_argument(f"Expected {key} output batch size of {count}. Got: {len(values)}")
     widths = {key: values.shape[1] for key, values in found.items()}
@@ -199,7 +211,7 @@ def _write_values(signature: SignatureDef, outputs: Outputs, count: int, result:
     if len(values) != count:
         raise invalid_argument(f"Input batch size did not match output batch size: {count} vs. {len(values)}")
     if values.dtype != np.float32:
-        raise invalid_argument(f"Expected output Tensor of DT_FLOAT.  Got: {values.dtype}")
+        raise invalid_argument(f"Expected output Tensor of DT_FLOAT.  Got: {type_name_of(values)}")
     for value in values.ravel().tolist():
         result.regressions.add().value = value
 

@@ -1,5 +1,7 @@
 """The gRPC side of the embedded server: services, health, reflection, and what it listens on."""
 
+from collections.abc import Callable
+
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -8,7 +10,7 @@ from catalog.errors import ConfigError
 from serving.auth import Token
 from serving.call_record import CallPool, Record
 from serving.errors import ServingError
-from serving.intake import Intake
+from serving.intake import Intake, Line
 from serving.manager import ModelManager
 from serving.messages import (
     MODEL_SERVICE,
@@ -30,6 +32,16 @@ _MAX_PENDING = 10_000
 """Calls that may wait for the thread that accepts them. From 1,000 on, unless told otherwise, gRPC cancels some, which
 tells a client nothing; once accepted, those that are too many are refused with UNAVAILABLE."""
 
+_PATIENCE = 3.0
+"""Seconds that a call may hold a thread that others want while its request has not come: time for some megabytes."""
+
+_BESIDE = {health.SERVICE_NAME: (16, 0.5), reflection.SERVICE_NAME: (2, 3.0)}
+"""Services with threads of their own: how many, and the patience. A health check is a few bytes that come at once, and
+whoever asks expects the answer within a second or so; over reflection a person's tool talks, with pauses."""
+
+_BESIDE_WAITING = 64
+"""Calls that may wait for a thread of such a service."""
+
 
 class GrpcFront:
     """PredictionService and ModelService on a TCP port, a Unix socket or both.
@@ -40,6 +52,7 @@ class GrpcFront:
         record: gets each finished call.
         ssl: the certificates of TLS; None for none.
         token: what HandleReloadConfigRequest asks for.
+        count: what the counter of a name has counted.
 
     Attributes:
         port: the port it listens on; None where it listens on a socket alone.
@@ -56,14 +69,19 @@ class GrpcFront:
         record: Record,
         ssl: SslConfig | None = None,
         token: Token | None = None,
+        count: Callable[[str], int] = lambda name: 0,
     ) -> None:
         self._health = health.HealthServicer()
         register_service_descriptors()
         threads = config.threads(config.grpc_threads)
         pool = CallPool(threads, "grpc", record, config.queue_length(threads))
+        beside = {
+            service: Line(CallPool(few, "grpc-beside", record, _BESIDE_WAITING), few, patience)
+            for service, (few, patience) in _BESIDE.items()
+        }
         self._server = grpc.server(
             pool,
-            interceptors=[Intake(pool, threads, record)],
+            interceptors=[Intake(Line(pool, threads, _PATIENCE), beside, record)],
             options=[
                 ("grpc.max_receive_message_length", config.max_message_bytes),
                 ("grpc.max_send_message_length", -1),
@@ -73,8 +91,9 @@ class GrpcFront:
                 *channel_arguments(config.grpc_channel_arguments),
             ],
         )
-        add_PredictionServiceServicer_to_server(PredictionService(manager), self._server)
-        add_ModelServiceServicer_to_server(ModelService(manager, token), self._server)
+        prediction = PredictionService(manager, config.enable_serialization_as_tensor_content)
+        add_PredictionServiceServicer_to_server(prediction, self._server)
+        add_ModelServiceServicer_to_server(ModelService(manager, token, count), self._server)
         names = [PREDICTION_SERVICE, MODEL_SERVICE, reflection.SERVICE_NAME]
         if config.enable_grpc_healthcheck_service:
             health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

@@ -56,7 +56,7 @@ class MeasuredServable(Servable):
         timeout: float | None = None,
     ) -> dict[str, Array]:
         """As a servable runs a signature."""
-        with _measured_run():
+        with _measured_run(self.path):
             definition = self.signatures.get(signature)
             if self._batcher is None or definition is None or not can_batch(definition, inputs):
                 return super().run(signature, inputs, outputs, timeout)
@@ -76,18 +76,18 @@ class MeasuredServable(Servable):
 
     def run_tensors(self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout: float | None) -> list[Array]:
         """As a servable runs its graph."""
-        with _measured_run():
+        with _measured_run(self.path):
             return super().run_tensors(feeds, fetches, timeout)
 
 
 @contextmanager
-def _measured_run() -> Iterator[None]:
+def _measured_run(path: Path) -> Iterator[None]:
     call = current_call()
     call.run_began = perf_counter()
     try:
         yield
     except Rejection as rejection:
-        raise Rejection(rejection.code, without_insides(rejection.message)) from rejection
+        raise Rejection(rejection.code, without_insides(rejection.message, path)) from rejection
     finally:
         call.run_ended = perf_counter()
 
@@ -159,6 +159,7 @@ class Loader:
             self._monitoring.record_load(str(path), perf_counter() - began, "fail")
             raise
         self._monitoring.record_load(str(path), perf_counter() - began, "success")
+        servable.checks_method_names = self._config.enable_signature_method_name_check
         if self._config.enable_model_warmup:
             self._warm_up(servable, path)
         return servable
@@ -170,17 +171,17 @@ class Loader:
         return read_batching_parameters(own) if wanted and own.exists() else None
 
     def _warm_up(self, servable: Servable, path: Path) -> None:
-        began, status = perf_counter(), "OK"
+        began, status, records = perf_counter(), "OK", 0
         try:
             iterations = max(self._config.num_request_iterations_for_warmup, 1)
             with servable.alone():  # the first run is part of the load, and gives way as the load does
-                warm_up(servable, path, iterations)
+                records = warm_up(servable, path, iterations)
         except BaseException as error:
             status = as_rejection(error).code.name if isinstance(error, Exception) else "CANCELLED"
             servable.close()
             raise
         finally:
-            self._monitoring.record_warmup(str(path), perf_counter() - began, status)
+            self._monitoring.record_warmup(str(path), perf_counter() - began, status, records)
 
 
 def warm_up(servable: Servable, path: Path, iterations: int = 1) -> int:

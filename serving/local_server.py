@@ -168,7 +168,7 @@ class Server:
 
     def _listen(self, files: "_Files") -> None:
         config, record = self.config, self._record
-        self._grpc = GrpcFront(config, self._manager, record, files.ssl, files.token)
+        self._grpc = GrpcFront(config, self._manager, record, files.ssl, files.token, self._monitoring.count)
         self.port = self._grpc.port
         if config.rest_api_port is not None:
             api = RestApi(

@@ -16,6 +16,7 @@ from pathlib import Path
 import grpc
 
 from serving.errors import Rejection, as_rejection, invalid_argument
+from serving.logs import where_it_failed
 from serving.messages import ModelConfig, ModelServerConfig, ModelSpec
 from serving.model_config import check_model_list
 from serving.servable import Servable, give_memory_back
@@ -80,6 +81,7 @@ class ModelManager:
         self._load_threads = max(load_threads, 1)
         self._models = _Models()
         self._config = ModelServerConfig()
+        self._taken: set[str] = set()  # models of the config that have once been available
         self._work = threading.RLock()  # one change of the set of versions at a time
         self._wake = threading.Event()
         self._closing = False
@@ -91,7 +93,7 @@ class ModelManager:
         Raises:
             Rejection: if the config is refused or a model has no version that loads.
         """
-        self.reload(config)
+        self._replace(config, "servable(s)")
         self._thread.start()
 
     def reload(self, config: ModelServerConfig) -> None:
@@ -99,21 +101,27 @@ class ModelManager:
 
         Raises:
             Rejection: if the config is refused (nothing has changed then), or a new model has no version that loads.
+                The config holds all the same then, as in TF Serving; the model stays new until it is available.
         """
-        check_model_list(config)
+        self._replace(config, "model(s)")
+
+    def _replace(self, config: ModelServerConfig, called: str) -> None:
+        """As `reload`; an error calls the models so."""
         with self._work:
+            check_model_list(config, self.model_names())
             labels = self._checked_labels(config)
-            old = {model.name for model in self._config.model_config_list.config}
             self._config = ModelServerConfig()
             self._config.CopyFrom(config)
+            self._taken &= set(self.model_names())
             with self._models.lock:
                 self._models.labels = labels
             problems = self._update()
-            new = [model for model in config.model_config_list.config if model.name not in old]
-            for model in new:
-                if model.name in problems:
-                    raise problems[model.name]
-            self._require_available([model.name for model in new])
+            new = [name for name in self.model_names() if name not in self._taken]
+            for name in new:
+                if name in problems:
+                    raise problems[name]
+            self._require_available(new, called)
+            self._taken.update(new)
 
     @contextmanager
     def lease(self, spec: ModelSpec) -> Iterator[Version]:
@@ -184,10 +192,13 @@ class ModelManager:
             self._wake.clear()
             if self._closing:
                 return
-            with self._work:
-                self._close_drained()
-                if self._poll_seconds:
-                    self._update()
+            try:
+                with self._work:
+                    self._close_drained()
+                    if self._poll_seconds:
+                        self._update()
+            except Exception as error:  # noqa: BLE001 - nobody else looks at the versions; the next look may succeed
+                _log.error("looking at the versions failed: %s", where_it_failed(error))
 
     def _update(self) -> dict[str, Rejection]:
         """Bring the loaded versions to what the config wants now; the models whose base path gave no answer."""
@@ -242,7 +253,7 @@ class ModelManager:
         except Exception as error:  # noqa: BLE001 - whatever a bad model raises, the good ones go on
             _log.warning("%s version %d does not load: %s", version.model, version.number, error)
             with self._models.lock:
-                version.state, version.error = State.END, as_rejection(error)
+                version.state, version.error = State.END, as_rejection(error, version.path)
             give_memory_back()
             return
         give_memory_back()
@@ -283,14 +294,14 @@ class ModelManager:
                 labels.setdefault(model.name, {})[label] = number
         return labels
 
-    def _require_available(self, names: list[str]) -> None:
+    def _require_available(self, names: list[str], called: str) -> None:
         missing = []
         for name in names:
             states = self.states(name)
             if not any(version.state is State.AVAILABLE for version in states):
                 newest = states[0]
-                reason = f" due to error: {newest.error.message}" if newest.error else ""
+                reason = f" due to error: {newest.error.code.name}: {newest.error.message}" if newest.error else ""
                 missing.append(f"{{{{name: {name} version: {newest.number}}}{reason}}}, ")
         if missing:
-            text = f"{len(missing)} model(s) did not become available: {{{''.join(missing)}}}"
+            text = f"{len(missing)} {called} did not become available: {{{''.join(missing)}}}"
             raise Rejection(grpc.StatusCode.UNKNOWN, text)

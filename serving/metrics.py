@@ -33,6 +33,12 @@ class Counter:
         with self._lock:
             self._values[labels] = self._values.get(labels, 0) + amount
 
+    @property
+    def total(self) -> int:
+        """What was counted in all."""
+        with self._lock:
+            return sum(self._values.values())
+
     def lines(self) -> Iterator[str]:
         """Its samples."""
         with self._lock:

@@ -1,7 +1,7 @@
 """Model configs: TF Serving's textproto files, checked and rendered."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from google.protobuf import text_format
@@ -86,11 +86,16 @@ def render_config(template: Path, models_dir: Path, versions: Mapping[str, int] 
     return rendered
 
 
-def check_model_list(config: ModelServerConfig) -> None:
+def check_model_list(config: ModelServerConfig, served: Collection[str] = ()) -> None:
     """Refuse a config as TF Serving's ServerCore does.
 
+    Args:
+        config: the models.
+        served: the names of those that are served already, on PLATFORM as all are; they do not change it.
+
     Raises:
-        Rejection: INVALID_ARGUMENT for a model listed twice, a relative base path, no platform or another one.
+        Rejection: INVALID_ARGUMENT for a model listed twice, a base path that is relative or none, no platform or
+            another one.
     """
     names = set()
     for model in config.model_config_list.config:
@@ -102,14 +107,31 @@ def check_model_list(config: ModelServerConfig) -> None:
             raise invalid_argument(
                 f"Expected model {model.name} to have an absolute path or URI; got base_path()={model.base_path}"
             )
+        if "\0" in model.base_path:
+            raise invalid_argument(f"the base path of model {model.name} holds a null byte; no path does")
     for model in config.model_config_list.config:
-        platform = model.model_platform or ("tensorflow" if model.model_type == 1 else "")
-        if not platform:
+        platform = _platform(model)
+        if platform != PLATFORM and model.name in served:
             raise invalid_argument(
-                "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
-                f"ModelServerConfig::model_platform, model name is {model.name}"
+                f"Illegal to change a model's platform. For model {model.name} platform was {PLATFORM} and new "
+                f"platform requested is {platform}"
             )
         if platform != PLATFORM:
-            raise invalid_argument(
-                f"model {model.name} has platform {platform}; this server runs {PLATFORM} models only"
-            )
+            raise invalid_argument(f"Model {model.name} requests unsupported platform {platform}")
+
+
+def _platform(model: ModelConfig) -> str:
+    if model.model_type and model.model_platform:
+        raise invalid_argument(
+            "Illegal setting both ModelServerConfig::model_type (deprecated) and ModelServerConfig::model_platform, "
+            f"model name is {model.name}"
+        )
+    if model.model_type not in (0, 1):  # MODEL_TYPE_UNSPECIFIED, TENSORFLOW
+        raise invalid_argument(f"ModelServerConfig::model_type choice {model.model_type} not supported.")
+    platform: str = PLATFORM if model.model_type else model.model_platform
+    if not platform:
+        raise invalid_argument(
+            "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
+            f"ModelServerConfig::model_platform, model name is {model.name}"
+        )
+    return platform

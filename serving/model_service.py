@@ -1,5 +1,7 @@
 """ModelService over gRPC: GetModelStatus and HandleReloadConfigRequest."""
 
+from collections.abc import Callable
+
 import grpc
 
 from serving.auth import Token
@@ -22,11 +24,15 @@ class ModelService(ModelServiceServicer):
     Args:
         manager: the models.
         token: what a new config asks for; None for nothing.
+        count: what the counter of a name has counted; 0 for a name that is no counter's.
     """
 
-    def __init__(self, manager: ModelManager, token: Token | None = None) -> None:
+    def __init__(
+        self, manager: ModelManager, token: Token | None = None, count: Callable[[str], int] = lambda name: 0
+    ) -> None:
         self._manager = manager
         self._token = token
+        self._count = count
 
     def GetModelStatus(self, request: GetModelStatusRequest, context: grpc.ServicerContext) -> GetModelStatusResponse:
         """The states of a model's versions, newest first, or of the one asked for."""
@@ -35,7 +41,7 @@ class ModelService(ModelServiceServicer):
     def HandleReloadConfigRequest(
         self, request: ReloadConfigRequest, context: grpc.ServicerContext
     ) -> ReloadConfigResponse:
-        """Replace the list of models."""
+        """Replace the list of models; tells by how much the counters named by `metric_names` rose meanwhile."""
         return answer(context, "HandleReloadConfigRequest", ModelSpec(), lambda: self._reload(request, context))
 
     def _reload(self, request: ReloadConfigRequest, context: grpc.ServicerContext) -> ReloadConfigResponse:
@@ -46,9 +52,12 @@ class ModelService(ModelServiceServicer):
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. "
                 "Only ModelConfigList is currently supported"
             )
+        before = {name: self._count(name) for name in request.metric_names}
         self._manager.reload(request.config)
         response = ReloadConfigResponse()
         response.status.error_code = 0
+        for name, count in before.items():
+            response.metric.add(name=name, int64_value_increase=self._count(name) - count)
         return response
 
 

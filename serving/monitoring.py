@@ -12,6 +12,9 @@ _MICROSECONDS = 1e6
 _QUEUING_LIMITS = tuple(100 * 1.2**power for power in range(52))
 """Microseconds, up to about a second, as in batching_session.cc."""
 
+_EXAMPLE_LIMITS = tuple(float(1 << power) for power in range(15))
+"""Examples of a request, as in util.cc."""
+
 _SIZE_LIMITS = tuple(float(1 << power) for power in range(13))
 """Rows. TF Serving keeps quantiles of sizes, which its Prometheus page leaves out; the names are its own."""
 
@@ -38,6 +41,15 @@ class Monitoring:
             ":tensorflow:serving:runtime_latency",
             "Wall time of TensorFlow's runs in microseconds.",
             *("model_name", "API", "runtime"),
+        )
+        self._examples = Histogram(
+            ":tensorflow:serving:request_example_counts",
+            "The number of tensorflow.Examples per request.",
+            "model",
+            limits=_EXAMPLE_LIMITS,
+        )
+        self._examples_total = Counter(
+            ":tensorflow:serving:request_example_count_total", "The total number of tensorflow.Examples.", "model"
         )
         self._stage_latency = Histogram(
             ":tandem:serving:stage_latency",
@@ -78,6 +90,11 @@ class Monitoring:
             "Wall time of warming a model up in microseconds.",
             *("model_path", "status"),
         )
+        self._warmup_records = Counter(
+            ":tensorflow:serving:model_warmup_records_read",
+            "Total number of warmup records read during model warmup.",
+            *("model_path", "status"),
+        )
 
     def record(self, call: Call) -> None:
         """Count a finished call. Latencies are those of answers: a refusal takes no time worth knowing.
@@ -93,6 +110,9 @@ class Monitoring:
         self._request_latency.observe(
             (call.finished - call.queued) * _MICROSECONDS, call.model, call.api, call.entrypoint
         )
+        if call.examples:
+            self._examples.observe(call.examples, call.model)
+            self._examples_total.add(call.model, amount=call.examples)
         if not call.run_ended:
             return
         joined = call.batch_joined or call.run_began
@@ -122,11 +142,24 @@ class Monitoring:
         self._load_attempts.add(path, status)
         self._load_latency.add(path, amount=round(seconds * _MICROSECONDS))
 
-    def record_warmup(self, path: str, seconds: float, status: str) -> None:
-        """Count one warm-up; `status` is OK or the error's."""
+    def record_warmup(self, path: str, seconds: float, status: str, records: int) -> None:
+        """Count one warm-up; `status` is OK or the error's, `records` how many were read, 0 where it failed."""
         self._warmup_latency.observe(seconds * _MICROSECONDS, path, status)
+        self._warmup_records.add(path, status, amount=records)
+
+    def count(self, name: str) -> int:
+        """What the counter of a name has counted; 0 for a name that is no counter's.
+
+        Args:
+            name: as TF Serving's own, /tensorflow/serving/request_count for one, or as on the page.
+        """
+        shown = name.replace("/", ":")
+        return sum(metric.total for metric in self._metrics() if isinstance(metric, Counter) and metric.name == shown)
 
     def page(self) -> str:
         """Everything in Prometheus' text form."""
+        return exposition(self._metrics())
+
+    def _metrics(self) -> list[Counter | Histogram]:
         metrics = [*vars(self).values(), *self._sizes]
-        return exposition(metric for metric in metrics if isinstance(metric, Counter | Histogram))
+        return [metric for metric in metrics if isinstance(metric, Counter | Histogram)]

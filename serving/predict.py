@@ -5,18 +5,25 @@ from collections.abc import Iterable
 import grpc
 
 from serving.errors import Rejection, invalid_argument
+from serving.example_inference import CLASSIFY, REGRESS
 from serving.messages import PredictRequest, PredictResponse, SignatureDef
 from serving.servable import DEFAULT_SIGNATURE, Servable
 from serving.tensors import Array, TensorError, to_array, to_proto
 
+PREDICT = "tensorflow/serving/predict"
+_METHODS = (PREDICT, CLASSIFY, REGRESS)
 
-def predict(servable: Servable, request: PredictRequest, timeout: float | None, version: int | None) -> PredictResponse:
+
+def predict(
+    servable: Servable, request: PredictRequest, timeout: float | None, version: int | None, content: bool = False
+) -> PredictResponse:
     """Answer a Predict request.
 
     Args:
         servable: the version that the request's model_spec names.
         timeout: seconds that the run may take; None for no limit.
         version: what the response says answered; None in warm-up.
+        content: answer in `tensor_content`, not in the typed fields.
 
     Raises:
         Rejection: with the code and text of the first check that fails, or of the failed run.
@@ -25,6 +32,9 @@ def predict(servable: Servable, request: PredictRequest, timeout: float | None, 
     signature = servable.signatures.get(name)
     if signature is None:
         raise Rejection(grpc.StatusCode.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.')
+    if servable.checks_method_names and signature.method_name not in _METHODS:
+        text = f"Expected prediction signature method_name to be one of {{{', '.join(_METHODS)}}}. "
+        raise Rejection(grpc.StatusCode.INTERNAL, f"{text}Was: {signature.method_name}")
     _check_input_count(signature, request)
     inputs = _input_values(signature, request)
     outputs = _output_names(signature, request)
@@ -35,7 +45,7 @@ def predict(servable: Servable, request: PredictRequest, timeout: float | None, 
         response.model_spec.version.value = version
     for alias, value in servable.run(name, inputs, outputs, timeout).items():
         try:
-            to_proto(value, response.outputs[alias])
+            to_proto(value, response.outputs[alias], content)
         except TensorError as error:
             raise Rejection(grpc.StatusCode.UNIMPLEMENTED, f"output {alias}: {error}") from error
     return response

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import grpc
@@ -39,14 +40,20 @@ Run = Callable[[Servable, Any, float | None, int | None], Response]
 
 
 class PredictionService(PredictionServiceServicer):
-    """Answers from the versions that a manager holds. SessionRun is never registered, as in TF Serving."""
+    """Answers from the versions that a manager holds. SessionRun is never registered, as in TF Serving.
 
-    def __init__(self, manager: ModelManager) -> None:
+    Args:
+        manager: the models.
+        content: answer Predict in `tensor_content`.
+    """
+
+    def __init__(self, manager: ModelManager, content: bool = False) -> None:
         self._manager = manager
+        self._predict = partial(predict, content=content)
 
     def Predict(self, request: PredictRequest, context: grpc.ServicerContext) -> PredictResponse:
         """Run a signature on tensors."""
-        return answer(context, "Predict", request.model_spec, lambda: self._run(predict, request, context))
+        return answer(context, "Predict", request.model_spec, lambda: self._run(self._predict, request, context))
 
     def Classify(self, request: ClassificationRequest, context: grpc.ServicerContext) -> ClassificationResponse:
         """Run a classification signature on tf.Examples."""

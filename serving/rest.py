@@ -69,7 +69,7 @@ _HTTP_STATUS = {
 _CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "POST, GET",
-    "Access-Control-Allow-Headers": "Content-Type",
+    "Access-Control-Allow-Headers": "Content-Type, Authorization",
 }
 
 
@@ -103,7 +103,8 @@ class RestApi:
         call = current_call()
         call.departure = request.departure
         try:
-            if self._token is not None:
+            # A page's preflight brings no token, and learns nothing but that it may ask.
+            if self._token is not None and request.method != "OPTIONS":
                 self._token.check(request.headers.get("Authorization", ""))
             if request.method == "GET" and request.target in self._pages:
                 page = self._pages[request.target]().encode()

@@ -8,11 +8,11 @@ from tensorflow.core.example.feature_pb2 import Feature
 
 from serving.errors import invalid_argument
 from serving.messages import ClassificationResult, Input, RegressionResult
-from serving.rest_json import ENCODER, decode_base64, encode_text, format_error, is_base64, type_name
+from serving.rest_json import ENCODER, decode_base64, encode_text, format_error, is_base64, to_double, type_name
 from serving.rest_predict import decimals
 
 _KIND_NAMES = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}
-_INT64 = np.iinfo(np.int64)
+_INT64, _UINT64 = np.iinfo(np.int64), np.iinfo(np.uint64)
 
 
 def fill_examples(document: dict[str, Any], target: Input) -> None:
@@ -81,9 +81,11 @@ def _kind_and_value(item: Any, name: str) -> tuple[str, bytes | int | float]:
     if is_base64(item):
         return "bytes_list", decode_base64(item)
     if isinstance(item, int):  # true and false among them
-        if not _INT64.min <= item <= _INT64.max:
+        if _INT64.max < item <= _UINT64.max:
             raise invalid_argument(f"Feature: {name} has uint64_t element. Only int64_t is supported.")
-        return "int64_list", int(item)
+        if _INT64.min <= item <= _INT64.max:
+            return "int64_list", int(item)
+        return "float_list", to_double(item)  # as rapidjson reads an integer of more than 64 bits
     if isinstance(item, float):
         return "float_list", item
     raise invalid_argument(f"Feature: {name} has element with unexpected JSON type: {type_name(item)}")

@@ -8,8 +8,8 @@ import numpy as np
 
 from serving.errors import Rejection, invalid_argument
 from serving.messages import PredictRequest, SignatureDef, TensorProto
-from serving.rest_json import ENCODER, INTEGERS, format_error, is_base64, shown, to_tensor
-from serving.tensors import Array, make_proto, to_array
+from serving.rest_json import ENCODER, INTEGERS, dtype_name, format_error, is_base64, shown, to_tensor
+from serving.tensors import Array, data_type_of, make_proto, to_array
 
 _BYTES_SUFFIX = "_bytes"
 """Text outputs of such names are bytes and go in base64."""
@@ -170,7 +170,7 @@ def _texts(name: str, array: Array) -> list[str]:
         return ["true" if value else "false" for value in array.ravel().tolist()]
     if array.dtype in {np.dtype(kept) for _, kept in INTEGERS.values()}:
         return list(map(str, array.ravel().tolist()))
-    raise invalid_argument(f"Failed to write JSON value for tensor type: {array.dtype}")
+    raise invalid_argument(f"Failed to write JSON value for tensor type: {dtype_name(data_type_of(array.dtype))}")
 
 
 def _nested(texts: list[str], shape: tuple[int, ...], kept: int) -> list[str]:

@@ -77,6 +77,7 @@ class Servable:
     Attributes:
         path: as given.
         signatures: the SignatureDef of each, by name.
+        checks_method_names: refuse to run a signature for another kind of call than it says it is for.
 
     Example:
         >>> servable = Servable(Path("saved_models/search/1"))
@@ -89,6 +90,7 @@ class Servable:
     def __init__(self, path: Path, threads: Threads = DEFAULT_THREADS) -> None:
         load_op_libraries()
         self.path = path
+        self.checks_method_names = False
         self._plans: dict[str, _Plan] = {}
         self._plans_lock = threading.Lock()
         try:

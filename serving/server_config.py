@@ -53,6 +53,12 @@ class ServerConfig(Config):
         0, ge=0, description="Requests that may wait for a thread; more are refused. 0 for 4 a thread."
     )
     batching_parameters_file: Path | None = Field(None, description="BatchingParameters in text form.")
+    enable_signature_method_name_check: bool = Field(
+        False, description="Refuse calls of another kind than a signature's method_name says."
+    )
+    enable_serialization_as_tensor_content: bool = Field(
+        False, description="Answer Predict over gRPC in tensor_content, not in the typed fields."
+    )
     enable_model_warmup: bool = Field(
         True, description="Run the requests that a version ships before it takes traffic."
     )

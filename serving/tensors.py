@@ -15,6 +15,12 @@ Array = npt.NDArray[Any]
 MAX_REPEATED = 1 << 20
 """Most elements of a tensor that does not bring each one: 30 bytes can claim a tensor of any size."""
 
+MAX_STRINGS = 4 << 20
+"""Most strings of a tensor: an empty one takes two bytes of a message, and STRING_BYTES here."""
+
+STRING_BYTES = 32
+"""What a string takes beside its text: its places in the message, a list and an array (resident memory, measured)."""
+
 _STRING = DataType.DT_STRING
 
 # DataType -> (numpy dtype, field that holds its values, numpy dtype of that field)
@@ -66,8 +72,13 @@ def to_array(proto: TensorProto) -> Array:
         raise TensorError(f"the shape {shape} is not held") from error
 
 
-def to_proto(array: Array, proto: TensorProto) -> None:
-    """Write `array` into an empty `proto`, in the typed `*_val` fields as TF Serving answers.
+def to_proto(array: Array, proto: TensorProto, content: bool = False) -> None:
+    """Write `array` into an empty `proto`.
+
+    Args:
+        array: strings as an object array of bytes.
+        proto: where to.
+        content: write to `tensor_content`, in one copy, instead of the typed `*_val` fields that TF Serving answers in.
 
     Raises:
         TensorError: if the dtype has no TensorProto field.
@@ -77,12 +88,19 @@ def to_proto(array: Array, proto: TensorProto) -> None:
         dims.add().size = side
     if array.dtype == object:
         proto.dtype = _STRING
-        proto.string_val.extend(array.ravel().tolist())
+        values = array.ravel().tolist()
+        if content:
+            proto.tensor_content = b"".join([*(_varint(len(value)) for value in values), *values])
+        else:
+            proto.string_val.extend(values)
         return
     number = _DATA_TYPES.get(array.dtype)
     if number is None:
         raise TensorError(f"dtype {array.dtype} is not written")
     proto.dtype = number
+    if content:
+        proto.tensor_content = array.tobytes()
+        return
     if number in _PACKED_TAGS:
         data = array.tobytes()
         proto.MergeFromString(_PACKED_TAGS[number] + _varint(len(data)) + data)
@@ -97,13 +115,8 @@ def make_proto(values: Array | Sequence[Any]) -> TensorProto:
     proto = TensorProto()
     if array.dtype.kind in "OSU":
         to_proto(_bytes_array(array), proto)
-        return proto
-    if array.dtype not in _DATA_TYPES:
-        raise TensorError(f"dtype {array.dtype} is not written")
-    proto.dtype = _DATA_TYPES[array.dtype]
-    for side in array.shape:
-        proto.tensor_shape.dim.add().size = side
-    proto.tensor_content = array.tobytes()
+    else:
+        to_proto(array, proto, content=True)
     return proto
 
 
@@ -115,6 +128,11 @@ def data_type_of(dtype: np.dtype[Any]) -> int:
 def dtype_of(number: int) -> np.dtype[Any]:
     """The dtype of numbers of a DataType; KeyError for one that numpy lacks, and for strings."""
     return _TYPES[number][0]
+
+
+def type_name_of(array: Array) -> str:
+    """The name of an array's DataType, `DT_FLOAT` and so on."""
+    return data_type_name(_STRING if array.dtype == object else data_type_of(array.dtype))
 
 
 def data_type_name(number: int) -> str:
@@ -137,9 +155,11 @@ def _shape(proto: TensorProto) -> tuple[int, ...]:
 def _elements(proto: TensorProto, size: int) -> Array:
     """[size], of the declared dtype."""
     if proto.dtype == _STRING:
+        if size > MAX_STRINGS:
+            raise TensorError(f"{size:,} strings; at most {MAX_STRINGS:,} are read")
         if proto.tensor_content:
             return _objects(_packed_strings(proto.tensor_content, size))
-        return _repeat_last(_objects(list(proto.string_val)), size, b"")
+        return _repeat_last(_objects(proto.string_val[:size]), size, b"")
     if proto.dtype not in _TYPES:
         raise TensorError(f"dtype {proto.dtype} is not read")
     dtype, field, field_dtype = _TYPES[proto.dtype]

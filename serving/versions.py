@@ -21,9 +21,10 @@ def find_versions(model: ModelConfig) -> dict[int, Path]:
     try:
         # Of two names for one number ("1" and "001") the last in order wins, as in TF Serving.
         return {int(item.name): item for item in sorted(base.iterdir()) if _is_version(item.name) and item.is_dir()}
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: what is no path at all, with a null byte in it
+        reason = error.strerror if isinstance(error, OSError) else error
         raise invalid_argument(
-            f"Could not find base path {base} for servable {model.name} with error {error.strerror}"
+            f"Could not find base path {base} for servable {model.name} with error {reason}"
         ) from error
 
 

@@ -1,6 +1,7 @@
 """The hostile requests are what they claim to be."""
 
 import gzip
+import json
 from random import Random
 
 import numpy as np
@@ -75,3 +76,13 @@ def test_a_bomb_is_small_to_send_and_large_to_hold() -> None:
     bomb = rest_bodies()["REST gzip bomb"][0](Random(0))
     assert len(bomb) < 2 << 20
     assert len(gzip.decompress(bomb)) == 200 << 20
+
+
+def test_lists_are_small_to_send_many_and_json() -> None:
+    """Five million and one empty lists: what follows the first 15 bytes is three for each and the end."""
+    sent = rest_bodies()["REST gzip many lists"][0](Random(0))
+    assert len(sent) < 1 << 20
+    body = gzip.decompress(sent)
+    assert len(body) == 15 + 3 * 5_000_001 + 1
+    assert json.loads(body[:18] + b"[]]}") == {"instances": [[], []]}
+    assert body.count(b"[]") == 5_000_001

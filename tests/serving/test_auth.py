@@ -3,6 +3,7 @@
 import http.client
 import json
 from collections.abc import Iterator
+from email.message import Message
 from pathlib import Path
 
 import grpc
@@ -11,8 +12,11 @@ import pytest
 from catalog.errors import ConfigError
 from serving.auth import Token, read_token
 from serving.errors import Rejection
+from serving.http_messages import HttpRequest
 from serving.local_server import Server, ServerConfig, serve
+from serving.manager import ModelManager
 from serving.messages import GetModelStatusRequest, ModelConfig, ModelServiceStub, ModelSpec, ReloadConfigRequest
+from serving.rest import RestApi
 
 
 def test_only_the_very_token_is_accepted(tmp_path: Path) -> None:
@@ -62,6 +66,19 @@ def test_rest_answers_nobody_without_the_token(guarded: Server) -> None:
     response = connection.getresponse()
     assert (response.status, len(json.loads(response.read())["model_version_status"])) == (200, 1)
     connection.close()
+
+
+def test_a_page_asks_without_the_token_whether_it_may_send_it() -> None:
+    api = RestApi(ModelManager(lambda name, path: pytest.fail("nothing to load")), None, True, token=Token("s3cret"))
+    headers = Message()
+    headers["Origin"] = "https://shop.example"
+    asked = api(HttpRequest("OPTIONS", "/v1/models/scale:predict", headers, b""))
+    assert (asked.status, asked.body) == (200, b"")
+    assert "Authorization" in asked.headers["Access-Control-Allow-Headers"]
+    refused = api(HttpRequest("GET", "/v1/models/scale", headers, b""))
+    assert (refused.status, refused.headers["Access-Control-Allow-Origin"]) == (401, "*")
+    headers["Authorization"] = "Bearer s3cret"
+    assert api(HttpRequest("GET", "/v1/models/scale", headers, b"")).status == 404
 
 
 def test_grpc_asks_for_it_where_models_are_changed(guarded: Server, exported: Path) -> None:

@@ -316,9 +316,9 @@ def test_a_request_of_far_longer_text_holds_up_nobody(make: Callable[..., Batche
     assert [(batch.pool, list(batch.sizes)) for batch in batches] == [(LARGE_POOL, [1]), (POOL, [2]), (POOL, [2])]
 
 
-@pytest.mark.parametrize("limits", [{"large": 2}, {"enqueued_large": 50}])
+@pytest.mark.parametrize("limits", [{"large": 2}, {"enqueued_large": 120}])
 def test_few_such_requests_are_taken(make: Callable[..., Batcher], limits: dict[str, int]) -> None:
-    """Two of them wait or run: of 20 bytes of text and 4 of number each, two are 48."""
+    """Two of them wait or run: of 20 bytes of text, 32 for each string and 4 of number each, two are 112."""
     run = Recorder()
     batcher = make(limits=ByteLimits(merged_text=10, **limits))
     run.gate.clear()
@@ -343,6 +343,14 @@ def test_what_waits_holds_so_many_bytes_at_most(make: Callable[..., Batcher]) ->
     refused = [answer for answer in answers if isinstance(answer, Rejection)]
     assert [error.code for error in refused] == [grpc.StatusCode.UNAVAILABLE]
     assert "12 bytes wait or run" in refused[0].message
+
+
+def test_strings_take_bytes_even_if_they_are_empty(make: Callable[..., Batcher]) -> None:
+    """Beside the 4 bytes that run, two of the three fit: of an empty string, 32 bytes, and a number, 4, each."""
+    requests = [long_text(0)] * 3
+    answers = ask_behind_a_run(make(max_batch_size=1, limits=ByteLimits(enqueued=4 + 2 * 36)), Recorder(), requests)
+    refused = [answer for answer in answers if isinstance(answer, Rejection)]
+    assert [error.code for error in refused] == [grpc.StatusCode.UNAVAILABLE]
 
 
 def test_text_is_counted_in_bytes_and_numbers_are_not() -> None:

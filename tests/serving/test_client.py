@@ -11,7 +11,7 @@ import grpc
 import pytest
 from PIL import Image
 
-from serving.client import HistoryEvent, Request, SearchClient
+from serving.client import ClientConfig, HistoryEvent, Request, SearchClient
 from serving.errors import BadRequestError, ModelNotFoundError, ServingError
 from serving.local_server import Server, ServerConfig, serve
 from serving.messages import PredictRequest, PredictResponse
@@ -191,6 +191,18 @@ def test_a_closed_client_says_so(connect: Connect, shared_server: Server) -> Non
     client.close()
     with pytest.raises(ServingError, match="is closed"):
         client.search("dress")
+
+
+@pytest.mark.parametrize("settings", [{}, {"hedge_after": 1.0}], ids=["blocking", "hedged"])
+def test_a_client_that_is_closed_right_before_its_call_says_so(
+    settings: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = SearchClient(config=ClientConfig(address="127.0.0.1:1", **settings))
+    client.close()
+    looks = iter([False])  # when the client looked first it was open
+    monkeypatch.setattr(client._closed, "is_set", lambda: next(looks, True))
+    with pytest.raises(ServingError, match="is closed"):
+        client.search("a")
 
 
 @pytest.mark.parametrize("hedge_after", [None, 0.01])

@@ -77,6 +77,21 @@ def test_a_broken_or_refused_file_keeps_the_old_and_is_logged_once(
         assert reason in error
 
 
+def test_reading_goes_on_after_what_nobody_thought_of(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.write("b")
+    with monkeypatch.context() as broken:
+        broken.setattr(shop.manager, "reload", lambda config: {}["nothing"])
+        for _ in range(2):
+            shop.watch.look()
+    assert shop.available() == ["a"]
+    assert [record.levelname for record in caplog.records].count("ERROR") == 1
+    assert "KeyError" in caplog.text
+    shop.watch.look()
+    assert shop.available() == ["b"]
+
+
 def test_a_label_that_waits_for_its_version_is_tried_again(shop: Shop, add_version: AddVersion) -> None:
     """The first look refuses a label on version 2, which is not there; the second one, when it is, takes it."""
     label = 'model_version_policy { all {} } version_labels { key: "new" value: 2 }'

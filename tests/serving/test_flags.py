@@ -18,6 +18,7 @@ COMMAND_LINE = """
 --tensorflow_intra_op_parallelism=2 --tensorflow_inter_op_parallelism=3 --rest_api_num_threads=16
 --rest_api_timeout_in_ms=5000 --grpc_max_threads=8 --enable_grpc_healthcheck_service=false
 --saved_model_tags=serve --model_name= --flush_filesystem_caches=false
+--enable_signature_method_name_check --enable_serialization_as_tensor_content=true
 """
 
 
@@ -50,6 +51,8 @@ def test_a_real_server_s_command_line_is_read_as_it_is() -> None:
         rest_api_timeout_in_ms=5000,
         grpc_threads=8,
         enable_grpc_healthcheck_service=False,
+        enable_signature_method_name_check=True,
+        enable_serialization_as_tensor_content=True,
     )
     assert flags.notes == ["--flush_filesystem_caches has no effect: file caches are the kernel's"]
 

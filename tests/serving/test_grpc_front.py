@@ -32,6 +32,7 @@ def test_a_unix_socket_alone_answers_and_the_health_check_can_be_left_out(
         grpc_socket_path=tmp_path / "s.sock",
         grpc_channel_arguments="grpc.max_connection_idle_ms=60000",
         enable_grpc_healthcheck_service=False,
+        enable_serialization_as_tensor_content=True,
         num_request_iterations_for_warmup=2,
     )
     server = serve(config)
@@ -40,7 +41,7 @@ def test_a_unix_socket_alone_answers_and_the_health_check_can_be_left_out(
         with grpc.insecure_channel(server.address) as channel:
             request = predict_request("scale", x=np.ones(2, np.float32), text=["a", "b"])
             response = PredictionServiceStub(channel).Predict(request, timeout=10)
-            assert list(response.outputs["y"].float_val) == [3.0, 3.0]
+            assert response.outputs["y"].tensor_content == np.array([3.0, 3.0], np.float32).tobytes()
             with pytest.raises(grpc.RpcError) as error:
                 health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
             assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED

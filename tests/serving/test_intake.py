@@ -9,9 +9,15 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from serving import grpc_front
+from serving.grpc_front import GrpcFront
+from serving.health import check_health
 from serving.local_server import Server, ServerConfig, serve
-from serving.messages import PredictRequest, PredictResponse
+from serving.manager import ModelManager
+from serving.messages import GetModelStatusRequest, ModelServiceStub, PredictRequest, PredictResponse
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 SECONDS = 30.0
@@ -21,7 +27,9 @@ THREADS = 2
 @pytest.fixture(scope="module")
 def server(exported: Path) -> Iterator[Server]:
     config = ServerConfig(model_name="scale", model_base_path=exported / "scale", port=0, grpc_threads=THREADS)
-    running = serve(config)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("serving.grpc_front._PATIENCE", 1.0)  # longer than a call waits here
+        running = serve(config)
     yield running
     running.stop()
 
@@ -42,10 +50,7 @@ def says(messages: "queue.Queue[bytes | None]") -> Iterator[bytes]:
         yield message
 
 
-def test_calls_that_say_nothing_hold_nobody_up(
-    server: Server, channel: grpc.Channel, good: PredictRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("serving.intake._SILENT_SECONDS", 1.0)  # longer than a call waits here
+def test_calls_that_say_nothing_hold_nobody_up(server: Server, channel: grpc.Channel, good: PredictRequest) -> None:
     mouths: list[queue.Queue[bytes | None]] = [queue.Queue() for _ in range(4 * THREADS)]
     with grpc.insecure_channel(server.address, [("grpc.use_local_subchannel_pool", 1)]) as other:
         silent = [other.stream_unary(PREDICT).future(says(mouth), timeout=SECONDS) for mouth in mouths]
@@ -62,6 +67,61 @@ def test_calls_that_say_nothing_hold_nobody_up(
         for mouth in mouths:
             mouth.put(None)
         assert {call.code() for call in silent} <= {grpc.StatusCode.CANCELLED, grpc.StatusCode.UNIMPLEMENTED}
+
+
+@pytest.fixture(scope="module")
+def empty() -> Iterator[str]:
+    """The address of a server without models."""
+    config = ServerConfig(model_name="none", model_base_path=Path("/"), port=0, grpc_threads=THREADS)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("serving.grpc_front._PATIENCE", 0.5)
+        patched.setattr("serving.grpc_front._BESIDE", dict.fromkeys(grpc_front._BESIDE, (2, 0.5)))
+        front = GrpcFront(config, ModelManager(lambda name, path: pytest.fail("nothing to load")), lambda call: None)
+    front.start()
+    yield f"127.0.0.1:{front.port}"
+    front.stop(0)
+
+
+SERVICES = [
+    *("tensorflow.serving.PredictionService/" + method for method in ("Predict", "Classify", "GetModelMetadata")),
+    *("tensorflow.serving.ModelService/" + method for method in ("GetModelStatus", "HandleReloadConfigRequest")),
+    *("grpc.health.v1.Health/" + method for method in ("Check", "Watch")),
+    "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+]
+
+
+@pytest.mark.parametrize("method", SERVICES)
+def test_whatever_is_kept_silent_about_everything_else_is_answered(empty: str, method: str) -> None:
+    mouths: list[queue.Queue[bytes | None]] = [queue.Queue() for _ in range(4 * THREADS)]
+    local = [("grpc.use_local_subchannel_pool", 1)]
+    with grpc.insecure_channel(empty, local) as silent, grpc.insecure_channel(empty, local) as channel:
+        opened = [silent.stream_stream(f"/{method}")(says(mouth), timeout=SECONDS) for mouth in mouths]
+        assert check_health(channel, SECONDS / 2) == ""
+        models = ModelServiceStub(channel)
+        codes, until = Counter[grpc.StatusCode](), time.monotonic() + SECONDS
+        while codes[grpc.StatusCode.NOT_FOUND] < 3:
+            assert time.monotonic() < until
+            status = models.GetModelStatus.future(GetModelStatusRequest(model_spec={"name": "m"}), timeout=2.0)
+            codes[status.code()] += 1
+        busy = {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE}
+        assert codes.keys() <= {grpc.StatusCode.NOT_FOUND, *busy}
+        talk = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo
+        answers = talk(iter([reflection_pb2.ServerReflectionRequest(list_services="")]), timeout=SECONDS)
+        assert "tensorflow.serving.ModelService" in str(next(answers))
+        for mouth in mouths:
+            mouth.put(None)
+        for call in opened:
+            call.cancel()
+
+
+def test_who_watches_the_health_holds_no_thread(empty: str) -> None:
+    with grpc.insecure_channel(empty) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        watches = [stub.Watch(health_pb2.HealthCheckRequest(), timeout=SECONDS) for _ in range(4 * THREADS)]
+        assert {next(watch).status for watch in watches} == {health_pb2.HealthCheckResponse.SERVING}
+        assert check_health(channel, SECONDS) == ""
+        for watch in watches:
+            watch.cancel()
 
 
 def test_a_request_that_comes_late_is_answered_where_nobody_waits(channel: grpc.Channel, good: PredictRequest) -> None:

@@ -48,7 +48,16 @@ def test_a_version_that_appears_late_is_loaded_by_a_later_try(
     assert f':tensorflow:cc:saved_model:load_attempt_count{{model_path="{late}",status="fail"}} 1' in page
     assert f':tensorflow:cc:saved_model:load_attempt_count{{model_path="{late}",status="success"}} 1' in page
     assert f':tensorflow:serving:model_warmup_latency_count{{model_path="{late}",status="OK"}} 1' in page
+    assert f':tensorflow:serving:model_warmup_records_read{{model_path="{late}",status="OK"}} 1' in page
     loaded[0].close()
+
+
+def test_a_loaded_version_checks_method_names_where_that_is_wanted(exported: Path, tmp_path: Path) -> None:
+    for wanted in (False, True):
+        load = Loader(config_of(tmp_path, enable_signature_method_name_check=wanted), Monitoring(list))
+        servable = load("scale", exported / "scale" / "1")
+        assert servable.checks_method_names is wanted
+        servable.close()
 
 
 def test_after_the_last_try_the_error_comes_out(tmp_path: Path) -> None:

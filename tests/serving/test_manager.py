@@ -189,6 +189,36 @@ def test_a_base_path_that_vanishes_changes_nothing(start: Start, add_version: Ad
     assert factor(manager) == 2.0
 
 
+def test_watching_goes_on_after_a_reload_to_what_is_no_path(
+    start: Start, add_version: AddVersion, tmp_path: Path
+) -> None:
+    add_version(tmp_path, "scale", 1, 1)
+    manager = start(config_of(tmp_path))
+    no_path = config_of(tmp_path)
+    no_path.model_config_list.config[0].base_path += "\0"
+    with pytest.raises(Rejection) as error:
+        manager.reload(no_path)
+    assert error.value.code is grpc.StatusCode.INVALID_ARGUMENT
+    add_version(tmp_path, "scale", 2, 2)
+    eventually(lambda: factor(manager) == 3.0)
+
+
+def test_watching_survives_what_nobody_thought_of(
+    start: Start,
+    add_version: AddVersion,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    add_version(tmp_path, "scale", 1, 1)
+    manager = start(config_of(tmp_path))
+    with monkeypatch.context() as broken:
+        broken.setattr("serving.manager.find_versions", lambda model: {}[model.name])
+        eventually(lambda: "looking at the versions failed" in caplog.text)
+    add_version(tmp_path, "scale", 2, 2)
+    eventually(lambda: factor(manager) == 3.0)
+
+
 def test_folders_that_are_no_numbers_are_none(start: Start, add_version: AddVersion, tmp_path: Path) -> None:
     add_version(tmp_path, "scale", 1, 1)
     for name in (".staging.9", "9.tmp", "-9", "nine", "٩"):
@@ -257,6 +287,22 @@ def test_reload_adds_and_removes_models(start: Start, add_version: AddVersion, t
     assert error.value.code is grpc.StatusCode.INVALID_ARGUMENT
 
 
+def test_a_model_that_a_reload_failed_on_stays_new_until_it_is_available(
+    start: Start, add_version: AddVersion, tmp_path: Path
+) -> None:
+    add_version(tmp_path / "scale", "scale", 1, 1)
+    manager = start(config_of(tmp_path / "scale"))
+    both = config_of(tmp_path / "scale")
+    both.MergeFrom(config_of(tmp_path / "late", name="late"))
+    for _ in range(2):
+        with pytest.raises(Rejection, match="Could not find base path"):
+            manager.reload(both)
+    add_version(tmp_path / "late", "scale", 1, 1)
+    manager.reload(both)
+    shutil.rmtree(tmp_path / "late")
+    manager.reload(both)  # a base path that vanishes later is no failure of the reload
+
+
 def test_a_model_without_a_version_that_loads_stops_the_start(
     start: Start, add_version: AddVersion, tmp_path: Path
 ) -> None:
@@ -267,7 +313,9 @@ def test_a_model_without_a_version_that_loads_stops_the_start(
     add_version(tmp_path / "broken", "scale", 1, 1)
     break_model(tmp_path / "broken" / "1")
     with pytest.raises(
-        Rejection, match=r"1 model\(s\) did not become available: \{\{\{name: scale version: 1\} due to"
+        Rejection,
+        match=r"1 servable\(s\) did not become available: \{\{\{name: scale version: 1\} "
+        r"due to error: INVALID_ARGUMENT: ",
     ):
         ModelManager(load).start(config_of(tmp_path / "broken"))
 

@@ -82,13 +82,30 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
             "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
             "ModelServerConfig::model_platform, model name is m",
         ),
+        (
+            config(model("m", platform='model_type: TENSORFLOW model_platform: "tensorflow"')),
+            "Illegal setting both ModelServerConfig::model_type (deprecated) and ModelServerConfig::model_platform, "
+            "model name is m",
+        ),
+        (config(model("m", platform="model_type: OTHER")), "ModelServerConfig::model_type choice 2 not supported."),
+        (config(model("m", platform='model_platform: "p"')), "Model m requests unsupported platform p"),
+        (config(model("m", "/models/\0m")), "the base path of model m holds a null byte; no path does"),
     ],
-    ids=["twice", "relative", "no-platform"],
+    ids=["twice", "relative", "no-platform", "type-and-platform", "other-type", "other-platform", "null-byte"],
 )
 def test_model_lists_are_refused_in_tf_servings_words(bad: ModelServerConfig, message: str) -> None:
     with pytest.raises(Rejection) as error:
         check_model_list(bad)
     assert (error.value.code, error.value.message) == (grpc.StatusCode.INVALID_ARGUMENT, message)
+
+
+def test_a_model_that_is_served_keeps_its_platform() -> None:
+    with pytest.raises(Rejection) as error:
+        check_model_list(config(model("m", platform='model_platform: "p"')), ["m"])
+    assert error.value.message == (
+        "Illegal to change a model's platform. For model m platform was tensorflow and new platform requested is p"
+    )
+    check_model_list(config(model("m", platform="model_type: TENSORFLOW")), ["m"])
 
 
 def test_a_single_model_is_a_config(tmp_path: Path) -> None:

@@ -54,7 +54,11 @@ def test_reload_answers_and_refuses(exported: Path, tmp_path: Path) -> None:
         assert error.value.code() is INVALID_ARGUMENT
         models = request.config.model_config_list.config
         models.append(ModelConfig(name="again", base_path=str(tmp_path), model_platform="tensorflow"))
-        assert stub.HandleReloadConfigRequest(request).status.error_code == 0
+        loads = "/tensorflow/cc/saved_model/load_attempt_count"
+        request.metric_names.extend([loads, "made-up", loads])
+        response = stub.HandleReloadConfigRequest(request)
+        assert response.status.error_code == 0
+        assert [(each.name, each.int64_value_increase) for each in response.metric] == [(loads, 1), ("made-up", 0)]
         assert stub.GetModelStatus(status_request("again")).model_version_status[0].state == 30
         assert stub.GetModelStatus(status_request("scale")).model_version_status[0].state == 50
         models.append(models[0])

@@ -53,6 +53,33 @@ def test_the_wait_for_a_batch_is_a_stage_of_its_own_and_part_of_the_runtime_as_t
     assert found[runtime] == pytest.approx(6000)
 
 
+def test_examples_are_counted_of_answered_calls_and_warm_up_records_of_versions() -> None:
+    """Three and two examples answered, four refused; a warm-up of two records, and one that failed."""
+    monitoring = Monitoring(lambda: ["m"])
+    for examples, status in ((3, "OK"), (2, "OK"), (4, "INVALID_ARGUMENT"), (0, "OK")):
+        monitoring.record(Call(api="Classify", model="m", status=status, examples=examples))
+    monitoring.record_warmup("/models/m/1", 0.5, "OK", 2)
+    monitoring.record_warmup("/models/m/2", 0.5, "INVALID_ARGUMENT", 0)
+    found = samples(monitoring.page())
+    counts = ":tensorflow:serving:request_example_counts"
+    assert (found[f'{counts}_count{{model="m"}}'], found[f'{counts}_sum{{model="m"}}']) == (2, 5)
+    assert found[':tensorflow:serving:request_example_count_total{model="m"}'] == 5
+    assert '{model="m",le="16384"}' in monitoring.page()  # 2^14
+    records = ":tensorflow:serving:model_warmup_records_read"
+    assert found[f'{records}{{model_path="/models/m/1",status="OK"}}'] == 2
+    assert found[f'{records}{{model_path="/models/m/2",status="INVALID_ARGUMENT"}}'] == 0
+
+
+def test_a_counter_is_found_by_tf_serving_s_name() -> None:
+    monitoring = Monitoring(lambda: ["m"])
+    monitoring.record_load("/models/m/1", 0.5, "success")
+    monitoring.record_load("/models/m/2", 0.25, "fail")
+    assert monitoring.count("/tensorflow/cc/saved_model/load_attempt_count") == 2
+    assert monitoring.count(":tensorflow:cc:saved_model:load_latency") == 750_000
+    assert monitoring.count("/tensorflow/serving/request_latency") == 0  # no counter
+    assert monitoring.count("made-up") == 0
+
+
 def test_batches_are_counted_under_tf_serving_s_names() -> None:
     """Two batches: of 1 and 2 rows and one of padding, and of 4 rows."""
     monitoring = Monitoring(lambda: [])
@@ -104,6 +131,7 @@ def test_a_running_server_shows_calls_of_both_protocols(
         ':tensorflow:serving:request_latency_count{model_name="scale",API="Predict",entrypoint="GRPC"}',
         ':tensorflow:serving:request_latency_count{model_name="tf1",API="regress",entrypoint="REST"}',
         ':tandem:serving:stage_latency_count{model_name="tf1",API="regress",entrypoint="REST",stage="run"}',
+        ':tensorflow:serving:request_example_count_total{model="tf1"}',
     }
     # A call is recorded right after its answer went out: the next page may come just before.
     for _ in range(100):

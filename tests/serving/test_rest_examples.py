@@ -34,6 +34,18 @@ def test_the_first_value_decides_on_a_feature_s_kind() -> None:
     assert features(second) == {"a": ("int64_list", [2])}
 
 
+def test_whole_numbers_of_more_than_64_bits_are_floats() -> None:
+    target = Input()
+    fill_examples({"examples": [{"a": 2**64, "b": [-(2**63) - 1, 0.5], "c": -(2**63)}]}, target)
+    assert features(target.example_list.examples[0]) == {
+        "a": ("float_list", [2.0**64]),
+        "b": ("float_list", [-(2.0**63), 0.5]),
+        "c": ("int64_list", [-(2**63)]),
+    }
+    with pytest.raises(Rejection, match="Number too big to be stored in double"):
+        fill_examples({"examples": [{"a": 10**400}]}, Input())
+
+
 def test_a_context_is_shared() -> None:
     target = Input()
     fill_examples({"context": {"c": 1}, "examples": [{"x": 1.0}]}, target)

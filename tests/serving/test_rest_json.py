@@ -1,11 +1,12 @@
 """JSON values into arrays. The messages are those of TF Serving's json_tensor.cc."""
 
+import grpc
 import numpy as np
 import pytest
 from tensorflow.core.framework import types_pb2
 
 from serving.errors import Rejection
-from serving.rest_json import decode_base64, parse_json, read_signature_name, to_tensor
+from serving.rest_json import MAX_VALUES, decode_base64, parse_json, read_signature_name, to_tensor
 
 FLOAT, INT32, INT64, STRING = types_pb2.DT_FLOAT, types_pb2.DT_INT32, types_pb2.DT_INT64, types_pb2.DT_STRING
 
@@ -14,6 +15,14 @@ def test_an_object_is_read_with_what_json_forbids_and_tf_serving_allows() -> Non
     document = parse_json(b'\xef\xbb\xbf \n{"a": [NaN, Infinity, -Infinity]} trailing')
     assert np.isnan(document["a"][0])
     assert document["a"][1:] == [np.inf, -np.inf]
+
+
+def test_the_short_word_for_infinity_is_read_but_not_inside_of_text() -> None:
+    document = parse_json(b'{"Inf": [Inf, -Inf, Infinity, "a \\" Inf", "Inf\\\\"]}')
+    assert document == {"Inf": [np.inf, -np.inf, np.inf, 'a " Inf', "Inf\\"]}
+    for body in (b'{"a": Info}', b'{"a": Inf', b'{"a": -inf}'):
+        with pytest.raises(Rejection, match="JSON Parse error"):
+            parse_json(body)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +43,28 @@ def test_bad_json_says_what_is_wrong(body: bytes, message: str) -> None:
     with pytest.raises(Rejection) as error:
         parse_json(body)
     assert error.value.message.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("item", "fit"),
+    [(b"[]", MAX_VALUES // 2), (b"7", MAX_VALUES), (b'{"a":1}', MAX_VALUES // 6)],
+    ids=["lists", "numbers", "names"],
+)
+def test_values_are_bounded_before_anything_is_parsed(item: bytes, fit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each costs a comma, which one of them has not; a list its bracket, too, and an object of one name five more."""
+    monkeypatch.setattr("serving.rest_json._DECODER", None)  # using it would be an AttributeError
+    body = b'{"a":[' + b",".join([item] * (fit + 1)) + b"]}"
+    with pytest.raises(Rejection, match="more than 2,097,152 values") as error:
+        parse_json(body)
+    assert error.value.code is grpc.StatusCode.INVALID_ARGUMENT
+    body = b'{"a":[' + b",".join([item] * (fit - 6)) + b"]}"
+    with pytest.raises(AttributeError):
+        parse_json(body)
+
+
+def test_long_text_is_no_many_values() -> None:
+    text = "A" * (4 << 20)
+    assert parse_json(b'{"a": {"b64": "' + text.encode() + b'"}}') == {"a": {"b64": text}}
 
 
 def test_the_signature_s_name() -> None:

@@ -111,7 +111,7 @@ def test_every_type_that_json_carries_and_one_that_it_does_not() -> None:
         largest = np.iinfo(dtype).max
         assert json.loads(written(False, n=np.array([0, largest], dtype))) == {"outputs": [0, int(largest)]}
     assert written(False, b=np.array([True, False])) == b'{"outputs": [true, false]}'
-    with pytest.raises(Rejection, match="Failed to write JSON value for tensor type: float16"):
+    with pytest.raises(Rejection, match="Failed to write JSON value for tensor type: half"):
         written(False, h=np.zeros(1, np.float16))
 
 

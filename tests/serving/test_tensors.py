@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 
-from serving.tensors import TensorError, make_proto, to_array, to_proto
+from serving.protos import DataType
+from serving.tensors import MAX_STRINGS, TensorError, make_proto, to_array, to_proto
 
 DTYPES = (
     *(np.float16, np.float32, np.float64, np.int8, np.int16, np.int32, np.int64),
@@ -48,6 +49,17 @@ def test_strings_survive(array: np.ndarray) -> None:
     values = array.ravel().tolist()
     packed.tensor_content = bytes(len(value) for value in values) + b"".join(values)
     assert to_array(packed).tolist() == array.tolist()
+    written = TensorProto()
+    to_proto(array, written, content=True)
+    assert written == packed
+
+
+def test_lengths_of_packed_strings_are_varints() -> None:
+    """300 = 2 * 128 + 44: the low seven bits, 44, come first and say that more follows."""
+    proto = TensorProto()
+    to_proto(np.array([b"", b"a" * 300], object), proto, content=True)
+    assert proto.tensor_content == bytes([0, 128 + 44, 2]) + b"a" * 300
+    assert to_array(proto).tolist() == [b"", b"a" * 300]
 
 
 def test_text_is_written_as_utf8() -> None:
@@ -101,6 +113,19 @@ def test_few_values_repeat_the_last_none_are_zeros_and_too_many_are_dropped() ->
 def test_what_is_no_tensor_is_refused(proto: TensorProto) -> None:
     with pytest.raises(TensorError):
         to_array(proto)
+
+
+def test_strings_are_counted_before_they_are_read() -> None:
+    proto = TensorProto(dtype=DataType.DT_STRING, string_val=[b""] * 3)
+    for size, read in ((0, []), (2, [b"", b""])):
+        proto.tensor_shape.Clear()
+        proto.tensor_shape.dim.add().size = size
+        assert to_array(proto).tolist() == read
+    proto.tensor_shape.dim[0].size = MAX_STRINGS + 1
+    for content in (b"", b"\0" * (MAX_STRINGS + 1)):  # packed: so many lengths of nothing
+        proto.tensor_content = content
+        with pytest.raises(TensorError, match="4,194,305 strings; at most 4,194,304 are read"):
+            to_array(proto)
 
 
 @given(st.binary(max_size=60))
