@@ -63,7 +63,7 @@ def importance_table(
     if appeals:
         gains = {"appeal": np.concatenate(appeals).astype(np.float32), **gains}
     merged = Features(*(np.concatenate(column) for column in zip(*features, strict=True)))
-    score = tf.function(reranker.score, reduce_retracing=True)
+    score = tf.function(reranker.score, autograph=False, reduce_retracing=True)
 
     def in_batches(whole: Features) -> npt.NDArray[Any]:
         starts = range(0, len(whole.present), _BATCH)

@@ -222,7 +222,7 @@ class BatchScorer:
     """
 
     def __init__(self, reranker: Reranker, batch: int = 32) -> None:
-        self._call = tf.function(reranker.__call__, reduce_retracing=True)
+        self._call = tf.function(reranker.__call__, autograph=False, reduce_retracing=True)
         self._batch = batch
 
     def __call__(

@@ -162,7 +162,7 @@ class Learner:
         variables = [*self._model.trainable_variables, *self._examination.trainable_variables]
         prior = 0.5 / config.examination_bend**2 / max(part.data.size, 1)  # of a normal, in nats a list
 
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)], autograph=False)
         def step(places: tf.Tensor) -> tf.Tensor:
             batch = part.data.batch(places)
             features = part.features(self._extractor, places, batch)
@@ -200,7 +200,7 @@ class Learner:
         return value if np.isfinite(value) else 0.0
 
     def _predictor(self, part: Slice) -> Any:
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)], autograph=False)
         def predict(places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             features = part.features(self._extractor, places, part.data.batch(places))
             logs = run(self._model, features)

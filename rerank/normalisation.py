@@ -25,7 +25,7 @@ def normalisation(part: Slice, extractor: FeatureExtractor, seed: int) -> tuple[
     """
     places = np.random.default_rng(seed).permutation(part.data.size)[:_LISTS].astype(np.int32)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)], autograph=False)
     def extract(some: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         features = part.features(extractor, some, part.data.batch(some))
         return features.numeric, features.present

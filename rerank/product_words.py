@@ -20,7 +20,7 @@ _TEXT_CHARACTERS = 4096  # of one field; enough for every word that is kept
 
 def map_text(column: Sequence[str], function: Any) -> npt.NDArray[Any]:
     """Run a graph function of [B] strings over a column in chunks."""
-    traced = tf.function(function, input_signature=[tf.TensorSpec([None], tf.string)])
+    traced = tf.function(function, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     parts = [traced(tf.constant(column[at : at + _CHUNK], tf.string)).numpy() for at in range(0, len(column), _CHUNK)]
     return np.concatenate(parts)
 
@@ -41,6 +41,7 @@ def read_words(column: Sequence[str], limit: int, unspaced: tuple[str, ...], spe
     split = tf.function(
         lambda text: split_words(clean_text(text, _TEXT_CHARACTERS), limit, unspaced),
         input_signature=[tf.TensorSpec([None], tf.string)],
+        autograph=False,
     )
     parts = []
     for at in range(0, len(column), _CHUNK):

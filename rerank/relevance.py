@@ -197,7 +197,7 @@ def _features(queries: npt.NDArray[np.object_], rows: Ints, extractor: TextFeatu
     lists = np.full((row[-1] + 1, int(place.max()) + 1), extractor.size, np.int32)
     lists[row, place] = rows[order]
     asked = distinct[query[order][first > 0]].astype(object)
-    text = tf.function(extractor.text, reduce_retracing=True)
+    text = tf.function(extractor.text, autograph=False, reduce_retracing=True)
     parts = [
         text(tf.constant(asked[at : at + _QUERIES]), tf.constant(lists[at : at + _QUERIES])).numpy()
         for at in range(0, len(asked), _QUERIES)

@@ -37,7 +37,7 @@ def with_features(part: Slice, extractor: FeatureExtractor, memory_gb: float) ->
         return part
     extractor.set_embeddings(part.candidates.product_embeddings)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)], autograph=False)
     def compute(places: tf.Tensor) -> tuple[tf.Tensor, ...]:
         return tuple(extractor(part.data.batch(places).inputs))
 

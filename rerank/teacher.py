@@ -80,7 +80,7 @@ def _numbers(
 ) -> Iterator[tuple[npt.NDArray[Any], Floats]]:
     """List numbers and their dense features, [b, L, F], some at a time."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)], autograph=False)
     def compute(some: tf.Tensor) -> tf.Tensor:
         return part.features(extractor, some, part.data.batch(some)).numeric
 

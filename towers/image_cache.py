@@ -61,6 +61,7 @@ def embed_pictures(
         compute = tf.function(
             lambda pixels: model(tf.cast(pixels, tf.float32), training=False),
             input_signature=[tf.TensorSpec([None, *model.input_shape[1:]], tf.uint8)],
+            autograph=False,
         )
         first = _next_number(folder)
         blocks = [missing[at : at + chunk] for at in range(0, len(missing), chunk)]

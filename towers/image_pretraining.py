@@ -91,6 +91,7 @@ class _Trainer:
         self.embed = tf.function(
             lambda pixels: self.network(tf.cast(pixels, tf.float32), training=False),
             input_signature=[tf.TensorSpec([None, config.size, config.size, 3], tf.uint8)],
+            autograph=False,
         )
         dim = int(backbone.output_shape[-1])
         self.sizes = [len(classes) for classes in labels.classes]
@@ -109,7 +110,7 @@ class _Trainer:
         pixels = tf.TensorSpec([None, config.size, config.size, 3], tf.uint8)
         targets = tf.TensorSpec([None, len(self.sizes)], tf.int32)
         scalar = tf.TensorSpec([], tf.int32)
-        self._compiled = tf.function(self._step, input_signature=[pixels, targets, scalar, scalar])
+        self._compiled = tf.function(self._step, input_signature=[pixels, targets, scalar, scalar], autograph=False)
         self.state = [
             *(variable for layer in self.layers for variable in layer.variables),
             *self.optimizer.variables,

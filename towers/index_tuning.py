@@ -200,6 +200,7 @@ def _measure_tree(
     graph = tf.function(
         lambda vectors, searched, reorder: built.search_with(vectors, k, searched, reorder)[1],
         input_signature=[tf.TensorSpec([None, embeddings.shape[1]], tf.float32), number, number],
+        autograph=False,
     )
     result: list[Measurement] = []
     depths = sorted({min(round(k * factor), len(embeddings)) for factor in _REORDER})
@@ -221,7 +222,7 @@ def _leaf_counts(products: int) -> list[int]:
 
 def _compiled(index: Index, k: int) -> Callable[[Any], Any]:
     """A compiled search that gives the scores."""
-    return tf.function(lambda vectors: index.search(vectors, k)[1], reduce_retracing=True)
+    return tf.function(lambda vectors: index.search(vectors, k)[1], autograph=False, reduce_retracing=True)
 
 
 def _bound(graph: Any, searched: int, reorder: int) -> Callable[[Any], Any]:

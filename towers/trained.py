@@ -94,7 +94,9 @@ class Towers:
         key = tuple(masked)
         if key not in self._encoders:
             self._encoders[key] = tf.function(
-                lambda inputs: encode_queries(self.model, self.tables, inputs, key), reduce_retracing=True
+                lambda inputs: encode_queries(self.model, self.tables, inputs, key),
+                autograph=False,
+                reduce_retracing=True,
             )
         vectors = [np.zeros((0, self.config.dim), np.float32)]
         weights = [np.zeros((0, 4), np.float32)]

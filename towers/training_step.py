@@ -167,7 +167,7 @@ def make_update(step: TrainingStep, optimizer: keras.optimizers.Optimizer, strat
         optimizer.apply([gradient for gradient, _ in given], [variable for _, variable in given])
         return loss
 
-    @tf.function
+    @tf.function(autograph=False)
     def run(batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
         return strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(update, args=(batch,)), axis=None)
 

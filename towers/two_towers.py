@@ -141,7 +141,7 @@ class CatalogueEncoder:
     def __init__(self, model: TwoTowers, tables: GraphTables, chunk: int = 1024) -> None:
         self._model, self._tables, self._chunk = model, tables, min(chunk, tables.n_products)
         self._content_mask = modality_mask(PRODUCT_MODALITIES, CONTENT_MODALITIES)
-        self._compiled = tf.function(self._encode)
+        self._compiled = tf.function(self._encode, autograph=False)
 
     def __call__(
         self, day: int, counters: npt.NDArray[np.float32], masked: Sequence[str] = ()
