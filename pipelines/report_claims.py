@@ -12,7 +12,7 @@ from evaluation.report import Claim
 from evaluation.significance import paired_intervals
 from pipelines.judging import OURS
 from pipelines.report_parts import TaskReport
-from pipelines.report_reranker import Pages
+from pipelines.report_reranker import Pages, shown_examples
 
 _LOG_LOSS = 0.95
 _EXAMINATION = 0.10
@@ -75,14 +75,12 @@ def log_loss_claims(pages: Sequence[Pages], seed: int) -> list[Claim]:
     """
     claims = []
     for head in pages[0].probabilities if pages else ():
-        present = [part.shown.present for part in pages]
-        pairs = list(zip(pages, present, strict=True))
-        labels = np.concatenate([part.shown.labels[head][mask] for part, mask in pairs])
+        labels, probabilities = shown_examples(pages, head)
         if labels.all() or not labels.any():
             continue  # The base rate is then known to be right, and nothing can be under it.
-        told = losses(labels, np.concatenate([part.probabilities[head][mask] for part, mask in pairs]))
+        told = losses(labels, probabilities)
         constant = losses(labels, np.full(len(labels), labels.mean()))
-        users = np.concatenate([np.repeat(part.requests.user, mask.sum(axis=1)) for part, mask in pairs])
+        users = np.concatenate([np.repeat(part.requests.user, part.shown.present.sum(axis=1)) for part in pages])
         _, ratio = paired_intervals(told, constant, users, seed=seed)
         measured = f"{ratio} ({told.mean():.4f} over {constant.mean():.4f})"
         text = f"Log-loss of {head} on the test pages, over the base rate's"

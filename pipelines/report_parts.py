@@ -24,7 +24,6 @@ from evaluation.boards import (
 )
 from evaluation.cold_start import ColdRow, cold_claims, cold_products, cold_rows, cold_table
 from evaluation.glossary import label
-from evaluation.heads import HeadScores, score_head
 from evaluation.histories import history_claims, history_table
 from evaluation.languages import language_claims, language_table
 from evaluation.relevance import judged_relevance, logged_relevance
@@ -36,7 +35,6 @@ from evaluation.truth_scores import ORACLE, RECOMMENDATION_METRICS, SEARCH_METRI
 from pipelines.baselines import NOTE
 from pipelines.counted_once import counted_once
 from pipelines.judging import OURS, RETRIEVAL, ROLES, Shop
-from pipelines.report_reranker import Pages
 
 Block = Board | SliceTable | Curve
 _HEADLINE = {"search": SEARCH_METRICS, "recommendation": RECOMMENDATION_METRICS}
@@ -273,25 +271,6 @@ class TaskReport:
             ours_only=True,
             seed=self._seed,
         )
-
-
-def judge_heads(pages: Sequence[Pages]) -> list[HeadScores]:
-    """The heads on what the test pages showed; nothing where the requests come from no logged pages."""
-    if not pages:
-        return []
-    present = [part.shown.present for part in pages]
-
-    def merged(columns: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-        return np.concatenate([column[mask] for column, mask in zip(columns, present, strict=True)])
-
-    return [
-        score_head(
-            head,
-            merged([part.shown.labels[head] for part in pages]),
-            merged([part.probabilities[head] for part in pages]),
-        )
-        for head in pages[0].probabilities
-    ]
 
 
 def eligible_mask(rows: npt.NDArray[np.int32], products: int) -> Mask:

@@ -10,6 +10,7 @@ from evaluation.aligned_truth import AlignedTruth
 from evaluation.arrays import Mask, Rows
 from evaluation.boards import PlainTable
 from evaluation.calibration import HIGH, LOW, RATIO, CalibrationRow, calibration_rows, parts_by_prediction
+from evaluation.heads import HeadScores, score_head
 from evaluation.requests import Requests
 from evaluation.shown import ShownLists, among_candidates, shown_lists
 from evaluation.slices import product_slices, request_slices
@@ -128,14 +129,26 @@ def _joined(asked: Requests, parts: Sequence[Pages]) -> Pages:
     )
 
 
+def shown_examples(pages: Sequence[Pages], head: str) -> tuple[Mask, Floats]:
+    """[n] labels and probabilities of a head for every product that the pages showed, one task after the other."""
+    present = [part.shown.present for part in pages]
+    labels = [part.shown.labels[head][mask] for part, mask in zip(pages, present, strict=True)]
+    told = [part.probabilities[head][mask] for part, mask in zip(pages, present, strict=True)]
+    return np.concatenate(labels), np.concatenate(told)
+
+
+def judge_heads(pages: Sequence[Pages]) -> list[HeadScores]:
+    """The heads on what the test pages showed; nothing where the requests come from no logged pages."""
+    return [score_head(head, *shown_examples(pages, head)) for head in pages[0].probabilities] if pages else []
+
+
 def calibration_table(shop: Shop, pages: Sequence[Pages], truth: AlignedTruth | None) -> PlainTable:
     """Clicks predicted over clicks observed, and where there is a truth over those that it expects.
 
     Rows: by prediction, by task, by who asked and by what was shown.
     """
     present = [part.shown.present for part in pages]
-    predicted = np.concatenate([part.probabilities["click"][mask] for part, mask in zip(pages, present, strict=True)])
-    clicked = np.concatenate([part.shown.labels["click"][mask] for part, mask in zip(pages, present, strict=True)])
+    clicked, predicted = shown_examples(pages, "click")
     rows = np.concatenate([part.shown.rows[mask] for part, mask in zip(pages, present, strict=True)])
     parts = {"all": np.ones(len(clicked), bool)} | parts_by_prediction(predicted)
     for number, part in enumerate(pages):

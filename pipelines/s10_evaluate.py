@@ -37,8 +37,8 @@ from pipelines.judging import OURS, ROLES, Shop, masked_rankings, our_rankings, 
 from pipelines.product_fields import raw_fields
 from pipelines.publish import Release
 from pipelines.report_claims import calibration_claims, examination_claims, log_loss_claims, measured_claims
-from pipelines.report_parts import TaskReport, eligible_mask, judge_heads
-from pipelines.report_reranker import read_pages, reranker_tables
+from pipelines.report_parts import TaskReport, eligible_mask
+from pipelines.report_reranker import judge_heads, read_pages, reranker_tables
 from pipelines.s09_release import workspace_release
 from pipelines.scoring import ReleasedModels
 from pipelines.snapshot import eligible_rows, snapshot_day, snapshot_time

@@ -8,8 +8,7 @@ import pytest
 
 from evaluation.shown import ShownLists
 from pipelines import report_reranker
-from pipelines.report_parts import judge_heads
-from pipelines.report_reranker import Pages, calibration_table, read_pages
+from pipelines.report_reranker import Pages, calibration_table, judge_heads, read_pages
 
 
 class FakeRequests:
