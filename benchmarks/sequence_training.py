@@ -17,6 +17,7 @@ from catalog.progress import console, track
 from towers.averaging import WeightAverage
 from towers.config import TowersConfig
 from towers.full_softmax import FullSoftmaxTask
+from towers.fused import FusedAdam
 from towers.retrieval_task import RetrievalTask
 from towers.sequence_towers import SequenceTowers
 from towers.train import TrainingError
@@ -89,7 +90,7 @@ class SequenceTraining:
             )
         known = (attributes.rows, attributes.count) if attributes else ((), 0)
         self.model = SequenceTowers(config, len(sequences.items), *known)
-        self.optimizer = keras.optimizers.Adam(self.settings.learning_rate)
+        self.optimizer = FusedAdam(self.settings.learning_rate)
         self.optimizer.build(self.model.trainable_variables)
         self.average = WeightAverage(self.model.trainable_variables, self.settings.average)
         self.epochs: list[Epoch] = []

@@ -61,6 +61,8 @@ class Exporter:
         self._columns = self._config.towers.profile_columns
         self._ids: list[str] = shop.products.column("product_id").to_pylist()
         self._layer_weights: list[keras.Variable] = list(self._towers.model.variables)
+        if self._backbone is not None:
+            self._layer_weights += self._backbone.variables
 
     def export(self, staging: Path) -> list[dict[str, Any]]:
         """Write every model.
@@ -72,7 +74,7 @@ class Exporter:
         catalogue = Catalogue(
             np.array(self._ids), staging / "product_ids.txt", snapshot_time(self._features, self._day)
         )
-        query = QueryEncoder(self._towers, self._backbone)
+        query = QueryEncoder(self._towers, self._backbone, CONSTANT_BYTES)
         reranker = Reranker(
             self._workspace / "rerank",
             self._shop,
@@ -81,6 +83,7 @@ class Exporter:
             read_embeddings(self._pictures, self._shop),
             self._embeddings,
             self._day,
+            CONSTANT_BYTES,
         )
         vectors = self._embeddings[self._rows]
         exact = ExactIndex(vectors, self._rows)
@@ -144,7 +147,7 @@ class Exporter:
         self._save(staging, "rerank", model, functions, dict.fromkeys(functions, specs), warm)
 
     def _save_product_tower(self, staging: Path) -> None:
-        encoder = ProductEncoder(self._towers, self._backbone, snapshot_time(self._features, self._day))
+        encoder = ProductEncoder(self._towers, self._backbone, snapshot_time(self._features, self._day), CONSTANT_BYTES)
         fields = raw_fields(self._shop, self._features, self._day, self._pictures)
         first = {name: values[:8] for name, values in fields.items()}
         specs = {"with_image_embedding": _specs_of(first)}

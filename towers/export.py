@@ -20,17 +20,16 @@ PRODUCT_TEXTS = ("product_id", "title", "description", "category", "brand", "att
 """String inputs of `ProductEncoder`; "" where unknown, but for product_id."""
 
 
-def tracked_variables(*models: keras.Model | keras.layers.Layer | None) -> list[tf.Variable]:
-    """Every variable of the models once, to be assigned to an attribute of the module that is exported.
+def tracked_variables(*models: keras.Model | keras.layers.Layer | None, larger_than: int = 0) -> list[tf.Variable]:
+    """Every variable of the models that has more bytes, once, to be assigned to an attribute of the module that is
+    exported.
 
     A `tf.Module` does not find all variables of the Keras layers it holds; an export without them fails only when it
     is loaded elsewhere.
     """
-    variables: dict[int, tf.Variable] = {}
-    for model in models:
-        for variable in model.variables if model is not None else ():
-            variables[id(variable.value)] = variable.value
-    return list(variables.values())
+    variables = [variable for model in models if model is not None for variable in model.variables]
+    large = {id(variable.value): variable.value for variable in variables if variable.numpy().nbytes > larger_than}
+    return list(large.values())
 
 
 def picture_function(backbone: keras.Model | None) -> Any:
@@ -52,6 +51,7 @@ class QueryEncoder(tf.Module):
     Args:
         towers: trained, their content vectors refreshed.
         backbone: the picture network, for a signature that takes pictures; None leaves it out.
+        constant_bytes: weights up to this size are constants wherever this is traced, and not saved as variables.
 
     Call:
         query: [batch] string, "" for none. history_row: [batch, H] int32, product rows, N where absent.
@@ -61,12 +61,12 @@ class QueryEncoder(tf.Module):
         Returns [batch, dim] float32 of unit length.
     """
 
-    def __init__(self, towers: Towers, backbone: keras.Model | None = None) -> None:
+    def __init__(self, towers: Towers, backbone: keras.Model | None = None, constant_bytes: int = 0) -> None:
         super().__init__(name="query_encoder")
         # A module walks through what it holds, but not into these: the layers' variables are tracked one by one.
         self._config = SimpleNamespace(value=towers.config)
         self._layers = SimpleNamespace(model=towers.model, embed_pictures=picture_function(backbone))
-        self._variables = tracked_variables(towers.model, backbone)
+        self._variables = tracked_variables(towers.model, backbone, larger_than=constant_bytes)
         self._tokenizer = towers.tokenizer.graph()
         self._tables = _HistoryTables(towers.tables)
 
@@ -148,6 +148,7 @@ class ProductEncoder(tf.Module):
         towers: trained.
         backbone: the picture network, to take pixels; without it only `image_embedding` is taken.
         snapshot_timestamp: seconds; what a timestamp of 0 stands for.
+        constant_bytes: as of `QueryEncoder`.
 
     Call:
         fields: PRODUCT_TEXTS [batch] string; price, rating_average [batch] float32, NaN unknown; rating_count,
@@ -157,12 +158,14 @@ class ProductEncoder(tf.Module):
         Returns [batch, dim] float32 of unit length.
     """
 
-    def __init__(self, towers: Towers, backbone: keras.Model | None, snapshot_timestamp: int) -> None:
+    def __init__(
+        self, towers: Towers, backbone: keras.Model | None, snapshot_timestamp: int, constant_bytes: int = 0
+    ) -> None:
         super().__init__(name="product_encoder")
         # A module walks through what it holds, but not into these: the layers' variables are tracked one by one.
         self._vocabulary = SimpleNamespace(value=towers.vocabulary)
         self._layers = SimpleNamespace(model=towers.model, embed_pictures=picture_function(backbone))
-        self._variables = tracked_variables(towers.model, backbone)
+        self._variables = tracked_variables(towers.model, backbone, larger_than=constant_bytes)
         self._tokenizer = towers.tokenizer.graph()
         self._snapshot_timestamp = tf.constant(snapshot_timestamp, tf.int64)
         # A table needs an entry, and a catalogue without any price has none.

@@ -13,6 +13,7 @@ from catalog.files import fingerprint, read_json, read_npy, write_json, write_np
 from catalog.progress import console
 from catalog.schema import ShopData
 from towers.checkpoints import save_network
+from towers.fused import with_fused_normalisation
 from towers.image_cache import embed_pictures, picture_keys, weights_fingerprint
 from towers.image_config import ImageConfig
 from towers.image_labels import picture_labels
@@ -169,6 +170,7 @@ def _convolutions(config: ImageConfig) -> keras.Model:
         if weights is None:
             raise
         raise ConfigError(_weights_trouble(config, error)) from error
+    model = with_fused_normalisation(model)
     names = {layer.name for layer in model.layers}
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

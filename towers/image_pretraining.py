@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from catalog.files import atomic_path
 from catalog.progress import console, track
+from towers.fused import FusedAdam
 from towers.image_config import ImageConfig
 from towers.image_labels import MISSING, PictureLabels
 from towers.image_pixels import LOOKS, augment, looks, resize
@@ -103,7 +104,7 @@ class _Trainer:
         if self.heads is not None:
             self.heads.bias.assign(_log_frequencies(labels, rows))
         self.trained = [variable for layer in self.layers for variable in layer.trainable_variables]
-        self.optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay, clipnorm=None)
+        self.optimizer = FusedAdam(config.learning_rate, weight_decay=config.weight_decay)
         self.optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
         self.optimizer.build(self.trained)
         self.config = config

@@ -22,6 +22,7 @@ from towers.checkpoints import Checkpoints, Progress, load_weights, save_weights
 from towers.config import TowersConfig
 from towers.devices import make_strategy, precision
 from towers.finetuning import PictureTraining
+from towers.fused import FusedAdam
 from towers.mining import mine_hard_negatives
 from towers.prepared_text import prepare_text, training_key
 from towers.preset_text import PresetTextEncoder
@@ -285,5 +286,5 @@ def _optimizer(config: TowersConfig, steps: int) -> keras.optimizers.Optimizer:
         warmup_target=training.learning_rate,
         warmup_steps=warmup,
     )
-    adam = keras.optimizers.Adam(rate, global_clipnorm=training.clip_norm)
+    adam = FusedAdam(rate, global_clipnorm=training.clip_norm)
     return keras.optimizers.LossScaleOptimizer(adam) if config.device.precision == "mixed_float16" else adam

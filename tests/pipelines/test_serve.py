@@ -130,6 +130,53 @@ def test_sigterm_ends_a_load_that_does_not_end(start: Callable[..., Process], tm
     assert "a model still loads" in rest
 
 
+def test_kill_9_while_it_answers_and_loads_loses_nothing_and_needs_no_repair(
+    start: Callable[..., Process], tmp_path: Path
+) -> None:
+    models, socket = tmp_path / "models", f"unix:{tmp_path / 'socket'}"
+    save(models / "1")
+    flags = (
+        f"--model_base_path={models}",
+        f"--grpc_socket_path={tmp_path / 'socket'}",
+        "--file_system_poll_wait_seconds=0.1",
+    )
+    server = start(*flags)
+    server.read_until("listening on")
+    request = PredictRequest()
+    request.model_spec.name = "default"
+    request.model_spec.signature_name = "slow"
+    request.inputs["steps"].CopyFrom(make_proto(np.array(1 << 60, np.int64)))
+    with grpc.insecure_channel(socket) as channel:
+        answer = PredictionServiceStub(channel).Predict.future(request, timeout=60)
+        save(tmp_path / "next")
+        write_warmup(tmp_path / "next", "default", [("slow", {"steps": np.array(1 << 60, np.int64)})])
+        (tmp_path / "next").rename(models / "2")
+        server.read_until("loading default version 2")
+        assert not answer.done()
+        before = contents(models)
+        server.process.kill()
+        assert answer.code() == grpc.StatusCode.UNAVAILABLE
+    server.process.wait()
+    assert contents(models) == before
+    (models / "2" / "assets.extra" / "tf_serving_warmup_requests").unlink()
+    again = start(*flags)
+    again.read_until("listening on")
+    request.model_spec.signature_name = ""
+    request.inputs.clear()
+    request.inputs["x"].CopyFrom(make_proto(np.array([1, 2], np.float32)))
+    request.inputs["query"].CopyFrom(make_proto(["", ""]))
+    with grpc.insecure_channel(socket) as channel:
+        response = PredictionServiceStub(channel).Predict(request, timeout=30)
+    assert response.model_spec.version.value == 2
+    assert list(response.outputs["y"].float_val) == [2, 4]
+    assert again.terminate()[0] == 0
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    """Every file under a folder."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_a_folder_of_releases_is_served_in_batches_unless_told_otherwise(tmp_path: Path) -> None:
     own = _batching(parse_flags([f"--models={tmp_path}"]))
     assert own.settings["enable_batching"] is True

@@ -231,6 +231,11 @@ def test_every_variable_is_tracked_once(towers: Towers, backbone: object) -> Non
     assert len({id(variable) for variable in variables}) == len(variables)
     wanted = {id(variable.value) for variable in (*towers.model.variables, *backbone.variables)}
     assert {id(variable) for variable in variables} == wanted
+    large = tracked_variables(towers.model, backbone, larger_than=4096)
+    assert {id(variable) for variable in large} == {
+        id(variable) for variable in variables if 4 * int(np.prod(variable.shape)) > 4096
+    }
+    assert 0 < len(large) < len(variables)
     assert len(KINDS) == 6  # the signature's kind ids are positions in this list
 
 
