@@ -1,5 +1,6 @@
 """Write the seven SavedModels of a release into a staging folder, with their warm-up requests."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +47,24 @@ class Exporter:
         shop, features: its tables and features.
         day: the snapshot.
         rows: products of the index.
+        staging: the folder to write the models to.
+        written: is told of each model once it is there.
     """
 
     def __init__(
-        self, workspace: Workspace, shop: ShopData, features: FeatureStore, day: int, rows: npt.NDArray[np.int32]
+        self,
+        workspace: Workspace,
+        shop: ShopData,
+        features: FeatureStore,
+        day: int,
+        rows: npt.NDArray[np.int32],
+        staging: Path,
+        written: Callable[[Path], None],
     ) -> None:
         self._workspace, self._shop, self._features = workspace, shop, features
         self._config = workspace.config
         self._day, self._rows = day, rows
+        self._staging, self._written = staging, written
         self._towers = load(workspace / "towers", shop, features, workspace / "images")
         self._embeddings = self._towers.refresh(day)
         self._pictures = pictures_dir(workspace / "towers", workspace / "images", self._config.towers)
@@ -64,7 +75,7 @@ class Exporter:
         if self._backbone is not None:
             self._layer_weights += self._backbone.variables
 
-    def export(self, staging: Path) -> list[dict[str, Any]]:
+    def export(self) -> list[dict[str, Any]]:
         """Write every model.
 
         Returns:
@@ -72,7 +83,7 @@ class Exporter:
         """
         samples = self._samples()
         catalogue = Catalogue(
-            np.array(self._ids), staging / "product_ids.txt", snapshot_time(self._features, self._day)
+            np.array(self._ids), self._staging / "product_ids.txt", snapshot_time(self._features, self._day)
         )
         query = QueryEncoder(self._towers, self._backbone, CONSTANT_BYTES)
         reranker = Reranker(
@@ -98,11 +109,11 @@ class Exporter:
         ):
             uses_rerank = name.startswith("search")
             model = self._compose(catalogue, query, index, reranker if uses_rerank else None)
-            self._save_requests(staging, name, model, model.search if uses_rerank else model.retrieval, samples)
+            self._save_requests(name, model, model.search if uses_rerank else model.retrieval, samples)
         model = self._compose(catalogue, query, None, None)
-        self._save_requests(staging, "query_tower", model, model.query_tower, samples)
-        self._save_rerank(staging, self._compose(catalogue, None, None, reranker), exact, query, samples)
-        self._save_product_tower(staging)
+        self._save_requests("query_tower", model, model.query_tower, samples)
+        self._save_rerank(self._compose(catalogue, None, None, reranker), exact, query, samples)
+        self._save_product_tower()
         return samples
 
     def _compose(self, catalogue: Catalogue, query: Any, index: Any, reranker: Any) -> Composition:
@@ -112,9 +123,7 @@ class Exporter:
             catalogue, query, index, reranker, self._columns, release.candidates, release.results, groups
         )
 
-    def _save_requests(
-        self, staging: Path, name: str, model: Composition, function: Any, samples: list[dict[str, Any]]
-    ) -> None:
+    def _save_requests(self, name: str, model: Composition, function: Any, samples: list[dict[str, Any]]) -> None:
         """A model whose input is a request: `serving_default`, and `with_image` where the shop has pictures."""
         length = self._config.towers.history.length
         specs = {"serving_default": request_specs(length, self._columns)}
@@ -124,11 +133,9 @@ class Exporter:
         if self._backbone is not None:
             size = self._config.images.size
             warm.append(("with_image", _batch(samples, 1) | {"query_image": np.zeros((1, size, size, 3), np.uint8)}))
-        self._save(staging, name, model, dict.fromkeys(specs, function), specs, warm)
+        self._save(name, model, dict.fromkeys(specs, function), specs, warm)
 
-    def _save_rerank(
-        self, staging: Path, model: Composition, index: ExactIndex, query: Any, samples: list[dict[str, Any]]
-    ) -> None:
+    def _save_rerank(self, model: Composition, index: ExactIndex, query: Any, samples: list[dict[str, Any]]) -> None:
         config = self._config
         specs = rerank_specs(config.towers.history.length, self._columns, config.towers.dim, config.release.candidates)
         retrieval = self._compose(model.catalogue, query, index, None)
@@ -144,9 +151,9 @@ class Exporter:
             warm.append(("serving_default", inputs | candidates))
         warm.append(("explain", warm[0][1]))
         functions = {"serving_default": model.rerank, "explain": model.explain}
-        self._save(staging, "rerank", model, functions, dict.fromkeys(functions, specs), warm)
+        self._save("rerank", model, functions, dict.fromkeys(functions, specs), warm)
 
-    def _save_product_tower(self, staging: Path) -> None:
+    def _save_product_tower(self) -> None:
         encoder = ProductEncoder(self._towers, self._backbone, snapshot_time(self._features, self._day), CONSTANT_BYTES)
         fields = raw_fields(self._shop, self._features, self._day, self._pictures)
         first = {name: values[:8] for name, values in fields.items()}
@@ -158,11 +165,10 @@ class Exporter:
             pixels["image"] = np.zeros((len(first["price"]), size, size, 3), np.uint8)
             specs["serving_default"] = _specs_of(pixels)
             warm.append(("serving_default", pixels))
-        self._save(staging, "product_tower", encoder, dict.fromkeys(specs, encoder.encode), specs, warm)
+        self._save("product_tower", encoder, dict.fromkeys(specs, encoder.encode), specs, warm)
 
     def _save(
         self,
-        staging: Path,
         name: str,
         model: tf.Module,
         functions: dict[str, Any],
@@ -175,8 +181,10 @@ class Exporter:
         }
         with small_weights_as_constants(self._layer_weights):
             concrete = {signature: function.get_concrete_function() for signature, function in signatures.items()}
-        tf.saved_model.save(model, str(staging / name), concrete, _OPTIONS)
-        write_warmup(staging / name, name, warm)
+        folder = self._staging / name
+        tf.saved_model.save(model, str(folder), concrete, _OPTIONS)
+        write_warmup(folder, name, warm)
+        self._written(folder)
         console.print(f"exported {name}: {', '.join(sorted(signatures))}")
 
     def _samples(self) -> list[dict[str, Any]]:

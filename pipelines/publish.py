@@ -8,15 +8,16 @@ Models are written under saved_models/.staging, proven there, and only then rena
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
@@ -105,21 +106,50 @@ def publish(release: Release, staging: Path, manifest: dict[str, Any], sample_re
         (staging / name).replace(release.model(name))
 
 
-def prove(staging: Path) -> dict[str, Any]:
-    """Load each staged model in a fresh process that has no model code, and run its warm-up requests.
+@dataclass(frozen=True)
+class Prover:
+    """A fresh process that has no model code, and what it says where something goes wrong; see `proving`."""
 
-    Returns:
-        What the process measured: per model the signatures and the seconds to load.
+    process: subprocess.Popen[bytes]
+    words: IO[bytes]
 
-    Raises:
-        ArtifactError: with the process's own words, when a model does not load or does not answer.
-    """
-    command = [sys.executable, "-m", "serving.prove", *(str(staging / name) for name in PUBLISH_ORDER)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    if result.returncode != 0:
-        raise ArtifactError(f"the exported models do not stand on their own:\n{result.stderr[-4000:]}")
-    proof: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
-    return proof
+    def add(self, model: Path) -> None:
+        """Let a model that is written be loaded and asked its warm-up requests, while the next one is written."""
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):  # it has ended; `result` says why
+            self.process.stdin.write(os.fsencode(model) + b"\n")
+
+    def result(self) -> dict[str, Any]:
+        """Wait for the last model.
+
+        Returns:
+            What the process measured: per model the signatures and the seconds to load.
+
+        Raises:
+            ArtifactError: with the process's own words, when a model does not load or does not answer.
+        """
+        printed, _ = self.process.communicate()
+        if self.process.returncode != 0:
+            self.words.seek(0)
+            words = self.words.read().decode(errors="replace")
+            raise ArtifactError(f"the exported models do not stand on their own:\n{words[-4000:]}")
+        proof: dict[str, Any] = json.loads(printed.splitlines()[-1])
+        return proof
+
+
+@contextmanager
+def proving() -> Iterator[Prover]:
+    """Start the process; leaving the context ends it, whatever it does."""
+    command = [sys.executable, "-m", "serving.prove"]
+    # Its words go to a file, since a pipe that nobody empties would hold it up.
+    with (
+        tempfile.TemporaryFile() as words,
+        subprocess.Popen(command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=words) as process,
+    ):
+        try:
+            yield Prover(process, words)
+        finally:
+            process.kill()
 
 
 def _versions(folder: Path) -> list[int]:

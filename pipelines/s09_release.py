@@ -17,7 +17,7 @@ from catalog.files import fingerprint, read_json, write_json
 from catalog.progress import console
 from catalog.schema import ShopData
 from pipelines.config import PipelineConfig
-from pipelines.publish import Release, next_release, prove, publish
+from pipelines.publish import Release, next_release, proving, publish
 from pipelines.snapshot import eligible_rows, snapshot_day, snapshot_time
 from pipelines.workspace import Workspace
 
@@ -32,11 +32,9 @@ def run(workspace: Workspace) -> None:
     rows = eligible_rows(shop, features, day)
     if not len(rows):
         raise DataError(f"no product was launched before day {day} and is in stock; there is nothing to release")
-    with next_release(workspace.config.models_dir) as (release, staging):
-        exporter = Exporter(workspace, shop, features, day, rows)
-        samples = exporter.export(staging)
-        proof = prove(staging)
-        manifest = _manifest(workspace, release, features, day, len(rows), proof)
+    with next_release(workspace.config.models_dir) as (release, staging), proving() as prover:
+        samples = Exporter(workspace, shop, features, day, rows, staging, prover.add).export()
+        manifest = _manifest(workspace, release, features, day, len(rows), prover.result())
         publish(release, staging, manifest, samples)
     write_json(workspace / "release.json", {"version": release.version, "models_dir": str(release.models_dir)})
     console.print(f"released {workspace.config.name} as version {release.version} under {release.models_dir}")

@@ -2,12 +2,14 @@
 
     python -m serving.prove saved_models/search/1 saved_models/rerank/1
 
-Prints one line of JSON; exits with 1 and a traceback when a model does not load or does not answer.
+Without arguments it reads the folders from its input, a line each, and takes every one as it comes. Prints one line of
+JSON; exits with 1 and a traceback when a model does not load or does not answer.
 """
 
 import json
 import sys
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,16 +22,26 @@ _SIDE_BY_SIDE = 2
 
 
 def main() -> None:
-    """Load and run every model named on the command line."""
-    folders = [Path(folder) for folder in sys.argv[1:]]
+    """Load and run every model named on the command line, or else on the input."""
+    named: Iterable[str] = sys.argv[1:] or map(str.rstrip, sys.stdin)
     load_op_libraries()  # here, for the time it takes is no model's
     with ThreadPoolExecutor(_SIDE_BY_SIDE) as threads:
-        proven = list(threads.map(_prove, folders))
+        waiting = [(folder, threads.submit(_prove, folder)) for folder in map(Path, named)]
+        proven = {}
+        for folder, answer in waiting:
+            try:
+                proven[_name(folder)] = answer.result()
+            except Exception as error:
+                error.add_note(f"This is of {folder}")
+                raise
     intruders = sorted(name for name in sys.modules if name.split(".")[0] in ("towers", "rerank", "pipelines"))
     if intruders:
         raise SystemExit(f"model code was imported, so this proves nothing: {', '.join(intruders)}")
-    names = [folder.parent.name if folder.name.isdigit() else folder.name for folder in folders]
-    print(json.dumps(dict(zip(names, proven, strict=True))))
+    print(json.dumps(proven))
+
+
+def _name(folder: Path) -> str:
+    return folder.parent.name if folder.name.isdigit() else folder.name
 
 
 def _prove(folder: Path) -> dict[str, Any]:

@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from catalog.errors import ArtifactError, TandemError
-from pipelines.publish import PUBLISH_ORDER, latest_release, next_release, publish
+from pipelines.publish import PUBLISH_ORDER, latest_release, next_release, proving, publish
+from serving.warmup import write_warmup
 
 
 def stage_models(staging: Path, content: str) -> None:
@@ -66,3 +69,33 @@ def test_the_latest_release_of_one_shop(tmp_path: Path) -> None:
     assert latest_release(tmp_path, "fashion").version == 2
     with pytest.raises(ArtifactError, match="of 'books'"):
         latest_release(tmp_path, "books")
+
+
+def test_models_are_proved_as_they_come_and_a_broken_one_ends_it(tmp_path: Path) -> None:
+    class Model(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+        def double(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"y": 2.0 * x}
+
+    model = Model()
+    for name in ("good", "broken"):
+        tf.saved_model.save(model, str(tmp_path / name), signatures=model.double)
+        write_warmup(tmp_path / name, name, [("serving_default", {"x": np.ones(2, np.float32)})])
+    with proving() as prover:
+        prover.add(tmp_path / "good")
+        assert prover.result()["good"]["requests"] == 1
+    (tmp_path / "broken" / "saved_model.pb").write_bytes(b"cut")
+    with proving() as prover:
+        for name in ("broken", "good"):
+            prover.add(tmp_path / name)
+        with pytest.raises(ArtifactError, match=r"do not stand on their own:[\s\S]*This is of \S+broken"):
+            prover.result()
+
+
+def test_a_process_that_has_ended_says_why(tmp_path: Path) -> None:
+    with proving() as prover:
+        prover.process.kill()
+        prover.process.wait()
+        prover.add(tmp_path / "late")
+        with pytest.raises(ArtifactError, match="do not stand on their own"):
+            prover.result()
