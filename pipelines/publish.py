@@ -108,7 +108,12 @@ def publish(release: Release, staging: Path, manifest: dict[str, Any], sample_re
 
 @dataclass(frozen=True)
 class Prover:
-    """A fresh process that has no model code, and what it says where something goes wrong; see `proving`."""
+    """A fresh process that has no model code; see `proving`.
+
+    Args:
+        process: `serving.prove`, its standard input and output pipes.
+        words: its standard error.
+    """
 
     process: subprocess.Popen[bytes]
     words: IO[bytes]
@@ -126,14 +131,21 @@ class Prover:
             What the process measured: per model the signatures and the seconds to load.
 
         Raises:
-            ArtifactError: with the process's own words, when a model does not load or does not answer.
+            ArtifactError: with the process's own words, when a model does not load or does not answer; when a model of
+                a release was not among them.
         """
         printed, _ = self.process.communicate()
         if self.process.returncode != 0:
             self.words.seek(0)
             words = self.words.read().decode(errors="replace")
-            raise ArtifactError(f"the exported models do not stand on their own:\n{words[-4000:]}")
+            raise ArtifactError(
+                f"the exported models do not stand on their own: loading them in a process of its own ended with exit "
+                f"code {self.process.returncode} (-9 is a kill, mostly for want of memory):\n{words[-4000:]}"
+            )
         proof: dict[str, Any] = json.loads(printed.splitlines()[-1])
+        unproved = set(PUBLISH_ORDER) - set(proof)
+        if unproved:
+            raise ArtifactError(f"nobody asked for a proof of {', '.join(sorted(unproved))}")
         return proof
 
 

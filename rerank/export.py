@@ -34,7 +34,7 @@ class Reranker(tf.Module):
         shop, features, tokenizer, pictures: as in training; counters are read from the snapshot of `day`.
         product_embeddings: [N, D] unit vectors, or a variable [N + 1, D] to share, whose last row is zero.
         day: day number of the snapshot; the last one by default.
-        constant_bytes: weights up to this size are constants wherever this is traced, and not saved as variables.
+        constant_bytes: weights up to this size are not saved as variables; whoever traces this makes them constants.
 
     Call:
         query [B] string ("" for a recommendation); query_embedding [B, D]; history_row, history_kind [B, H] int32,
@@ -56,7 +56,7 @@ class Reranker(tf.Module):
         pictures: npt.NDArray[np.floating],
         product_embeddings: npt.NDArray[np.float32] | tf.Variable,
         day: int | None = None,
-        constant_bytes: int = 0,
+        constant_bytes: int = -1,
     ) -> None:
         super().__init__(name="reranker")
         trained = load(trained_dir)
@@ -78,8 +78,9 @@ class Reranker(tf.Module):
         # A module does not look into these, since saving would trace a Keras model by itself; its variables are
         # tracked one by one, since a tf.Module misses those of layers that sit in lists.
         self._layers = SimpleNamespace(model=trained.model)
+        weights: list[tf.Variable] = [variable.value for variable in trained.model.variables]
         self._tracked = [
-            variable.value for variable in trained.model.variables if variable.numpy().nbytes > constant_bytes
+            weight for weight in weights if weight.dtype.size * weight.shape.num_elements() > constant_bytes
         ]
         self._value_vectors = tf.Variable(trained.model.value_vectors(self.extractor.value_buckets()), trainable=False)
         self._calibrate = Calibrator(trained.calibration)

@@ -7,6 +7,7 @@ JSON; exits with 1 and a traceback when a model does not load or does not answer
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable
@@ -23,7 +24,7 @@ _SIDE_BY_SIDE = 2
 
 def main() -> None:
     """Load and run every model named on the command line, or else on the input."""
-    named: Iterable[str] = sys.argv[1:] or map(str.rstrip, sys.stdin)
+    named: Iterable[str] = sys.argv[1:] or (os.fsdecode(line.removesuffix(b"\n")) for line in sys.stdin.buffer)
     load_op_libraries()  # here, for the time it takes is no model's
     with ThreadPoolExecutor(_SIDE_BY_SIDE) as threads:
         waiting = [(folder, threads.submit(_prove, folder)) for folder in map(Path, named)]

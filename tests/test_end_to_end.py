@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import yaml
 from PIL import Image
 
@@ -111,6 +112,10 @@ def test_all_models_share_one_version_and_answer_as_promised(workspace: Workspac
     assert found["search"]["product_id"].shape == (1, 10)
     assert found["retrieval"]["product_id"].shape == (1, 20)
     assert found["retrieval"]["query_embedding"].shape == (1, 16)
+    # What became a constant of the graph is not saved as a variable besides.
+    for name in ("query_tower", "product_tower", "search"):
+        saved = tf.train.list_variables(str(release.model(name) / "variables" / "variables"))
+        assert 0 < len(saved) < 100, name  # the picture network alone has more than three hundred
     # ScaNN's brute force and plain ops find the same products, so both orders agree.
     np.testing.assert_allclose(found["retrieval"]["score"], found["retrieval_exact"]["score"], atol=1e-5)
     np.testing.assert_allclose(found["search"]["score"], found["search_exact"]["score"], atol=1e-4)

@@ -20,16 +20,16 @@ PRODUCT_TEXTS = ("product_id", "title", "description", "category", "brand", "att
 """String inputs of `ProductEncoder`; "" where unknown, but for product_id."""
 
 
-def tracked_variables(*models: keras.Model | keras.layers.Layer | None, larger_than: int = 0) -> list[tf.Variable]:
-    """Every variable of the models that has more bytes, once, to be assigned to an attribute of the module that is
-    exported.
+def tracked_variables(*models: keras.Model | keras.layers.Layer | None, larger_than: int = -1) -> list[tf.Variable]:
+    """Every variable of the models that has more than `larger_than` bytes, once, to be assigned to an attribute of the
+    module that is exported.
 
     A `tf.Module` does not find all variables of the Keras layers it holds; an export without them fails only when it
     is loaded elsewhere.
     """
     variables = [variable for model in models if model is not None for variable in model.variables]
-    large = {id(variable.value): variable.value for variable in variables if variable.numpy().nbytes > larger_than}
-    return list(large.values())
+    once = {id(variable.value): variable.value for variable in variables}
+    return [variable for variable in once.values() if variable.dtype.size * variable.shape.num_elements() > larger_than]
 
 
 def picture_function(backbone: keras.Model | None) -> Any:
@@ -51,7 +51,7 @@ class QueryEncoder(tf.Module):
     Args:
         towers: trained, their content vectors refreshed.
         backbone: the picture network, for a signature that takes pictures; None leaves it out.
-        constant_bytes: weights up to this size are constants wherever this is traced, and not saved as variables.
+        constant_bytes: weights up to this size are not saved as variables; whoever traces this makes them constants.
 
     Call:
         query: [batch] string, "" for none. history_row: [batch, H] int32, product rows, N where absent.
@@ -61,7 +61,7 @@ class QueryEncoder(tf.Module):
         Returns [batch, dim] float32 of unit length.
     """
 
-    def __init__(self, towers: Towers, backbone: keras.Model | None = None, constant_bytes: int = 0) -> None:
+    def __init__(self, towers: Towers, backbone: keras.Model | None = None, constant_bytes: int = -1) -> None:
         super().__init__(name="query_encoder")
         # A module walks through what it holds, but not into these: the layers' variables are tracked one by one.
         self._config = SimpleNamespace(value=towers.config)
@@ -159,7 +159,7 @@ class ProductEncoder(tf.Module):
     """
 
     def __init__(
-        self, towers: Towers, backbone: keras.Model | None, snapshot_timestamp: int, constant_bytes: int = 0
+        self, towers: Towers, backbone: keras.Model | None, snapshot_timestamp: int, constant_bytes: int = -1
     ) -> None:
         super().__init__(name="product_encoder")
         # A module walks through what it holds, but not into these: the layers' variables are tracked one by one.

@@ -14,8 +14,16 @@ class FusedAdam(keras.optimizers.Adam):
     """Adam (Kingma & Ba 2015, algorithm 1 with the order of computation at the end of section 2), one operation a
     variable. `weight_decay` is decoupled, as in AdamW.
 
-    The sparse gradients of embeddings are left to Keras. There is no `amsgrad`.
+    The sparse gradients of embeddings are left to Keras. Gradients are given to `apply`.
+
+    Raises:
+        ValueError: if `amsgrad` is asked for, which the kernel does not have.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.amsgrad:
+            raise ValueError("FusedAdam has no amsgrad; take keras.optimizers.Adam")
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         """As Keras's; the powers that correct the moments' bias are the same for all variables of a step."""
@@ -45,14 +53,13 @@ class FusedAdam(keras.optimizers.Adam):
 
 @keras.saving.register_keras_serializable("tandem")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Batch normalisation (Ioffe & Szegedy 2015, algorithms 1 and 2) of [batch, height, width, channels].
+    """Batch normalisation (Ioffe & Szegedy 2015, algorithms 1 and 2) of [batch, height, width, channels], with scale
+    and center, over the last axis, without mask or renorm.
 
     The moving variance takes in the unbiased variance of a batch, as algorithm 2 has it and Keras does not.
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        if isinstance(inputs, keras.KerasTensor):
-            return super().call(inputs, training=training, mask=mask)
         learns = bool(training and self.trainable)
         normalised, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
@@ -70,12 +77,20 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
 
 def with_fused_normalisation(model: keras.Model) -> keras.Model:
-    """A copy of a network of pictures, with its weights, whose batch normalisations are fused."""
+    """A copy of a network of pictures, with all that its layers hold, whose batch normalisations are fused.
+
+    Args:
+        model: of plain layers; its batch normalisations are as `FusedBatchNormalization` wants them.
+    """
 
     def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
         made = FusedBatchNormalization if type(layer) is keras.layers.BatchNormalization else type(layer)
         return made.from_config(layer.get_config())
 
     fused = keras.models.clone_model(model, clone_function=copy)
-    fused.set_weights(model.get_weights())
+    for layer in [layer for layer in model.layers if layer.weights]:
+        # As files are read: some layers work with more than their weights, which `set_weights` would leave as it was.
+        state: dict[str, Any] = {}
+        layer.save_own_variables(state)
+        fused.get_layer(layer.name).load_own_variables(state)
     return fused

@@ -147,7 +147,8 @@ def test_kill_9_while_it_answers_and_loads_loses_nothing_and_needs_no_repair(
     request.model_spec.signature_name = "slow"
     request.inputs["steps"].CopyFrom(make_proto(np.array(1 << 60, np.int64)))
     with grpc.insecure_channel(socket) as channel:
-        answer = PredictionServiceStub(channel).Predict.future(request, timeout=60)
+        grpc.channel_ready_future(channel).result(timeout=30)
+        answer = PredictionServiceStub(channel).Predict.future(request, timeout=300)
         save(tmp_path / "next")
         write_warmup(tmp_path / "next", "default", [("slow", {"steps": np.array(1 << 60, np.int64)})])
         (tmp_path / "next").rename(models / "2")

@@ -1,5 +1,6 @@
 """The fused optimizer and batch normalisation beside Keras's, and by hand."""
 
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -56,6 +57,11 @@ def test_the_optimizer_does_what_keras_does(settings: dict[str, Any]) -> None:
         np.testing.assert_allclose(ours, theirs, atol=2e-6)
 
 
+def test_amsgrad_is_refused() -> None:
+    with pytest.raises(ValueError, match="no amsgrad"):
+        FusedAdam(amsgrad=True)
+
+
 def test_it_goes_on_from_its_variables() -> None:
     unbroken, broken = keras.Variable([1.0]), keras.Variable([1.0])
     first, second, third = FusedAdam(0.1), FusedAdam(0.1), FusedAdam(0.1)
@@ -87,15 +93,18 @@ def test_batch_normalisation_by_hand() -> None:
 
 def small_network() -> keras.Model:
     pixels = keras.Input((None, None, 3))
-    features = keras.layers.Conv2D(4, 3)(pixels)
+    known = keras.layers.Normalization()
+    known.adapt(np.linspace(-3, 5, 96, dtype=np.float32).reshape((2, 4, 4, 3)))
+    features = keras.layers.Conv2D(4, 3)(known(pixels))
     features = keras.layers.BatchNormalization(name="scale")(features)
     return keras.Model(pixels, keras.layers.GlobalAveragePooling2D()(features))
 
 
-def test_a_copy_is_fused_answers_alike_and_can_be_read_again(tmp_path: Any) -> None:
+def test_a_copy_is_fused_answers_alike_and_can_be_read_again(tmp_path: Path) -> None:
     network = small_network()
     rng = np.random.default_rng(2)
-    network.set_weights([np.abs(rng.normal(size=weight.shape)) for weight in network.get_weights()])
+    scale = network.get_layer("scale")
+    scale.set_weights([np.abs(rng.normal(size=weight.shape)) for weight in scale.get_weights()])
     copy = with_fused_normalisation(network)
     assert isinstance(copy.get_layer("scale"), FusedBatchNormalization)
     pixels = rng.normal(size=(5, 8, 8, 3)).astype(np.float32)

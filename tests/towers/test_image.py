@@ -99,8 +99,17 @@ def test_other_settings_or_mostly_new_pictures_make_it_again(
         prepare_images(shop(80 if change else 200), CONFIG.model_copy(update=change), prepared)
 
 
+@pytest.fixture(scope="module")
+def untrained() -> keras.Model:
+    """A network as it is made; the tests may fit its bottleneck."""
+    return build_backbone(CONFIG)
+
+
 @pytest.mark.parametrize("pictures", [0, 1, 5])
-def test_few_pictures_leave_the_network_untrained_and_say_so(pictures: int, tmp_path: Path) -> None:
+def test_few_pictures_leave_the_network_untrained_and_say_so(
+    pictures: int, untrained: keras.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(towers.image, "build_backbone", lambda config: untrained)
     text = said(lambda: prepare_images(shop(pictures), CONFIG, tmp_path))
     assert f"nothing to train the picture network on: {pictures} pictures" in text
     embeddings = np.load(tmp_path / "embeddings.npy")
@@ -129,29 +138,38 @@ def test_pictures_of_another_size(tmp_path: Path) -> None:
         prepare_images(shop(2, side=48), CONFIG, tmp_path)
 
 
-def test_an_earlier_network_as_a_file(prepared: Path, made: keras.Model, tmp_path: Path) -> None:
-    own = CONFIG.model_copy(update={"weights": str(prepared / "backbone.keras")})
-    prepare_images(shop(80), own, tmp_path)
-    assert weights_fingerprint(load_backbone(tmp_path)) == weights_fingerprint(made)
-    other = build_backbone(CONFIG.model_copy(update={"seed": 9}))
-    other.save(prepared.parent / "other.keras")
+def test_an_earlier_network_as_a_file(
+    prepared: Path, made: keras.Model, untrained: keras.Model, tmp_path: Path
+) -> None:
     file = tmp_path / "mine.keras"
-    for network in (prepared / "backbone.keras", prepared.parent / "other.keras"):
+    own = CONFIG.model_copy(update={"weights": str(file)})
+    untrained.save(tmp_path / "other.keras")
+    assert weights_fingerprint(untrained) != weights_fingerprint(made)
+    for network, expected in ((prepared / "backbone.keras", made), (tmp_path / "other.keras", untrained)):
         shutil.copy(network, file)  # another content under the same name
-        prepare_images(shop(80), CONFIG.model_copy(update={"weights": str(file)}), tmp_path)
-    assert weights_fingerprint(load_backbone(tmp_path)) == weights_fingerprint(other)
+        prepare_images(shop(80), own, tmp_path)
+        assert weights_fingerprint(load_backbone(tmp_path)) == weights_fingerprint(expected)
     with pytest.raises(ConfigError, match=r"maps \(None, 32, 32, 3\) to \(None, 16\); expected .* to \(None, 24\)"):
         build_backbone(own.model_copy(update={"embedding_dim": 24}))
 
 
-def test_weights_of_the_network_without_its_top(tmp_path: Path) -> None:
+@pytest.mark.parametrize("backbone", ["EfficientNetB0", "EfficientNetV2B0"])
+def test_weights_of_the_network_without_its_top(backbone: str, tmp_path: Path) -> None:
     keras.utils.set_random_seed(7)
-    bare = keras.applications.EfficientNetV2B0(include_top=False, weights=None, pooling="avg")
+    bare = getattr(keras.applications, backbone)(include_top=False, weights=None, pooling="avg")
+    pixels = shop(4).images.astype(np.float32)
+    for layer in bare.layers:
+        if isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:
+            layer.adapt(pixels / 255)
     bare.save_weights(tmp_path / "notop.weights.h5")
-    model = build_backbone(CONFIG.model_copy(update={"weights": str(tmp_path / "notop.weights.h5")}))
+    settings = {"backbone": backbone, "weights": str(tmp_path / "notop.weights.h5")}
+    model = build_backbone(CONFIG.model_copy(update=settings))
+    assert model.output_shape == (None, 16)
+    assert model.input_shape == (None, 32, 32, 3)
     network = next(layer for layer in model.get_layer("pictures_of_any_size").layers if isinstance(layer, keras.Model))
     for one, other in zip(network.weights, bare.weights, strict=True):
         np.testing.assert_array_equal(one, other)
+    np.testing.assert_allclose(network(pixels, training=False), bare(pixels, training=False), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("weights", ["nowhere.h5", "nowhere.keras"])
@@ -179,9 +197,3 @@ def test_imagenet_without_a_network_names_the_alternatives(monkeypatch: pytest.M
 def test_a_missing_network(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="run the images stage again"):
         load_backbone(tmp_path)
-
-
-def test_b0_is_there_too() -> None:
-    model = build_backbone(CONFIG.model_copy(update={"backbone": "EfficientNetB0"}))
-    assert model.output_shape == (None, 16)
-    assert model.input_shape == (None, 32, 32, 3)
