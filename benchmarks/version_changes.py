@@ -135,7 +135,11 @@ def _wait_for(stub: ModelServiceStub, model: str, number: int) -> None:
     until = time.perf_counter() + _CHANGE_SECONDS
     states: dict[int, int] = {}
     while time.perf_counter() < until:
-        states = {status.version: status.state for status in stub.GetModelStatus(request).model_version_status}
+        try:
+            states = {status.version: status.state for status in stub.GetModelStatus(request).model_version_status}
+        except grpc.RpcError as refused:
+            if refused.code() is not grpc.StatusCode.UNAVAILABLE:  # a full queue turns away this call as any other
+                raise
         if states.get(number) == State.AVAILABLE and states.get(number - 1, State.END) == State.END:
             return
         if states.get(number) == State.END:
