@@ -71,9 +71,6 @@ class Exporter:
         self._backbone = load_backbone(self._pictures) if len(shop.images) else None
         self._columns = self._config.towers.profile_columns
         self._ids: list[str] = shop.products.column("product_id").to_pylist()
-        self._layer_weights: list[keras.Variable] = list(self._towers.model.variables)
-        if self._backbone is not None:
-            self._layer_weights += self._backbone.variables
 
     def export(self) -> list[dict[str, Any]]:
         """Write every model.
@@ -100,7 +97,8 @@ class Exporter:
         exact = ExactIndex(vectors, self._rows)
         chosen = IndexParameters.model_validate(read_json(self._workspace / "index" / "tuning.json")["chosen"])
         scann = ScannIndex(vectors, self._rows, chosen, self._config.release.candidates)
-        self._layer_weights += reranker.weights
+        pictures = [] if self._backbone is None else self._backbone.variables
+        self._constants = small_weights_as_constants([*self._towers.model.variables, *pictures, *reranker.weights])
         for name, index in (
             ("retrieval_exact", exact),
             ("retrieval", scann),
@@ -179,7 +177,7 @@ class Exporter:
             signature: tf.function(functions[signature], input_signature=[spec], autograph=False)
             for signature, spec in specs.items()
         }
-        with small_weights_as_constants(self._layer_weights):
+        with self._constants:
             concrete = {signature: function.get_concrete_function() for signature, function in signatures.items()}
         folder = self._staging / name
         tf.saved_model.save(model, str(folder), concrete, _OPTIONS)
