@@ -26,7 +26,6 @@ Floats = npt.NDArray[np.float32]
 
 _PAGES = 600  # whose lists are shuffled: enough for differences of 0.003, few enough for seconds
 _FEATURES_SHOWN = 25
-_BATCH = 100
 
 
 def released_reranker(workspace: Workspace, shop: Shop, vectors: Floats) -> Reranker:
@@ -52,24 +51,21 @@ def importance_table(
 ) -> PlainTable:
     """What is lost in NDCG@10 on test pages when a group of features, or one feature, is shuffled across lists."""
     features, clicks, appeals = [], [], []
+    width = max(int(part.shown.present.sum(1).max()) for part in pages)
     for part in pages:
-        places = np.random.default_rng(seed).permutation(len(part.requests))[: _PAGES // len(pages)]
-        features.append(_features(reranker, shop, part, np.sort(places)))
-        chosen, seen = np.sort(places), part.shown.examined(examination.astype(np.float64))
-        clicks.append((part.shown.labels["click"] / np.maximum(seen, LEAST_EXAMINATION))[chosen])
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(part.requests))[: _PAGES // len(pages)])
+        features.append(_features(reranker, shop, part, chosen, width))
+        seen = part.shown.examined(examination.astype(np.float64))
+        clicks.append((part.shown.labels["click"] / np.maximum(seen, LEAST_EXAMINATION))[chosen, :width])
         if truth is not None:
-            appeals.append(part.appeal(truth, chosen))
+            appeals.append(part.appeal(truth, chosen)[:, :width])
     gains = {"clicks": np.concatenate(clicks).astype(np.float32)}
     if appeals:
         gains = {"appeal": np.concatenate(appeals).astype(np.float32), **gains}
     merged = Features(*(np.concatenate(column) for column in zip(*features, strict=True)))
     score = tf.function(reranker.score, autograph=False, reduce_retracing=True)
 
-    def in_batches(whole: Features) -> npt.NDArray[Any]:
-        starts = range(0, len(whole.present), _BATCH)
-        return np.concatenate([score(Features(*(part[at : at + _BATCH] for part in whole))).numpy() for at in starts])
-
-    groups, named = permutation_importance(in_batches, merged, reranker.extractor.names, gains, GROUPS, seed)
+    groups, named = permutation_importance(score, merged, reranker.extractor.names, gains, GROUPS, seed)
     note = (
         f"{len(merged.present)} test pages; what is lost in NDCG@10 of the shown products when the values are dealt "
         f"anew across lists: first the groups, then the {_FEATURES_SHOWN} features that matter most. Clicks are "
@@ -80,7 +76,10 @@ def importance_table(
     return PlainTable("importance", "What the order rests on", note, columns, rows)
 
 
-def _features(reranker: Reranker, shop: Shop, pages: Pages, places: npt.NDArray[np.int64]) -> list[npt.NDArray[Any]]:
+def _features(
+    reranker: Reranker, shop: Shop, pages: Pages, places: npt.NDArray[np.int64], width: int
+) -> list[npt.NDArray[Any]]:
+    """Features of what the pages at `places` showed, the first `width` of the candidates it is ranked among."""
     config = reranker.config
     numbers = pages.requests.request[places]
     inputs = request_inputs(
@@ -93,9 +92,9 @@ def _features(reranker: Reranker, shop: Shop, pages: Pages, places: npt.NDArray[
         candidate_row=tf.constant(pages.rows[places]),
         candidate_score=tf.constant(pages.scores[places]),
     )
-    # The order of what was shown is judged; what else was retrieved is there to be ranked among.
-    judged = found._replace(present=tf.constant(pages.shown.present[places]))
-    return [part.numpy() for part in judged]
+    # The order of what was shown is judged; what else was retrieved is there to be ranked among, and has been.
+    numeric, value, grade = (part[:, :width].numpy() for part in (found.numeric, found.value, found.grade))
+    return [numeric, value, found.profile.numpy(), pages.shown.present[places, :width], grade]
 
 
 def _importance_cells(item: Importance) -> tuple[str | int | float, ...]:

@@ -31,6 +31,8 @@ def run_server(flags: Flags) -> None:
         models = None
         if not flags.name_models:
             models, flags = _rendered(flags.models, Path(folder)), _batching(flags)
+        else:
+            flags = _waiting(flags)
         server = Server(server_config(flags, models))
         ended = server.run(lambda: _log.info("listening on %s", server.address))
     if not ended:
@@ -45,6 +47,11 @@ def _batching(flags: Flags) -> Flags:
         return flags
     settings = {"enable_batching": True, "batching_parameters_file": SERVING_CONFIG / "batching_parameters.txt"}
     return replace(flags, settings={**settings, **flags.settings})
+
+
+def _waiting(flags: Flags) -> Flags:
+    """Models that flags name are waited for, as tensorflow_model_server does, unless a flag says otherwise."""
+    return replace(flags, settings={"wait_for_versions": True, **flags.settings})
 
 
 def print_version() -> None:

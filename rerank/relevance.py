@@ -12,7 +12,7 @@ import pyarrow as pa
 import tensorflow as tf
 
 from catalog.misspelling import misspell
-from catalog.progress import console
+from catalog.progress import console, track
 from catalog.splits import judgments_for_training
 from rerank.config import RelevanceConfig
 from rerank.stored import read_named, write_named
@@ -23,6 +23,7 @@ Ints = npt.NDArray[np.int32]
 _CLIP = 5.0  # standard deviations
 _BATCH = 256
 _FEWEST_STEPS = 1000  # few pairs are gone through more often
+_STEPS_AT_ONCE = 200
 _QUERIES, _PRODUCTS = 32, 64  # judged lists whose features are computed at a time, and the products of one
 _DRAWN = 20  # retrieved products of a search that are graded by trees
 _FORESTS, _TREES = 5, 200
@@ -214,14 +215,36 @@ def _fit(features: Floats, grades: Floats, config: RelevanceConfig, seed: int) -
     second = keras.layers.Dense(1)
     drop = [keras.layers.Dropout(config.dropout, seed=seed + place) for place in range(2)]
     network = keras.Sequential([keras.Input((features.shape[1],)), drop[0], first, drop[1], second])
-    batches = -(-len(features) // _BATCH)
-    epochs = max(config.epochs, -(-_FEWEST_STEPS // batches))
-    steps = epochs * batches
-    schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
-    network.compile(keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay), "mse", jit_compile=False)
-    normalised = np.clip((features - mean) * scale, -_CLIP, _CLIP)
-    history = network.fit(normalised, grades, batch_size=_BATCH, epochs=epochs, verbose=0)
-    error = float(np.sqrt(history.history["loss"][-1]))
+    order = _batches(len(features), config.epochs, seed)
+    schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, len(order))
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
+    optimizer.build(network.trainable_variables)
+    inputs, targets = tf.constant(np.clip((features - mean) * scale, -_CLIP, _CLIP)), tf.constant(grades)
+
+    def step(places: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            told = network(tf.gather(inputs, places), training=True)[:, 0]
+            loss = tf.reduce_mean(tf.square(told - tf.gather(targets, places)))
+        variables = network.trainable_variables
+        optimizer.apply(tape.gradient(loss, [variable.value for variable in variables]), variables)
+        return loss
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)], autograph=False)
+    def steps(batches: tf.Tensor) -> tf.Tensor:  # a step takes less time than Python takes to ask for it
+        return tf.map_fn(step, batches, fn_output_signature=tf.float32, parallel_iterations=1)
+
+    parts = np.array_split(order, -(-len(order) // _STEPS_AT_ONCE))
+    losses = np.concatenate([steps(tf.constant(part)).numpy() for part in track(parts, "rerank: grades", len(parts))])
+    error = float(np.sqrt(losses[-len(order) // config.epochs :].mean()))
     console.print(f"rerank: grades learned, root mean square error {error:.2f} in training")
     hidden, bias, weight, last = (np.asarray(value, np.float32) for value in (*first.weights, *second.weights))
     return RelevanceWeights(mean, scale, hidden, bias, weight[:, 0], last)
+
+
+def _batches(pairs: int, epochs: int, seed: int) -> Ints:
+    """[steps, batch] places of pairs: seeded passes over all of them, one after the other."""
+    size = min(_BATCH, pairs)
+    steps = max(epochs * -(-pairs // size), _FEWEST_STEPS)
+    random = np.random.default_rng(seed)
+    passes = [random.permutation(pairs) for _ in range(-(-steps * size // pairs))]
+    return np.concatenate(passes)[: steps * size].reshape(steps, size).astype(np.int32)

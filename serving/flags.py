@@ -54,6 +54,7 @@ FLAGS: dict[str, Flag] = {
     "model_config_file": Flag("text", "model_config_file"),
     "model_config_file_poll_wait_seconds": Flag("number", "model_config_file_poll_wait_seconds"),
     "file_system_poll_wait_seconds": Flag("number", "file_system_poll_wait_seconds"),
+    "wait_for_versions": Flag("switch", "wait_for_versions", own=True),
     "allow_version_labels_for_unavailable_models": Flag("switch", "allow_version_labels_for_unavailable_models"),
     "enable_batching": Flag("switch", "enable_batching"),
     "batching_parameters_file": Flag("text", "batching_parameters_file"),

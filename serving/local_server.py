@@ -52,6 +52,7 @@ class Server:
             config.file_system_poll_wait_seconds,
             config.allow_version_labels_for_unavailable_models,
             config.num_load_threads,
+            config.wait_for_versions,
         )
         self.rest_port = config.rest_api_port
         self._grpc: GrpcFront | None = None
@@ -144,6 +145,7 @@ class Server:
             if signalled:
                 _log.info("stopping while models load")
                 self._loader.give_up()
+                self._manager.give_up()
                 starting.join(self.config.drain_seconds)
                 self.stop()
                 return not starting.is_alive()

@@ -70,15 +70,22 @@ class ModelManager:
         labels_before_versions: accept a label on a version that is not available yet
             (--allow_version_labels_for_unavailable_models).
         load_threads: models that load side by side; 0 and 1 for one after the other.
+        wait_for_versions: whether `start` waits for the first version of every model, where folders are polled.
     """
 
     def __init__(
-        self, load: Loader, poll_seconds: float = 1.0, labels_before_versions: bool = False, load_threads: int = 0
+        self,
+        load: Loader,
+        poll_seconds: float = 1.0,
+        labels_before_versions: bool = False,
+        load_threads: int = 0,
+        wait_for_versions: bool = False,
     ) -> None:
         self._load = load
         self._poll_seconds = poll_seconds
         self._labels_before_versions = labels_before_versions
         self._load_threads = max(load_threads, 1)
+        self._wait_for_versions = wait_for_versions and poll_seconds > 0
         self._models = _Models()
         self._config = ModelServerConfig()
         self._taken: set[str] = set()  # models of the config that have once been available
@@ -91,9 +98,10 @@ class ModelManager:
         """Load every model, then watch the base paths.
 
         Raises:
-            Rejection: if the config is refused or a model has no version that loads.
+            Rejection: if the config is refused or a model has no version that loads; CANCELLED if `give_up` was called
+                before every model had a version.
         """
-        self._replace(config, "servable(s)")
+        self._replace(config, "servable(s)", self._wait_for_versions)
         self._thread.start()
 
     def reload(self, config: ModelServerConfig) -> None:
@@ -105,8 +113,13 @@ class ModelManager:
         """
         self._replace(config, "model(s)")
 
-    def _replace(self, config: ModelServerConfig, called: str) -> None:
-        """As `reload`; an error calls the models so."""
+    def give_up(self) -> None:
+        """End a `start` that waits for versions."""
+        self._closing = True
+        self._wake.set()
+
+    def _replace(self, config: ModelServerConfig, called: str, wait: bool = False) -> None:
+        """As `reload`; an error calls the models so. Waits for models that have no version yet, or fails for them."""
         with self._work:
             check_model_list(config, self.model_names())
             labels = self._checked_labels(config)
@@ -115,6 +128,8 @@ class ModelManager:
             self._taken &= set(self.model_names())
             with self._models.lock:
                 self._models.labels = labels
+            if wait:
+                self._wait_for_all()
             problems = self._update()
             new = [name for name in self.model_names() if name not in self._taken]
             for name in new:
@@ -217,6 +232,17 @@ class ModelManager:
             list(threads.map(self._settle, settled, settled.values()))
         self._close_drained()
         return problems
+
+    def _wait_for_all(self) -> None:
+        """Look again and again, until every model has a version that its policy wants."""
+        told: set[str] = set()
+        while problems := self._update():
+            for name in problems.keys() - told:
+                _log.warning("waiting for a version of %s: %s", name, problems[name].message)
+            told |= problems.keys()
+            self._wake.wait(self._poll_seconds)
+            if self._closing:
+                raise Rejection(grpc.StatusCode.CANCELLED, "the server is stopping")
 
     def _wanted(self, model: ModelConfig) -> dict[int, Path]:
         return wanted_versions(model, find_versions(model))

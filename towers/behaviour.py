@@ -126,18 +126,15 @@ class BehaviourEncoder(keras.layers.Layer):
         return tf.concat([tf.math.log1p(counters), self._rates(counters), tf.stack(rest, axis=1)], axis=1)
 
     def _rates(self, counters: tf.Tensor) -> tf.Tensor:
-        columns = []
-        for w, window in enumerate(self.windows):
-            for r, (above, below, strength) in enumerate(RATES):
-                prior = self.rate_priors.value[w, r]
-                rate = (self._counter(counters, above, window) + strength * prior) / (
-                    self._counter(counters, below, window) + strength
-                )
-                columns.append(tf.math.log(rate / prior))
-        return tf.stack(columns, axis=1)
-
-    def _counter(self, counters: tf.Tensor, kind: str, window: str) -> tf.Tensor:
-        return counters[:, self.counters.index(f"{kind}_{window}")]
+        """[batch, windows * rates] log of each smoothed rate over its prior, those of one window side by side."""
+        above, below = (
+            [self.counters.index(f"{rate[part]}_{window}") for window in self.windows for rate in RATES]
+            for part in (0, 1)
+        )
+        strength = tf.constant([float(rate[2]) for rate in RATES] * len(self.windows))
+        prior = tf.reshape(self.rate_priors.value, [-1])
+        rate = (tf.gather(counters, above, axis=1) + strength * prior) / (tf.gather(counters, below, axis=1) + strength)
+        return tf.math.log(rate / prior)
 
     def adapt(
         self,

@@ -14,7 +14,8 @@ class FusedAdam(keras.optimizers.Adam):
     """Adam (Kingma & Ba 2015, algorithm 1 with the order of computation at the end of section 2), one operation a
     variable. `weight_decay` is decoupled, as in AdamW.
 
-    The sparse gradients of embeddings are left to Keras. Gradients are given to `apply`.
+    The sparse gradients of embeddings are left to Keras, unless they are clipped by the global norm: then they become
+    dense, as in Keras. Gradients are given to `apply`.
 
     Raises:
         ValueError: if `amsgrad` is asked for, which the kernel does not have.
@@ -30,6 +31,17 @@ class FusedAdam(keras.optimizers.Adam):
         step = tf.cast(self.iterations + 1, tf.float32)
         self._bias_powers = tf.pow(self.beta_1, step), tf.pow(self.beta_2, step)
         super().apply(grads, trainable_variables)
+
+    def _clip_gradients(self, grads: Any) -> Any:
+        """As Keras's, which sums a table's sparse gradient up twice: once squared, to measure it, and once to scale it.
+
+        Of a sparse gradient the norm is that of its slices, before those of one row are summed.
+        """
+        if not self.global_clipnorm:
+            return super()._clip_gradients(grads)
+        norm = tf.linalg.global_norm(grads)
+        dense = [None if gradient is None else tf.convert_to_tensor(gradient) for gradient in grads]
+        return tf.clip_by_global_norm(dense, self.global_clipnorm, norm)[0]
 
     def update_step(self, gradient: Any, variable: tf.Variable, learning_rate: Any) -> None:
         if isinstance(gradient, tf.IndexedSlices):

@@ -124,6 +124,35 @@ def test_a_request_in_flight_finishes_on_its_version(start: Start, add_version: 
     eventually(lambda: states(manager)[1] is State.END)
 
 
+def test_the_first_version_of_every_model_is_waited_for(
+    add_version: AddVersion, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    there, missing = tmp_path / "there", tmp_path / "missing"
+    add_version(there, "scale", 1, 1)
+    config = config_of(there)
+    config.model_config_list.config.add(name="later", base_path=str(missing), model_platform="tensorflow")
+    manager = ModelManager(load, poll_seconds=0.1, wait_for_versions=True)
+    starting = threading.Thread(target=manager.start, args=(config,))
+    starting.start()
+    eventually(lambda: "waiting for a version of later: Could not find base path" in caplog.text)
+    assert factor(manager) == 2.0  # what is there is loaded meanwhile
+    add_version(missing, "scale", 2, 1)
+    starting.join(20)
+    assert not starting.is_alive()
+    assert factor(manager, ModelSpec(name="later")) == 3.0
+    assert caplog.text.count("waiting for a version") == 1  # told once, however often it was looked
+    manager.close()
+
+
+def test_waiting_for_a_version_can_be_given_up(tmp_path: Path) -> None:
+    manager = ModelManager(load, poll_seconds=60, wait_for_versions=True)
+    threading.Timer(0.2, manager.give_up).start()
+    with pytest.raises(Rejection, match="the server is stopping") as refused:
+        manager.start(config_of(tmp_path))
+    assert refused.value.code is grpc.StatusCode.CANCELLED
+    manager.close()
+
+
 def break_model(version: Path) -> None:
     (version / "saved_model.pb").write_bytes((version / "saved_model.pb").read_bytes()[:100])
 
