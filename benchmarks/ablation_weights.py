@@ -33,7 +33,8 @@ def saved_weights(towers: Towers, judge: Judge, images_dir: Path, folder: Path) 
     parts = [part for part in judge.parts if part.slice == "test"]
     fields = raw_fields(judge.shop, judge.features, day, images_dir)
     offered = {name: values[parts[0].eligible] for name, values in fields.items()}
-    found = {"products": _asked(products, products.encode, offered, folder / "product_tower")}
+    served = _served(products, products.encode, offered, folder / "product_tower")
+    found = {"products": _asked(served, offered)}
     queries = QueryEncoder(towers)
     columns = towers.config.profile_columns
 
@@ -41,6 +42,7 @@ def saved_weights(towers: Towers, judge: Judge, images_dir: Path, folder: Path) 
         given = {name: value for name, value in inputs.items() if not name.startswith("user_")}
         return queries.encode(**given, user_columns={name: inputs[f"user_{name}"] for name in columns})
 
+    served = None
     for part in parts:
         asked = request_questions(judge.features, part.requests.request, towers.config.history.length)
         inputs = {
@@ -51,7 +53,8 @@ def saved_weights(towers: Towers, judge: Judge, images_dir: Path, folder: Path) 
             "timestamp": asked.timestamp,
         }
         inputs |= {f"user_{name}": np.asarray(judge.features.user_columns[name])[asked.users] for name in columns}
-        found[part.task] = _asked(queries, encode, inputs, folder / "query_tower")
+        served = served or _served(queries, encode, inputs, folder / "query_tower")
+        found[part.task] = _asked(served, inputs)
     names = {"products": PRODUCT_MODALITIES, "search": QUERY_MODALITIES, "recommendation": QUERY_MODALITIES}
     return {
         what: dict(zip(names[what], weights.mean(axis=0).round(4).tolist(), strict=True))
@@ -59,8 +62,8 @@ def saved_weights(towers: Towers, judge: Judge, images_dir: Path, folder: Path) 
     }
 
 
-def _asked(module: tf.Module, encode: Any, inputs: Inputs, folder: Path) -> npt.NDArray[np.float32]:
-    """[rows, modalities] weights that the module's SavedModel answers with."""
+def _served(module: tf.Module, encode: Any, inputs: Inputs, folder: Path) -> Any:
+    """The signature of the module's SavedModel, saved and loaded, that takes such inputs."""
     specs = {
         name: tf.TensorSpec(
             [None, *values.shape[1:]], tf.string if values.dtype == object else tf.as_dtype(values.dtype), name
@@ -70,7 +73,11 @@ def _asked(module: tf.Module, encode: Any, inputs: Inputs, folder: Path) -> npt.
     signature = tf.function(encode, input_signature=[specs], autograph=False)
     module.signature_of_weights = signature
     tf.saved_model.save(module, str(folder), {"serving_default": signature.get_concrete_function()}, _OPTIONS)
-    served = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    return tf.saved_model.load(str(folder)).signatures["serving_default"]
+
+
+def _asked(served: Any, inputs: Inputs) -> npt.NDArray[np.float32]:
+    """[rows, modalities] weights that the SavedModel answers with."""
     answers = []
     for start in range(0, len(next(iter(inputs.values()))), _BATCH):
         batch = {name: tf.constant(values[start : start + _BATCH]) for name, values in inputs.items()}

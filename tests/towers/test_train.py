@@ -28,6 +28,12 @@ def with_device(config: TowersConfig, **changes: object) -> TowersConfig:
     return config.model_copy(update={"device": config.device.model_copy(update=changes)})
 
 
+def plainest(config: TowersConfig) -> TowersConfig:
+    """Searches alone and texts without attention: for what is the same whatever the towers hold."""
+    text = config.text.model_copy(update={"layers": 0})
+    return with_training(config, next_items=0).model_copy(update={"text": text})
+
+
 def ask(towers: Towers, *texts: str) -> np.ndarray:
     """Vectors of strangers' queries."""
     n, length = towers.features.n_products, towers.config.history.length
@@ -109,7 +115,7 @@ def test_masks_weights_and_pictures(trained: tuple[Path, Towers], toy) -> None:
 
 
 def test_a_killed_training_goes_on_after_its_last_epoch(toy, config: TowersConfig, tmp_path: Path) -> None:
-    settings = with_training(config, epochs=3, steps_per_epoch=100)
+    settings = with_training(plainest(config), epochs=3, steps_per_epoch=100)
     (tmp_path / "config.json").write_text(settings.model_dump_json())
     out_dir = tmp_path / "towers"
     code = (
@@ -146,7 +152,7 @@ def test_other_data_or_settings_start_anew(
 ) -> None:
     out_dir = tmp_path / "towers"
     shutil.copytree(trained[0], out_dir)
-    other = with_training(config, epochs=1).model_copy(update={"dim": 8})
+    other = with_training(plainest(config), epochs=1).model_copy(update={"dim": 8})
     train(toy.shop, toy.features, toy.images_dir, other, out_dir)
     assert load(out_dir, toy.shop, toy.features, toy.images_dir).product_embeddings(3).shape == (48, 8)
     assert len(read_json(out_dir / "metrics.json")["epochs"]) == 1
@@ -154,7 +160,7 @@ def test_other_data_or_settings_start_anew(
 
 def test_training_stops_when_validation_gets_no_better(toy, config: TowersConfig, tmp_path: Path) -> None:
     # A learning rate of next to nothing changes no ranking: the first epoch is the best one, one more is tried.
-    settings = with_training(config, epochs=9, patience=1, learning_rate=1e-12)
+    settings = with_training(plainest(config), epochs=9, patience=1, learning_rate=1e-12)
     told: list[list[float]] = []
     train(toy.shop, toy.features, toy.images_dir, settings, tmp_path, told.append)
     metrics = read_json(tmp_path / "metrics.json")
@@ -165,7 +171,7 @@ def test_training_stops_when_validation_gets_no_better(toy, config: TowersConfig
 
 
 def test_a_loss_that_is_no_number_stops_with_the_step(toy, config: TowersConfig, tmp_path: Path) -> None:
-    settings = with_training(config, learning_rate=1e30, warmup_steps=0)
+    settings = with_training(plainest(config), learning_rate=1e30, warmup_steps=0)
     with pytest.raises(TrainingError, match=r"the loss of step \d+ is nan, not a number.*lower"):
         train(toy.shop, toy.features, toy.images_dir, settings, tmp_path)
     assert not (tmp_path / "towers.weights.h5").exists()
@@ -236,7 +242,7 @@ def test_broken_artifacts_say_what_to_do(trained: tuple[Path, Towers], toy, tmp_
 
 
 def test_two_replicas_train_on_negatives_of_both(toy, config: TowersConfig, tmp_path: Path) -> None:
-    settings = with_device(with_training(config, epochs=2), strategy="mirrored")
+    settings = with_device(with_training(plainest(config), epochs=2), strategy="mirrored")
     (tmp_path / "config.json").write_text(settings.model_dump_json())
     code = """
 import sys
