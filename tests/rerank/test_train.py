@@ -125,19 +125,21 @@ def test_the_best_epoch_is_one_of_the_second_half() -> None:
     assert learner.best_epoch(history[:1], 1) == 0
 
 
-def test_other_pictures_are_not_gone_on_with(
-    made_up_shop: MadeUpShop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    changes = {"epochs": 1, "max_requests": 200, "max_validation_requests": 50}
-    monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)  # as if killed just before the checkpoint goes
-    run(made_up_shop, tmp_path, **changes)
-    assert (tmp_path / "checkpoint.npz").exists()
-    monkeypatch.undo()
-    first = json.loads((tmp_path / "metrics.json").read_text())["epochs"]
+def test_other_pictures_are_not_gone_on_with(made_up_shop: MadeUpShop, tmp_path: Path) -> None:
+    told: list[list[float]] = []
+
+    def kill(ndcg: list[float]) -> None:
+        told.append(ndcg)
+        raise KeyboardInterrupt
+
     others = replace(made_up_shop, pictures=made_up_shop.pictures[::-1])
-    run(others, tmp_path, **changes)
-    assert json.loads((tmp_path / "metrics.json").read_text())["epochs"] != first
-    assert not (tmp_path / "checkpoint.npz").exists()
+    for shop in (made_up_shop, others):
+        with pytest.raises(KeyboardInterrupt):  # each after its first epoch, which is told once it is written
+            run(shop, tmp_path, kill, epochs=2, max_requests=200, max_validation_requests=50)
+        assert (tmp_path / "checkpoint.npz").exists()
+    # Gone on with, the second run would have told of two epochs.
+    assert [len(ndcg) for ndcg in told] == [1, 1]
+    assert told[0] != told[1]
 
 
 def test_a_loss_that_is_no_number_stops_the_run(made_up_shop: MadeUpShop, tmp_path: Path) -> None:
