@@ -77,7 +77,8 @@ class Reranker(tf.Module):
         check_names(trained.spec, self.extractor)
         # A module does not look into these, since saving would trace a Keras model by itself; its variables are
         # tracked one by one, since a tf.Module misses those of layers that sit in lists.
-        self._layers = SimpleNamespace(model=trained.model)
+        # The best of a search's candidates are traced once for all signatures that search.
+        self._layers = SimpleNamespace(model=trained.model, best=tf.function(self._best, autograph=False))
         weights: list[tf.Variable] = [variable.value for variable in trained.model.variables]
         self._tracked = [
             weight for weight in weights if weight.dtype.size * weight.shape.num_elements() > constant_bytes
@@ -104,6 +105,10 @@ class Reranker(tf.Module):
         Returns:
             What a call returns, [B, K] each, and their places among the candidates, [B, K] int32.
         """
+        found: tuple[Tensors, tf.Tensor] = self._layers.best(count, **inputs)
+        return found
+
+    def _best(self, count: int, **inputs: Any) -> tuple[Tensors, tf.Tensor]:
         score, logs, present = self._judge(inputs)
         score, order = tf.math.top_k(score, k=count)
         chosen = tf.gather(tf.stack(logs, -1), order, batch_dims=1)

@@ -65,7 +65,12 @@ class QueryEncoder(tf.Module):
         super().__init__(name="query_encoder")
         # A module walks through what it holds, but not into these: the layers' variables are tracked one by one.
         self._config = SimpleNamespace(value=towers.config)
-        self._layers = SimpleNamespace(model=towers.model, embed_pictures=picture_function(backbone))
+        self._layers = SimpleNamespace(
+            model=towers.model,
+            embed_pictures=picture_function(backbone),
+            # Traced once for all signatures that read a query.
+            encode=tf.function(self._encode, autograph=False),
+        )
         self._variables = tracked_variables(towers.model, backbone, larger_than=constant_bytes)
         self._tokenizer = towers.tokenizer.graph()
         self._tables = _HistoryTables(towers.tables)
@@ -105,6 +110,24 @@ class QueryEncoder(tf.Module):
         config = self._config.value
         if sorted(user_columns) != sorted(config.profile_columns):
             raise ValueError(f"expected user columns {config.profile_columns}, received {tuple(user_columns)}")
+        if query_image is not None and self._layers.embed_pictures is None:
+            raise ValueError("received query_image, but this QueryEncoder was made without a picture network")
+        encoded: dict[str, tf.Tensor] = self._layers.encode(
+            query, history_row, history_kind, history_timestamp, timestamp, dict(user_columns), query_image
+        )
+        return encoded
+
+    def _encode(
+        self,
+        query: tf.Tensor,
+        history_row: tf.Tensor,
+        history_kind: tf.Tensor,
+        history_timestamp: tf.Tensor,
+        timestamp: tf.Tensor,
+        user_columns: Mapping[str, tf.Tensor],
+        query_image: tf.Tensor | None,
+    ) -> dict[str, tf.Tensor]:
+        config = self._config.value
         profile = [profile_buckets(name, user_columns[name], config.profile_buckets) for name in config.profile_columns]
         inputs = {
             "tokens": self._tokenizer(query, config.text.query_tokens),
@@ -115,8 +138,6 @@ class QueryEncoder(tf.Module):
             "profile": tf.stack(profile, axis=1) if profile else tf.zeros((tf.shape(query)[0], 0), tf.int32),
         }
         if query_image is not None:
-            if self._layers.embed_pictures is None:
-                raise ValueError("received query_image, but this QueryEncoder was made without a picture network")
             inputs["image"] = self._layers.embed_pictures(query_image)
             inputs["image_present"] = tf.fill(tf.shape(query), True)
         embedding, weights = encode_queries(self._layers.model, self._tables, inputs)
