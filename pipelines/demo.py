@@ -63,6 +63,7 @@ def served(release: Release) -> Iterator[str]:
         text = render_config(SERVING_CONFIG / "embedded.config", release.models_dir, {"search": release.version})
         config.write_text(text, encoding="utf-8")
         command = [sys.executable, "-m", "pipelines.cli", "serve", "--port", "0", "--model_config_file", str(config)]
+        command.append("--wait_for_versions=false")
         with log.open("w") as output:
             server = subprocess.Popen(command, stdout=output, stderr=output)
         try:

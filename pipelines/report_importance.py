@@ -51,7 +51,7 @@ def importance_table(
 ) -> PlainTable:
     """What is lost in NDCG@10 on test pages when a group of features, or one feature, is shuffled across lists."""
     features, clicks, appeals = [], [], []
-    width = max(int(part.shown.present.sum(1).max()) for part in pages)
+    width = max(1, *(int(part.shown.present.sum(1).max()) for part in pages))
     for part in pages:
         chosen = np.sort(np.random.default_rng(seed).permutation(len(part.requests))[: _PAGES // len(pages)])
         features.append(_features(reranker, shop, part, chosen, width))

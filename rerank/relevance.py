@@ -235,10 +235,11 @@ def _fit(features: Floats, grades: Floats, config: RelevanceConfig, seed: int) -
 
     parts = np.array_split(order, -(-len(order) // _STEPS_AT_ONCE))
     losses = np.concatenate([steps(tf.constant(part)).numpy() for part in track(parts, "rerank: grades", len(parts))])
-    error = float(np.sqrt(losses[-len(order) // config.epochs :].mean()))
+    last = -(-len(features) // order.shape[1])
+    error = float(np.sqrt(losses[-last:].mean()))
     console.print(f"rerank: grades learned, root mean square error {error:.2f} in training")
-    hidden, bias, weight, last = (np.asarray(value, np.float32) for value in (*first.weights, *second.weights))
-    return RelevanceWeights(mean, scale, hidden, bias, weight[:, 0], last)
+    hidden, bias, weight, shift = (np.asarray(value, np.float32) for value in (*first.weights, *second.weights))
+    return RelevanceWeights(mean, scale, hidden, bias, weight[:, 0], shift)
 
 
 def _batches(pairs: int, epochs: int, seed: int) -> Ints:

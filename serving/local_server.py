@@ -70,7 +70,7 @@ class Server:
         return f"{host}:{self.port}"
 
     def start(self) -> None:
-        """Load every model, then listen.
+        """Load every model, wait for those without a version if the config says so, then listen.
 
         Raises:
             ConfigError: if a config file cannot be used.

@@ -241,6 +241,7 @@ class ModelManager:
                 _log.warning("waiting for a version of %s: %s", name, problems[name].message)
             told |= problems.keys()
             self._wake.wait(self._poll_seconds)
+            self._wake.clear()
             if self._closing:
                 raise Rejection(grpc.StatusCode.CANCELLED, "the server is stopping")
 

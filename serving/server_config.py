@@ -43,7 +43,9 @@ class ServerConfig(Config):
     )
     file_system_poll_wait_seconds: float = Field(1.0, ge=0, description="How often folders are polled; 0 for never.")
     wait_for_versions: bool = Field(
-        False, description="At the start, wait for models that have no version yet; else that is an error."
+        False,
+        description="At the start, wait for models that have no version yet, where folders are polled; else that is an "
+        "error. `tandem serve` waits for models that flags name.",
     )
     allow_version_labels_for_unavailable_models: bool = Field(
         False, description="Accept labels on versions that are not loaded yet, as labels in a config at start are."

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines.serve import _batching
+from pipelines.serve import _batching, _waiting
 from serving.flags import parse_flags
 from serving.messages import PredictionServiceStub, PredictRequest
 from serving.tensors import make_proto
@@ -120,6 +120,14 @@ def test_sigterm_ends_the_wait_for_another_try_at_loading(start: Callable[..., P
     assert "Traceback" not in rest
 
 
+def test_sigterm_ends_the_wait_for_a_first_version(start: Callable[..., Process], tmp_path: Path) -> None:
+    server = start(f"--model_base_path={tmp_path}")
+    server.read_until("waiting for a version of default")
+    code, rest = server.terminate()
+    assert code == 0
+    assert "Traceback" not in rest
+
+
 def test_sigterm_ends_a_load_that_does_not_end(start: Callable[..., Process], tmp_path: Path) -> None:
     save(tmp_path / "1")
     write_warmup(tmp_path / "1", "default", [("slow", {"steps": np.array(1 << 60, np.int64)})])
@@ -185,3 +193,9 @@ def test_a_folder_of_releases_is_served_in_batches_unless_told_otherwise(tmp_pat
     told = _batching(parse_flags([f"--models={tmp_path}", "--enable_batching=false"]))
     assert told.settings["enable_batching"] is False
     assert "batching_parameters_file" not in told.settings
+
+
+def test_models_that_flags_name_are_waited_for_unless_a_flag_says_otherwise(tmp_path: Path) -> None:
+    named = f"--model_base_path={tmp_path}"
+    assert _waiting(parse_flags([named])).settings["wait_for_versions"] is True
+    assert _waiting(parse_flags([named, "--wait_for_versions=false"])).settings["wait_for_versions"] is False

@@ -109,6 +109,7 @@ def test_a_killed_run_goes_on_and_ends_where_an_unbroken_one_does(
         run(made_up_shop, tmp_path / "killed", **changes)
     monkeypatch.undo()
     run(made_up_shop, tmp_path / "killed", **changes)
+    assert not list(tmp_path.rglob("checkpoint.npz"))  # a finished run is not gone on with
     whole, killed = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("whole", "killed"))
     assert len(killed["epochs"]) == 2
     assert told == [[epoch["ndcg@10"] for epoch in whole["epochs"][:count]] for count in (1, 2)]

@@ -134,14 +134,18 @@ def test_the_first_version_of_every_model_is_waited_for(
     manager = ModelManager(load, poll_seconds=0.1, wait_for_versions=True)
     starting = threading.Thread(target=manager.start, args=(config,))
     starting.start()
-    eventually(lambda: "waiting for a version of later: Could not find base path" in caplog.text)
-    assert factor(manager) == 2.0  # what is there is loaded meanwhile
-    add_version(missing, "scale", 2, 1)
-    starting.join(20)
-    assert not starting.is_alive()
-    assert factor(manager, ModelSpec(name="later")) == 3.0
-    assert caplog.text.count("waiting for a version") == 1  # told once, however often it was looked
-    manager.close()
+    try:
+        eventually(lambda: "waiting for a version of later: Could not find base path" in caplog.text)
+        assert factor(manager) == 2.0  # what is there is loaded meanwhile
+        add_version(missing, "scale", 2, 1)
+        starting.join(20)
+        assert not starting.is_alive()
+        assert factor(manager, ModelSpec(name="later")) == 3.0
+        assert caplog.text.count("waiting for a version") == 1  # told once, however often it was looked
+    finally:
+        manager.give_up()
+        starting.join()
+        manager.close()
 
 
 def test_waiting_for_a_version_can_be_given_up(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_masks_weights_and_pictures(trained: tuple[Path, Towers], toy) -> None:
 
 
 def test_a_killed_training_goes_on_after_its_last_epoch(toy, config: TowersConfig, tmp_path: Path) -> None:
-    settings = with_training(plainest(config), epochs=3, steps_per_epoch=100)
+    settings = with_training(plainest(config), epochs=3, steps_per_epoch=200)
     (tmp_path / "config.json").write_text(settings.model_dump_json())
     out_dir = tmp_path / "towers"
     code = (
@@ -142,7 +142,7 @@ def test_a_killed_training_goes_on_after_its_last_epoch(toy, config: TowersConfi
     metrics = read_json(out_dir / "metrics.json")
     assert metrics["epochs"][:done] == before["epochs"]
     assert len(metrics["epochs"]) == 3
-    assert metrics["steps"] == 300
+    assert metrics["steps"] == 600
     assert metrics["epochs"][done]["loss"] < before["epochs"][0]["loss"]
     assert (out_dir / "tokenizer.model").read_bytes() == tokenizer
 
@@ -242,7 +242,9 @@ def test_broken_artifacts_say_what_to_do(trained: tuple[Path, Towers], toy, tmp_
 
 
 def test_two_replicas_train_on_negatives_of_both(toy, config: TowersConfig, tmp_path: Path) -> None:
-    settings = with_device(with_training(plainest(config), epochs=2), strategy="mirrored")
+    text = config.text.model_copy(update={"layers": 0})
+    small = with_training(config, epochs=2).model_copy(update={"text": text})
+    settings = with_device(small, strategy="mirrored")
     (tmp_path / "config.json").write_text(settings.model_dump_json())
     code = """
 import sys
