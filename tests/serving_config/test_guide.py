@@ -20,7 +20,7 @@ GIB = 2**30
 # Of commands and programs other than tensorflow_model_server.
 OTHER_FLAGS = {
     "auth_token_file", "build-arg", "ca", "cert", "detach", "from-file", "host", "init", "json", "key", "max-p99-ms",
-    "models", "namespace", "out", "profile", "read-only", "rest_api_host", "tmpfs", "wait",
+    "models", "namespace", "out", "profile", "read-only", "rest_api_host", "tmpfs", "wait", "wait_for_versions",
 }  # fmt: skip
 
 
