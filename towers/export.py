@@ -75,19 +75,8 @@ class QueryEncoder(tf.Module):
         self._tokenizer = towers.tokenizer.graph()
         self._tables = _HistoryTables(towers.tables)
 
-    def __call__(
-        self,
-        query: tf.Tensor,
-        history_row: tf.Tensor,
-        history_kind: tf.Tensor,
-        history_timestamp: tf.Tensor,
-        timestamp: tf.Tensor,
-        user_columns: Mapping[str, tf.Tensor],
-        query_image: tf.Tensor | None = None,
-    ) -> tf.Tensor:
-        return self.encode(query, history_row, history_kind, history_timestamp, timestamp, user_columns, query_image)[
-            "embedding"
-        ]
+    def __call__(self, *inputs: Any, **named: Any) -> tf.Tensor:
+        return self.encode(*inputs, **named)["embedding"]
 
     def encode(
         self,
@@ -112,33 +101,22 @@ class QueryEncoder(tf.Module):
             raise ValueError(f"expected user columns {config.profile_columns}, received {tuple(user_columns)}")
         if query_image is not None and self._layers.embed_pictures is None:
             raise ValueError("received query_image, but this QueryEncoder was made without a picture network")
-        encoded: dict[str, tf.Tensor] = self._layers.encode(
-            query, history_row, history_kind, history_timestamp, timestamp, dict(user_columns), query_image
-        )
+        history = {"rows": history_row, "kinds": history_kind, "timestamps": history_timestamp, "timestamp": timestamp}
+        encoded: dict[str, tf.Tensor] = self._layers.encode(query, history, dict(user_columns), query_image)
         return encoded
 
     def _encode(
-        self,
-        query: tf.Tensor,
-        history_row: tf.Tensor,
-        history_kind: tf.Tensor,
-        history_timestamp: tf.Tensor,
-        timestamp: tf.Tensor,
-        user_columns: Mapping[str, tf.Tensor],
-        query_image: tf.Tensor | None,
+        self, query: tf.Tensor, history: dict[str, tf.Tensor], columns: dict[str, tf.Tensor], pixels: tf.Tensor | None
     ) -> dict[str, tf.Tensor]:
         config = self._config.value
-        profile = [profile_buckets(name, user_columns[name], config.profile_buckets) for name in config.profile_columns]
+        profile = [profile_buckets(name, columns[name], config.profile_buckets) for name in config.profile_columns]
         inputs = {
             "tokens": self._tokenizer(query, config.text.query_tokens),
-            "rows": history_row,
-            "kinds": history_kind,
-            "timestamps": history_timestamp,
-            "timestamp": timestamp,
+            **history,
             "profile": tf.stack(profile, axis=1) if profile else tf.zeros((tf.shape(query)[0], 0), tf.int32),
         }
-        if query_image is not None:
-            inputs["image"] = self._layers.embed_pictures(query_image)
+        if pixels is not None:
+            inputs["image"] = self._layers.embed_pictures(pixels)
             inputs["image_present"] = tf.fill(tf.shape(query), True)
         embedding, weights = encode_queries(self._layers.model, self._tables, inputs)
         return {"embedding": embedding, "modality_weights": tf.ensure_shape(weights, (None, len(QUERY_MODALITIES)))}

@@ -242,8 +242,7 @@ def test_broken_artifacts_say_what_to_do(trained: tuple[Path, Towers], toy, tmp_
 
 
 def test_two_replicas_train_on_negatives_of_both(toy, config: TowersConfig, tmp_path: Path) -> None:
-    text = config.text.model_copy(update={"layers": 0})
-    small = with_training(config, epochs=2).model_copy(update={"text": text})
+    small = with_training(plainest(config), epochs=2, next_items=config.training.next_items)
     settings = with_device(small, strategy="mirrored")
     (tmp_path / "config.json").write_text(settings.model_dump_json())
     code = """
