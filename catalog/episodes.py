@@ -29,12 +29,14 @@ class Episodes:
         examples: [X] example, user, query, timestamp, history_count, product, strength, new, slice, request.
         requests: [R] request, user, session, query, timestamp, history_count.
         impressions: [I] request, product, position, click, cart, purchase.
+        pages_logged: whether the log has impressions; else pages are presumed, one a search or a choice.
     """
 
     interactions: ir.Table
     examples: ir.Table
     requests: ir.Table
     impressions: ir.Table
+    pages_logged: bool
 
 
 def strength_order(weights: Mapping[str, float]) -> list[int]:
@@ -45,7 +47,8 @@ def strength_order(weights: Mapping[str, float]) -> list[int]:
 def find_episodes(log: BehaviourLog, slices: Slices, weights: Mapping[str, float]) -> Episodes:
     """Describe everything in the log that a model can learn from, each with what was known before it."""
     clock = _SliceClock(log.day0, slices)
-    requests, shown = _pages(log)
+    pages_logged = _has_impressions(log.events)
+    requests, shown = _pages(log, _logged(log.events) if pages_logged else _presumed(log.events))
     interactions = log.keep(_interactions(log.events, clock, weights))
     sources = log.keep(_source_pages(interactions, shown))
     examples = log.keep(_examples(interactions, requests, sources, clock))
@@ -56,6 +59,7 @@ def find_episodes(log: BehaviourLog, slices: Slices, weights: Mapping[str, float
         examples=examples.join(counts.filter(counts.source == "example"), [examples.example == counts.id]),
         requests=requests.join(counts.filter(counts.source == "request"), [requests.request == counts.id]),
         impressions=impressions,
+        pages_logged=pages_logged,
     )
 
 
@@ -81,14 +85,36 @@ class _SliceClock:
         return ibis.cases(*((timestamp < end, end) for end in ends[:-1]), else_=ends[-1]).cast("int64")
 
 
-def _pages(log: BehaviourLog) -> tuple[ir.Table, ir.Table]:
-    """Requests [R], and every impression with its request."""
-    events = log.events
-    impressions = events.filter(events.kind == _IMPRESSION)
+def _has_impressions(events: ir.Table) -> bool:
+    return bool(events.filter(events.kind == _IMPRESSION).limit(1).count().to_pyarrow().as_py())
+
+
+def _logged(events: ir.Table) -> ir.Table:
+    return events.filter(events.kind == _IMPRESSION)
+
+
+def _presumed(events: ir.Table) -> ir.Table:
+    """What pages must have shown, for a log without impressions: the products that were chosen, somewhere on them.
+
+    A search is one page, as its first chosen product was first touched; without a query each choice is a page of its
+    own. What was only viewed or kept as a favourite is on none: no head learns from it.
+    """
+    acts = events.group_by(*_PAGE, "product").aggregate(
+        timestamp=events.timestamp.min(), chosen=events.kind.isin([KINDS.index(label) for label in _LABELS]).any()
+    )
+    chosen = acts.filter(acts.chosen)
+    searched = chosen.timestamp.min().over(group_by=_PAGE)
+    return chosen.mutate(
+        timestamp=ibis.ifelse(chosen.query >= 0, searched, chosen.timestamp), position=ibis.literal(0, "int32")
+    )
+
+
+def _pages(log: BehaviourLog, shown: ir.Table) -> tuple[ir.Table, ir.Table]:
+    """Requests [R], and everything that was shown with its request."""
     keys = [*_PAGE, "timestamp"]
-    requests = impressions.select(keys).distinct()
+    requests = shown.select(keys).distinct()
     requests = log.keep(requests.mutate(request=ibis.row_number().over(order_by=["timestamp", *_PAGE]).cast("int32")))
-    return requests, log.keep(impressions.join(requests, keys).select("request", *keys, "product", "position"))
+    return requests, log.keep(shown.join(requests, keys).select("request", *keys, "product", "position"))
 
 
 def _interactions(events: ir.Table, clock: _SliceClock, weights: Mapping[str, float]) -> ir.Table:

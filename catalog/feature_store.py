@@ -74,6 +74,8 @@ class FeatureStore:
         impression_*: [I] by (request, position, product), each product once a page. position: 1-based, 0 unknown.
             click, cart, purchase: an event of the same user, session, query and product at or after the page; where
             several such pages showed the product, the latest at or before the event has the label.
+        pages_logged: False for a log without impressions. Then a page is presumed for each search, as its first chosen
+            product was first touched, and for each other choice: of what it showed only the chosen products are known.
     """
 
     day0: int
@@ -116,6 +118,7 @@ class FeatureStore:
     impression_click: Bools
     impression_cart: Bools
     impression_purchase: Bools
+    pages_logged: bool = True
 
     def __post_init__(self) -> None:
         for name, dtype in _array_dtypes().items():
@@ -189,10 +192,11 @@ class FeatureStore:
         ranges = ", ".join(f"{name} {a}-{b - 1}" for name, (a, b) in zip(SLICE_NAMES, self.slices.ranges, strict=True))
         examples, clicks = len(self.example_user), int(np.count_nonzero(self.impression_click))
         searches = int(np.count_nonzero(self.example_query >= 0))
+        pages, shown = ("pages", "impressions") if self.pages_logged else ("presumed pages", "choices")
         return (
             f"FeatureStore({self.n_products:,} products, {len(self.user_ids):,} users, {len(self.queries):,} queries; "
             f"{len(self.interaction_user):,} interactions in {examples:,} episodes ({searches:,} from searches); "
-            f"{len(self.request_user):,} pages with {len(self.impression_product):,} impressions, {clicks:,} clicked; "
+            f"{len(self.request_user):,} {pages} with {len(self.impression_product):,} {shown}, {clicks:,} clicked; "
             f"days from {first_day}: {ranges}; {len(self.snapshot_features)} counters; "
             f"user columns: {', '.join(self.user_columns) or 'none'})"
         )
@@ -219,6 +223,7 @@ class FeatureStore:
             "day0": self.day0,
             "slices": asdict(self.slices),
             "snapshot_features": list(self.snapshot_features),
+            "pages_logged": self.pages_logged,
             "files": {path.name: _describe(path) for path in sorted(folder.iterdir())},
         }
         write_json(folder / _MANIFEST, manifest)
@@ -238,6 +243,7 @@ class FeatureStore:
                 day0=manifest["day0"],
                 slices=Slices(**{name: tuple(manifest["slices"][name]) for name in SLICE_NAMES}),
                 snapshot_features=tuple(manifest["snapshot_features"]),
+                pages_logged=manifest.get("pages_logged", True),
                 user_ids=_strings(users["user_id"]),
                 user_columns={name.removeprefix("column_"): _strings(users[name]) for name in users.column_names[1:]},
                 queries=_strings(read_parquet(directory / "queries.parquet")["query"]),

@@ -158,6 +158,7 @@ def _arrays(
         "impression_start": _starts(impressions["request"], len(requests["request"])),
         "impression_product": impressions["product"].astype(np.int32),
         "impression_position": impressions["position"].astype(np.int32),
+        "pages_logged": episodes.pages_logged,
     } | {f"impression_{label}": impressions[label] for label in ("click", "cart", "purchase")}
 
 

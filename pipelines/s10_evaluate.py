@@ -7,6 +7,7 @@ train or tune anything but the baselines.
 """
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from evaluation.report import Answers, Claim, Heads, Report, Section, headline_t
 from evaluation.requests import Requests, Task, made_up_requests, sample_requests
 from evaluation.scores import Scores
 from pipelines.baselines import Baselines
-from pipelines.config import EvaluateConfig
+from pipelines.config import EvaluateConfig, PipelineConfig
 from pipelines.counted_once import without_repeats
 from pipelines.index_part import index_blocks, space_blocks, write_space
 from pipelines.judging import OURS, ROLES, Shop, masked_rankings, our_rankings, product_vectors
@@ -38,7 +39,7 @@ from pipelines.product_fields import raw_fields
 from pipelines.publish import Release
 from pipelines.report_claims import calibration_claims, examination_claims, log_loss_claims, measured_claims
 from pipelines.report_parts import TaskReport, eligible_mask
-from pipelines.report_reranker import judge_heads, read_pages, reranker_tables
+from pipelines.report_reranker import Pages, judge_heads, read_pages, reranker_tables
 from pipelines.s09_release import workspace_release
 from pipelines.scoring import ReleasedModels
 from pipelines.snapshot import eligible_rows, snapshot_day, snapshot_time
@@ -98,13 +99,10 @@ def _judge(
         reports.append(TaskReport(shop, aligned, facts, requests, rankings, masked, settings.seed))
     write_space(workspace / "projector", shop, vectors["nothing"], settings.seed)
     examination = read_npy(workspace / "rerank" / "examination.npy")
-    asked = (sample_requests(shop.features, part.task, settings.pages, settings.seed) for part in reports)
-    length = config.release.candidates
-    found = (read_pages(models, shop, requests, vectors["nothing"], examination, length) for requests in asked)
-    pages = [part for part in found if part is not None]
+    pages = _logged_pages(models, shop, reports, vectors["nothing"], examination, config)
     attributes = _attribute_queries(shop, models, baselines, settings)
     tables = reranker_tables(workspace, shop, pages, vectors["nothing"], aligned, examination)
-    bias = _examination(examination, truth)
+    bias = _examination(examination, truth) if shop.features.pages_logged else None
     sections = [
         *map(_task_section, reports),
         _modalities(reports),
@@ -115,7 +113,7 @@ def _judge(
                 *(report.reranking() for report in reports),
                 *_heads(judge_heads(pages)),
                 *tables,
-                bias,
+                *([bias] if bias else []),
             ),
         ),
         Section("The index", "", index_blocks(read_json(workspace / "index" / "tuning.json"))),
@@ -132,7 +130,7 @@ def _judge(
             *measured_claims(reports),
             *calibration_claims(tables),
             *log_loss_claims(pages, settings.seed),
-            *examination_claims(bias),
+            *(examination_claims(bias) if bias else []),
             *_attribute_claim(attributes),
         ),
         sections=tuple(section for section in sections if section.blocks),
@@ -144,6 +142,23 @@ def _judge(
             seeds={"evaluate": settings.seed, "towers": config.towers.seed, "rerank": config.rerank.seed},
         ),
     )
+
+
+def _logged_pages(
+    models: ReleasedModels,
+    shop: Shop,
+    reports: Sequence[TaskReport],
+    vectors: npt.NDArray[np.float32],
+    examination: npt.NDArray[np.float32],
+    config: PipelineConfig,
+) -> list[Pages]:
+    """Test pages of each task; none of a log without impressions, which does not say what was left unclicked."""
+    if not shop.features.pages_logged:
+        return []
+    settings, length = config.evaluate, config.release.candidates
+    asked = (sample_requests(shop.features, part.task, settings.pages, settings.seed) for part in reports)
+    found = (read_pages(models, shop, requests, vectors, examination, length) for requests in asked)
+    return [part for part in found if part is not None]
 
 
 def _task_section(report: TaskReport) -> Section:
@@ -276,7 +291,7 @@ def _facts(shop: Shop, reports: list[TaskReport], truth: Truth | None, collapsed
         "in the index": int(shop.eligible.sum()),
         "users": len(shop.features.user_ids),
         "interactions": len(shop.features.interaction_user),
-        "impressions": len(shop.features.impression_product),
+        "impressions": len(shop.features.impression_product) if shop.features.pages_logged else 0,
         **{f"{report.task} requests judged": len(report.requests) for report in reports},
     }
     if collapsed:

@@ -1,4 +1,10 @@
-"""Training lists: what a page showed, with positions and labels, and what retrieval returned besides."""
+"""Training lists: what a page showed, with positions and labels, and what retrieval returned besides.
+
+A log without impressions says what was chosen, not from what. There the candidates sampled beside a choice count as
+shown, at an unknown position: an order is learned from them, and a probability is that of a choice among such a sample.
+A choice that retrieval missed is left out: it would be the only product of its list beyond the candidates, and the
+network would learn to find it by that.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -124,6 +130,25 @@ def build_lists(features: FeatureStore, candidates: Candidates, length: int, see
     )
 
 
+def teaching(features: FeatureStore, candidates: Candidates) -> Flags:
+    """[R] whether a request's list says what was preferred to what.
+
+    With logged impressions that is any page; without, a choice that is among the candidates.
+    """
+    numbers = candidates.request.astype(np.int64)
+    sizes = features.impression_start[numbers + 1] - features.impression_start[numbers]
+    if features.pages_logged:
+        return sizes > 0
+    absent = len(candidates.product_embeddings)
+    length = max(int(sizes.max(initial=0)), 1)
+    blocks = np.split(np.arange(len(numbers)), np.arange(_BLOCK, len(numbers), _BLOCK))
+    found = [
+        _places_in(candidates.rows[block], _pages(features, candidates.request[block], length, absent).row, absent)
+        for block in blocks
+    ]
+    return np.asarray((np.concatenate(found) >= 0).any(axis=1))
+
+
 def request_inputs(
     features: FeatureStore,
     requests: Sequence[int] | npt.NDArray[np.int32],
@@ -159,9 +184,9 @@ def _build_block(
     rows = np.where((candidates.rows < 0) | (candidates.rows > absent), absent, candidates.rows)
     scores = np.where(rows < absent, candidates.scores, -np.inf)
     page = _pages(features, candidates.request, length, absent)
-    page_row = page.row
-    same = _places_in(rows, page_row, absent)
+    same = _places_in(rows, page.row, absent)
     retrieved = same >= 0
+    page_row = page.row if features.pages_logged else np.where(retrieved, page.row, absent)
     looked_up = np.take_along_axis(scores, np.maximum(same, 0), axis=1)
     embeddings = _gather(candidates.product_embeddings, page_row)
     page_score = np.where(retrieved, looked_up, np.einsum("rd,rld->rl", candidates.query_embedding, embeddings))
@@ -178,11 +203,11 @@ def _build_block(
         rank=_ranks(scores, score).astype(np.float32),
         best_score=np.where(np.isfinite(best), best, 0.0).astype(np.float32),
         position=page.position,
-        shown=use_page,
+        shown=use_page if features.pages_logged else row < absent,
         retrieved=np.where(use_page, retrieved, extra >= 0),
-        click=page.click | page.cart | page.purchase,
-        cart=page.cart,
-        purchase=page.purchase,
+        click=use_page & (page.click | page.cart | page.purchase),
+        cart=use_page & page.cart,
+        purchase=use_page & page.purchase,
     )
 
 
@@ -239,7 +264,7 @@ def _sample_unshown(
     order = np.where(usable, order, -1)
     if order.shape[1] < length:
         order = np.pad(order, ((0, 0), (0, length - order.shape[1])), constant_values=-1)
-    turn = np.arange(length) - taken.sum(axis=1)[:, None]
+    turn = np.where(taken, -1, np.cumsum(~taken, axis=1) - 1)
     return np.where(turn >= 0, np.take_along_axis(order, np.maximum(turn, 0), axis=1), -1)
 
 

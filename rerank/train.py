@@ -18,7 +18,7 @@ from rerank.associations import fit_associations
 from rerank.config import RerankConfig
 from rerank.features import FeatureExtractor
 from rerank.learner import AfterEpoch, Learner, best_epoch
-from rerank.lists import Candidates, build_lists
+from rerank.lists import Candidates, build_lists, teaching
 from rerank.pictures import fit_basis, picture_table
 from rerank.product_tables import (
     behaviour_table,
@@ -180,14 +180,14 @@ def _searches(features: FeatureStore, candidates: Candidates) -> Unjudged:
 
 
 def select_requests(features: FeatureStore, candidates: Candidates, limit: int, seed: int | None) -> Candidates:
-    """Requests that showed a page, at most `limit`: the latest ones, or with a seed a sample of all."""
+    """Requests that teach something (`lists.teaching`), at most `limit`: the latest ones, or with a seed a sample."""
     request = np.asarray(candidates.request, dtype=np.int64)
-    shown = features.impression_start[request + 1] > features.impression_start[request]
-    places = np.flatnonzero(shown)
+    places = np.flatnonzero(teaching(features, candidates))
     if not len(places):
+        wanted = "an impression" if features.pages_logged else "a choice among them"
         raise DataError(
-            f"the reranker learns from shown pages, and none of {len(request)} requests with candidates has an "
-            "impression; log impressions with positions, or make the slice longer"
+            f"the reranker learns from shown pages, and none of {len(request)} requests with candidates has {wanted}; "
+            "log impressions with positions, or make the slice longer"
         )
     if len(places) > limit:
         if seed is None:

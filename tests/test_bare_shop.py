@@ -1,4 +1,4 @@
-"""A shop that brings the least: two CSV files, no pictures, no users, no judgments, no truth, nothing but searches."""
+"""A shop that brings the least: two CSV files, no pictures, users, judgments, truth or impressions, only searches."""
 
 import json
 
@@ -39,6 +39,9 @@ def test_the_report_judges_searches_by_the_log_alone(workspace: Workspace) -> No
     assert "search_log" in report["blocks"]
     assert not [key for key in report["blocks"] if key.startswith("recommendation") or key.endswith("_truth")]
     assert report["facts"]["search requests judged"] == 60
+    # Without impressions nothing says what was shown and left, nor where it stood.
+    assert report["facts"]["impressions"] == 0
+    assert not {"heads", "calibration", "examination"} & set(report["blocks"])
     assert report["facts"]["titles in an answer"] == "each once"
 
 

@@ -42,7 +42,7 @@ CONFIG: dict[str, Any] = {
 
 
 def bare_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A shop that brings the least, run up to the candidates: two CSV files, no pictures, nothing but searches.
+    """A shop that brings the least, run up to the candidates: two CSV files of products and of what searches led to.
 
     It is run once for all test processes; each caller has a copy of its own.
     """
@@ -80,5 +80,6 @@ def _write_bare_files(folder: Path) -> None:
     files.mkdir()
     csv.write_csv(products.select(["product_id", "title", "category"]), files / "products.csv")
     searched = events.filter(pc.not_equal(pc.fill_null(events["query"], ""), ""))
-    names = ["user_id", "session_id", "timestamp", "kind", "product_id", "query", "position"]
+    searched = searched.filter(pc.not_equal(searched["kind"], "impression"))
+    names = ["user_id", "session_id", "timestamp", "kind", "product_id", "query"]
     csv.write_csv(searched.select(names), files / "events.csv")

@@ -1,6 +1,7 @@
 """Hand-worked logs: what each example, page and counter must be."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -247,8 +248,42 @@ def test_without_logged_pages_a_query_was_asked_at_its_first_event(shop: Build) 
         (seconds("0 10:00:10"), ""),
         (seconds("0 10:00:10"), ""),
     ]
-    assert store.request_user.shape == (0,)
-    assert store.impression_start.tolist() == [0]
+
+
+def test_a_log_without_impressions_has_a_page_for_each_search_and_each_other_choice(shop: Build) -> None:
+    store = shop(
+        [
+            act("u", "s", "0 09:00:00", "view", "d"),
+            act("u", "s", "0 10:00:10", "view", "a", "red"),
+            act("u", "s", "0 10:00:20", "click", "a", "red"),
+            act("u", "s", "0 10:00:30", "purchase", "b", "red"),
+            act("u", "s", "0 10:05:00", "cart", "a", "red"),
+            act("u", "s", "0 11:00:00", "click", "c"),
+            act("u", "s", "0 12:00:00", "click", "d"),
+            act("u", "t", "0 13:00:00", "favourite", "b"),
+        ]
+    )
+    assert not store.pages_logged
+    # d was touched first by the view at nine; b of the last session was never chosen.
+    assert pages(store) == [
+        (seconds("0 09:00:00"), "", ["dc"]),
+        (seconds("0 10:00:10"), "red", ["ack", "bp"]),
+        (seconds("0 11:00:00"), "", ["cc"]),
+    ]
+    assert (store.request_history_end - store.user_start[store.request_user]).tolist() == [0, 1, 5]
+    assert not store.impression_position.any()
+    assert not store.snapshots[:, :, store.snapshot_features.index("impression_all")].any()
+    assert "3 presumed pages with 4 choices, 3 clicked" in repr(store)
+    assert all(episode["request"] >= 0 for episode in episodes(store) if episode["kind"] != "favourite")
+
+
+def test_one_impression_makes_pages_logged_ones(shop: Build, tmp_path: Path) -> None:
+    store = shop([*page("u", "s", "0 10:00:00", "red", "a"), act("u", "s", "0 10:00:20", "click", "b", "blue")])
+    assert store.pages_logged
+    assert pages(store) == [(seconds("0 10:00:00"), "red", ["a"])]
+    for logged in (True, False):
+        replace(store, pages_logged=logged).save(tmp_path / "store")
+        assert FeatureStore.load(tmp_path / "store").pages_logged is logged
 
 
 def test_midnight_belongs_to_the_new_day(shop: Build) -> None:

@@ -7,7 +7,7 @@ import pytest
 from made_up_shop import PAGE, MadeUpShop
 
 from catalog.errors import ArtifactError, DataError
-from rerank.lists import Candidates, build_lists, request_inputs
+from rerank.lists import Candidates, build_lists, request_inputs, teaching
 
 NONE = 4  # absent row of a catalogue of four
 
@@ -21,6 +21,7 @@ def one_page() -> SimpleNamespace:
         impression_click=np.array([False, False]),
         impression_cart=np.array([False, False]),
         impression_purchase=np.array([False, True]),
+        pages_logged=True,
     )
 
 
@@ -57,6 +58,27 @@ def test_a_request_without_page_has_candidates_only() -> None:
     assert lists.row[1].tolist() == [2, NONE, NONE, NONE, NONE]
     assert not lists.shown[1].any()
     assert np.isfinite(lists.score).all()
+
+
+def test_without_impressions_the_candidates_beside_a_choice_count_as_shown_somewhere() -> None:
+    page = one_page()
+    page.pages_logged = False
+    page.impression_product = np.array([0, 2], np.int32)
+    page.impression_purchase = np.array([True, True])
+    lists = build_lists(page, candidates(), 5, 0)  # type: ignore[arg-type]
+    # Product 0 was bought too, but it is no candidate: it would be told by that alone.
+    assert sorted(lists.row[0, :3].tolist()) == [1, 2, 3]
+    assert lists.row[0, lists.click[0]].tolist() == [2]
+    assert lists.shown.tolist() == [[True] * 3 + [False] * 2, [True] + [False] * 4]
+    assert (lists.shown == lists.retrieved).all()
+    assert not lists.click[1].any()
+    assert teaching(page, candidates()).tolist() == [True, False]  # type: ignore[arg-type]
+    page.impression_product = np.array([0, 0], np.int32)
+    assert teaching(page, candidates()).tolist() == [False, False]  # type: ignore[arg-type]
+
+
+def test_any_logged_page_teaches() -> None:
+    assert teaching(one_page(), candidates()).tolist() == [True, False]  # type: ignore[arg-type]
 
 
 def test_long_pages_are_cut() -> None:
