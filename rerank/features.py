@@ -2,7 +2,7 @@
 
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -98,6 +98,7 @@ class FeatureExtractor(tf.Module):
         self._value_bucket = table(np.concatenate([[0], buckets]).astype(np.int32))
         self._behaviour = table(behaviour)
         self.relevance = Relevance(relevance or no_relevance(len(self._text.names)))
+        self._traced: Any = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -161,6 +162,17 @@ class FeatureExtractor(tf.Module):
         numeric = tf.where(present[..., None], tf.concat(blocks, -1), 0.0)
         value = tf.gather(self._value_bucket, product["values"])
         return Features(numeric, value, self._profile(inputs), present, grade)
+
+    def traced(self, inputs: Tensors) -> Features:
+        """The same by one function that all graphs call: traced at the first call, with `relevance` as it is then."""
+        if self._traced is None:
+            candidates = {name: [None, None] for name in inputs if name.startswith("candidate_")}
+            specs = {
+                name: tf.TensorSpec(candidates.get(name, [None, *value.shape[1:]]), value.dtype)
+                for name, value in inputs.items()
+            }
+            self._traced = tf.function(self.__call__, input_signature=[specs], autograph=False)
+        return Features(*self._traced(inputs))
 
     def _product(self, row: tf.Tensor) -> Tensors:
         """Everything that is known of products, but counters and vectors; [..., width] each."""

@@ -26,7 +26,7 @@ class Slice:
     def features(self, extractor: FeatureExtractor, places: tf.Tensor, batch: ListBatch) -> Features:
         """Features of the lists at `places`, which `batch` holds."""
         if self.stored is None:
-            return extractor(batch.inputs)
+            return extractor.traced(batch.inputs)
         return Features(*(tf.gather(part, places) for part in self.stored))
 
 
@@ -39,7 +39,7 @@ def with_features(part: Slice, extractor: FeatureExtractor, memory_gb: float) ->
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)], autograph=False)
     def compute(places: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        return tuple(extractor(part.data.batch(places).inputs))
+        return tuple(extractor.traced(part.data.batch(places).inputs))
 
     chunks = (
         np.arange(at, min(at + _BATCH, part.data.size), dtype=np.int32) for at in range(0, part.data.size, _BATCH)

@@ -98,6 +98,23 @@ def test_padding_the_candidates_changes_nothing(extractor: FeatureExtractor) -> 
     assert features.present.numpy().tolist() == [[True, True, False, False]]
 
 
+def test_traced_once_features_follow_the_width_of_lists_and_other_embeddings(
+    extractor: FeatureExtractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = extractor.embeddings.numpy()
+    monkeypatch.setattr(extractor, "_traced", None)
+    for width, embeddings in ((6, kept[:-1]), (2, kept[:-1]), (6, kept[:-1][::-1].copy())):
+        extractor.set_embeddings(embeddings)
+        inputs = {
+            name: tf.constant(value[:, :width] if name.startswith("candidate_") else value)
+            for name, value in request("red shirt").items()
+        }
+        for found, expected in zip(extractor.traced(inputs), extractor(inputs), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    extractor.set_embeddings(kept[:-1])
+    assert extractor._traced.experimental_get_tracing_count() == 1
+
+
 def test_ranks_count_better_candidates_among_those_present() -> None:
     score, present = tf.constant([[0.5, 0.9, 0.5, 2.0]]), tf.constant([[True, True, True, False]])
     rank, best = retrieval_ranks(score, present)
