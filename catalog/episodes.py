@@ -29,7 +29,7 @@ class Episodes:
         examples: [X] example, user, query, timestamp, history_count, product, strength, new, slice, request.
         requests: [R] request, user, session, query, timestamp, history_count.
         impressions: [I] request, product, position, click, cart, purchase.
-        pages_logged: whether the log has impressions; else pages are presumed, one a search or a choice.
+        pages_logged: whether the log has impressions; else pages are presumed from episodes with a choice.
     """
 
     interactions: ir.Table
@@ -48,9 +48,13 @@ def find_episodes(log: BehaviourLog, slices: Slices, weights: Mapping[str, float
     """Describe everything in the log that a model can learn from, each with what was known before it."""
     clock = _SliceClock(log.day0, slices)
     pages_logged = _has_impressions(log.events)
-    requests, shown = _pages(log, _logged(log.events) if pages_logged else _presumed(log.events))
     interactions = log.keep(_interactions(log.events, clock, weights))
-    sources = log.keep(_source_pages(interactions, shown))
+    if pages_logged:
+        requests, shown = _numbered(log, log.events.filter(log.events.kind == _IMPRESSION))
+        sources = log.keep(_source_pages(interactions, shown))
+    else:
+        requests, shown = _numbered(log, _presumed(interactions, clock))
+        sources = log.keep(interactions.left_join(shown, _EPISODE).select("index", source="request"))
     examples = log.keep(_examples(interactions, requests, sources, clock))
     counts = log.keep(_history_counts(interactions, requests, examples))
     impressions = _impressions(shown, _labels(interactions, requests, sources, clock))
@@ -89,32 +93,27 @@ def _has_impressions(events: ir.Table) -> bool:
     return bool(events.filter(events.kind == _IMPRESSION).limit(1).count().to_pyarrow().as_py())
 
 
-def _logged(events: ir.Table) -> ir.Table:
-    return events.filter(events.kind == _IMPRESSION)
-
-
-def _presumed(events: ir.Table) -> ir.Table:
-    """What pages must have shown, for a log without impressions: the products that were chosen, somewhere on them.
-
-    A search is one page, as its first chosen product was first touched; without a query each choice is a page of its
-    own. What was only viewed or kept as a favourite is on none: no head learns from it.
-    """
-    acts = events.group_by(*_PAGE, "product").aggregate(
-        timestamp=events.timestamp.min(), chosen=events.kind.isin([KINDS.index(label) for label in _LABELS]).any()
-    )
-    chosen = acts.filter(acts.chosen)
-    searched = chosen.timestamp.min().over(group_by=_PAGE)
-    return chosen.mutate(
-        timestamp=ibis.ifelse(chosen.query >= 0, searched, chosen.timestamp), position=ibis.literal(0, "int32")
-    )
-
-
-def _pages(log: BehaviourLog, shown: ir.Table) -> tuple[ir.Table, ir.Table]:
+def _numbered(log: BehaviourLog, shown: ir.Table) -> tuple[ir.Table, ir.Table]:
     """Requests [R], and everything that was shown with its request."""
     keys = [*_PAGE, "timestamp"]
     requests = shown.select(keys).distinct()
     requests = log.keep(requests.mutate(request=ibis.row_number().over(order_by=["timestamp", *_PAGE]).cast("int32")))
     return requests, log.keep(shown.join(requests, keys).select("request", *keys, "product", "position"))
+
+
+def _presumed(acts: ir.Table, clock: "_SliceClock") -> ir.Table:
+    """What pages must have shown, for a log without impressions: the product of each episode that led to a choice.
+
+    The page is the search that the episode began with, when something of it was first touched, or else one at the
+    episode's start. A choice counts up to the end of the page's slice, so that no later one makes a page.
+    """
+    asked = acts.filter(acts.query >= 0).group_by(_PAGE).aggregate(asked_at=acts.timestamp.min())
+    opening = acts.filter(acts.opens).left_join(asked, _PAGE)
+    opening = opening.select(*_EPISODE, page_query="query", page_at=ibis.coalesce(opening.asked_at, opening.timestamp))
+    chosen = acts.filter(acts.kind.isin([KINDS.index(label) for label in _LABELS])).join(opening, _EPISODE)
+    chosen = chosen.filter(chosen.timestamp < clock.end(chosen.page_at))
+    shown = chosen.select(*_EPISODE, query="page_query", timestamp="page_at").distinct()
+    return shown.mutate(position=ibis.literal(0, "int32"))
 
 
 def _interactions(events: ir.Table, clock: _SliceClock, weights: Mapping[str, float]) -> ir.Table:

@@ -69,13 +69,14 @@ class FeatureStore:
             kind, weight: the strongest of the episode. new: the product is not in the history.
             slice: 0 towers, 1 rerank, 2 validation, 3 test; -1 if query and episode start lie in different slices.
             day: of the timestamp. request: the page it came from, -1 = none.
-        request_*: [R] one a shown page, by (timestamp, user, session, query). session: [R] str.
+        request_*: [R] one a shown or presumed page, by (timestamp, user, session, query). session: [R] str.
         impression_start: [R + 1] impressions of request r are [impression_start[r], impression_start[r + 1]).
         impression_*: [I] by (request, position, product), each product once a page. position: 1-based, 0 unknown.
             click, cart, purchase: an event of the same user, session, query and product at or after the page; where
             several such pages showed the product, the latest at or before the event has the label.
-        pages_logged: False for a log without impressions. Then a page is presumed for each search, as its first chosen
-            product was first touched, and for each other choice: of what it showed only the chosen products are known.
+        pages_logged: False for a log without impressions. Then the pages are presumed: of each search at its first
+            event, of each other episode at its start, with the products of episodes that led to a click, a cart or a
+            purchase before the slice ended, at an unknown position; labels are those of the episode.
     """
 
     day0: int
@@ -238,12 +239,18 @@ class FeatureStore:
         manifest = _checked_manifest(directory)
         users = read_parquet(directory / "users.parquet")
         arrays = {name: read_npy(directory / f"{name}.npy", mmap=mmap) for name in _array_dtypes()}
+        pages_logged = manifest.get("pages_logged")
+        if pages_logged is None and not len(arrays["impression_product"]):
+            raise ArtifactError(
+                f"{directory}: written before pages were presumed for logs without impressions, as this one is; build "
+                "the features again (`tandem run --force features`)"
+            )
         try:
             return cls(
                 day0=manifest["day0"],
                 slices=Slices(**{name: tuple(manifest["slices"][name]) for name in SLICE_NAMES}),
                 snapshot_features=tuple(manifest["snapshot_features"]),
-                pages_logged=manifest.get("pages_logged", True),
+                pages_logged=pages_logged is not False,
                 user_ids=_strings(users["user_id"]),
                 user_columns={name.removeprefix("column_"): _strings(users[name]) for name in users.column_names[1:]},
                 queries=_strings(read_parquet(directory / "queries.parquet")["query"]),

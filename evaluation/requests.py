@@ -126,7 +126,8 @@ def sample_requests(
 ) -> Requests:
     """At most `limit` pages of one time slice that were asked for, drawn at random without repetition, in time order.
 
-    A shop that logs no pages of this kind is asked at its episodes instead: one request an episode, no session known.
+    A slice without pages of this kind, logged or presumed, is asked at its episodes instead: one request an episode, no
+    session known.
 
     Args:
         features: the shop's features.

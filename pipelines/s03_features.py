@@ -24,10 +24,12 @@ def run(workspace: Workspace) -> None:
 
 def warn_of_missing_pages(store: FeatureStore) -> None:
     """Say at once what would otherwise stop the run after the towers' training."""
+    wanted, advice = "page with impressions was logged", "Log impressions with their positions"
+    if not store.pages_logged:
+        wanted, advice = "click, cart or purchase was logged", "Give a longer log, or longer slices"
     for (start, stop), use in ((store.slices.rerank, "learns"), (store.slices.validation, "is validated")):
         if not ((store.request_day >= start) & (store.request_day < stop)).any():
             console.print(
-                f"[yellow]no page with impressions was logged in days {start} to {stop - 1}, from which the reranker "
-                f"{use}: `tandem run` will stop at the rerank stage. Log impressions with their positions, or none at "
-                "all: pages are presumed from clicks, carts and purchases then[/yellow]"
+                f"[yellow]no {wanted} in days {start} to {stop - 1}, from which the reranker {use}: `tandem run` will "
+                f"stop at the rerank stage. {advice}[/yellow]"
             )

@@ -8,7 +8,7 @@ from catalog.errors import ConfigError
 from catalog.feature_store import FeatureStore
 from catalog.files import clear_leftovers, read_json, write_json
 from catalog.progress import console
-from pipelines.search_space import Part, Range, Space, read_space, space_for, with_present
+from pipelines.search_space import OneOf, Part, Range, Space, read_space, space_for, with_present
 from pipelines.trial import PARTS
 from pipelines.workspace import Workspace
 
@@ -31,13 +31,11 @@ def searched_space(workspace: Workspace, part: Part, space_file: Path | None) ->
     lists = space.get("list_length") if part == "rerank" else None
     if lists is None:
         return space
-    shortest = int(lists.low) if isinstance(lists, Range) else min(int(value) for value in lists.values)
-    page = _longest_page(FeatureStore.load(workspace / "features"))
-    if shortest >= page:
+    problem, remedy = _incomparable(FeatureStore.load(workspace / "features"), lists)
+    if not problem:
         return space
-    problem = f"lists of {shortest} would cut validation pages of {page} products, so that trials would not compare"
     if space_file is not None:
-        raise ConfigError(f"{space_file}: rerank.list_length: {problem}; give at least {page}, in the config too")
+        raise ConfigError(f"{space_file}: rerank.list_length: {problem}; {remedy}")
     console.print(f"tune: list_length is not searched: {problem}")
     return {name: dimension for name, dimension in space.items() if name != "list_length"}
 
@@ -63,6 +61,18 @@ def study_folder(workspace: Workspace, part: Part, space: Space, inputs: dict[st
             console.print(f"tune: {other.parent} is a study of other {' and '.join(differs)}; it is left as it is")
         write_json(folder / "study.json", {"part": part, "metric": PARTS[part].metric, "prints": prints, **facts})
     return folder
+
+
+def _incomparable(features: FeatureStore, lists: Range | OneOf) -> tuple[str, str]:
+    """Why trials with these list lengths would not compare, empty if they do, and what to do about it."""
+    if not features.pages_logged:
+        return "without impressions a whole list is what is measured, and a shorter one is easier", "leave it out"
+    shortest = int(lists.low) if isinstance(lists, Range) else min(int(value) for value in lists.values)
+    page = _longest_page(features)
+    if shortest >= page:
+        return "", ""
+    problem = f"lists of {shortest} would cut validation pages of {page} products, so that trials would not compare"
+    return problem, f"give at least {page}, in the config too"
 
 
 def _longest_page(features: FeatureStore) -> int:

@@ -83,7 +83,12 @@ class RerankConfig(Config):
         "click, cart, purchase: one sigmoid that learns from these alone, and that calibration maps to all three.",
     )
 
-    list_length: int = Field(40, ge=2, description="Products of a training list: those shown, then never-shown ones.")
+    list_length: int = Field(
+        40,
+        ge=2,
+        description="Products of a training list: those shown, then never-shown ones, which count as shown where a log "
+        "has no impressions.",
+    )
     position_bias: bool = Field(
         True, description="Learn P(examined) by position and correct by it; else every shown product counts as seen."
     )

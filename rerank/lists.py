@@ -136,17 +136,15 @@ def teaching(features: FeatureStore, candidates: Candidates) -> Flags:
     With logged impressions that is any page; without, a choice that is among the candidates.
     """
     numbers = candidates.request.astype(np.int64)
-    sizes = features.impression_start[numbers + 1] - features.impression_start[numbers]
     if features.pages_logged:
-        return sizes > 0
+        return np.asarray(features.impression_start[numbers + 1] > features.impression_start[numbers])
     absent = len(candidates.product_embeddings)
-    length = max(int(sizes.max(initial=0)), 1)
-    blocks = np.split(np.arange(len(numbers)), np.arange(_BLOCK, len(numbers), _BLOCK))
-    found = [
-        _places_in(candidates.rows[block], _pages(features, candidates.request[block], length, absent).row, absent)
-        for block in blocks
-    ]
-    return np.asarray((np.concatenate(found) >= 0).any(axis=1))
+    found = [np.zeros(0, bool)]
+    for at in range(0, len(numbers), _BLOCK):
+        part = candidates.take(np.arange(at, min(at + _BLOCK, len(numbers))))
+        page = _pages(features, part.request, _width(features, part, 1), absent)
+        found.append(np.any(_places_in(part.rows, page.row, absent) >= 0, axis=1))
+    return np.concatenate(found)
 
 
 def request_inputs(
@@ -183,18 +181,19 @@ def _build_block(
     absent = len(candidates.product_embeddings)
     rows = np.where((candidates.rows < 0) | (candidates.rows > absent), absent, candidates.rows)
     scores = np.where(rows < absent, candidates.scores, -np.inf)
-    page = _pages(features, candidates.request, length, absent)
-    same = _places_in(rows, page.row, absent)
+    page = _pages(features, candidates.request, _width(features, candidates, length), absent)
+    places = same = _places_in(rows, page.row, absent)
+    if not features.pages_logged:
+        page, same = _candidates_first(page, same, length, absent)
     retrieved = same >= 0
-    page_row = page.row if features.pages_logged else np.where(retrieved, page.row, absent)
     looked_up = np.take_along_axis(scores, np.maximum(same, 0), axis=1)
-    embeddings = _gather(candidates.product_embeddings, page_row)
+    embeddings = _gather(candidates.product_embeddings, page.row)
     page_score = np.where(retrieved, looked_up, np.einsum("rd,rld->rl", candidates.query_embedding, embeddings))
-    extra = _sample_unshown(rows, same, page_row < absent, length, absent, random)
+    use_page = page.row < absent
+    extra = _sample_unshown(rows, places, use_page, length, absent, random)
     extra_row = np.where(extra >= 0, np.take_along_axis(rows, np.maximum(extra, 0), axis=1), absent)
     extra_score = np.take_along_axis(scores, np.maximum(extra, 0), axis=1)
-    use_page = page_row < absent
-    row = np.where(use_page, page_row, extra_row)
+    row = np.where(use_page, page.row, extra_row)
     score = np.where(row < absent, np.where(use_page, page_score, extra_score), 0.0)
     best = scores.max(axis=1, initial=-np.inf)
     return RankingLists(
@@ -205,9 +204,9 @@ def _build_block(
         position=page.position,
         shown=use_page if features.pages_logged else row < absent,
         retrieved=np.where(use_page, retrieved, extra >= 0),
-        click=use_page & (page.click | page.cart | page.purchase),
-        cart=use_page & page.cart,
-        purchase=use_page & page.purchase,
+        click=page.click | page.cart | page.purchase,
+        cart=page.cart,
+        purchase=page.purchase,
     )
 
 
@@ -237,6 +236,29 @@ def _pages(features: FeatureStore, requests: Ints, length: int, absent: int) -> 
         cart=inside & features.impression_cart[place],
         purchase=inside & features.impression_purchase[place],
     )
+
+
+def _width(features: FeatureStore, candidates: Candidates, length: int) -> int:
+    """Places to read a page into: a logged one is cut to `length`, of a presumed one every choice is needed."""
+    if features.pages_logged:
+        return length
+    numbers = candidates.request.astype(np.int64)
+    sizes = features.impression_start[numbers + 1] - features.impression_start[numbers]
+    return max(length, int(sizes.max(initial=0)))
+
+
+def _candidates_first(
+    page: _Pages, same: npt.NDArray[np.int64], length: int, absent: int
+) -> tuple[_Pages, npt.NDArray[np.int64]]:
+    """The first `length` choices that are candidates, and where among them; the others are dropped."""
+    order = np.argsort(same < 0, axis=1, kind="stable")[:, :length]
+    same = np.take_along_axis(same, order, axis=1)
+    kept = same >= 0
+    return _Pages(
+        np.where(kept, np.take_along_axis(page.row, order, axis=1), np.int32(absent)),
+        np.zeros(kept.shape, np.int32),
+        *(kept & np.take_along_axis(label, order, axis=1) for label in (page.click, page.cart, page.purchase)),
+    ), same
 
 
 def _places_in(rows: Ints, wanted: Ints, absent: int) -> npt.NDArray[np.int64]:

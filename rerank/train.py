@@ -54,7 +54,7 @@ def train(
         after_epoch: called with the validation NDCG@10 of each epoch so far once an epoch's checkpoint is written.
 
     Raises:
-        DataError: when a slice holds no shown page.
+        DataError: when a slice holds no shown page, or without impressions no choice among the candidates.
         ArtifactError: when the candidates are missing or broken.
         TandemError: when the loss is no longer a number.
     """
@@ -79,6 +79,8 @@ def train(
     trained = learner.trained(prepared.fitted, training, calibrating)
     save(out_dir, trained)
     metrics = learner.metrics(whole)
+    if not features.pages_logged:
+        metrics["heads"] = {}  # of a choice among list_length candidates, and here all candidates count as shown
     examination = trained.examination.tolist()
     write_json(
         out_dir / "metrics.json",
@@ -184,10 +186,14 @@ def select_requests(features: FeatureStore, candidates: Candidates, limit: int, 
     request = np.asarray(candidates.request, dtype=np.int64)
     places = np.flatnonzero(teaching(features, candidates))
     if not len(places):
-        wanted = "an impression" if features.pages_logged else "a choice among them"
+        if not features.pages_logged:
+            raise DataError(
+                f"the reranker learns from choices among the candidates, and none of {len(request)} requests has one; "
+                "make the slice longer, or raise release.candidates"
+            )
         raise DataError(
-            f"the reranker learns from shown pages, and none of {len(request)} requests with candidates has {wanted}; "
-            "log impressions with positions, or make the slice longer"
+            f"the reranker learns from shown pages, and none of {len(request)} requests with candidates has an "
+            "impression; log impressions with positions, or make the slice longer"
         )
     if len(places) > limit:
         if seed is None:

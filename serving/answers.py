@@ -21,7 +21,8 @@ class Hit:
         product_id: as in the catalogue.
         score: what the answer is ordered by.
         retrieval_score: cosine of query and product.
-        click_probability, cart_probability, purchase_probability: calibrated, if shown first.
+        click_probability, cart_probability, purchase_probability: calibrated, if shown first; of a release whose log
+            had no impressions, among as many candidates as a training list holds.
     """
 
     product_id: str

@@ -1,5 +1,6 @@
 """Hand-worked logs: what each example, page and counter must be."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -250,31 +251,44 @@ def test_without_logged_pages_a_query_was_asked_at_its_first_event(shop: Build) 
     ]
 
 
-def test_a_log_without_impressions_has_a_page_for_each_search_and_each_other_choice(shop: Build) -> None:
+def test_a_log_without_impressions_has_a_page_for_each_search_and_each_other_episode_with_a_choice(shop: Build) -> None:
     store = shop(
         [
             act("u", "s", "0 09:00:00", "view", "d"),
+            act("u", "s", "0 10:00:05", "view", "c", "red"),
             act("u", "s", "0 10:00:10", "view", "a", "red"),
             act("u", "s", "0 10:00:20", "click", "a", "red"),
             act("u", "s", "0 10:00:30", "purchase", "b", "red"),
-            act("u", "s", "0 10:05:00", "cart", "a", "red"),
-            act("u", "s", "0 11:00:00", "click", "c"),
+            act("u", "s", "0 10:05:00", "cart", "a"),
+            act("u", "t", "0 11:00:00", "click", "c"),
             act("u", "s", "0 12:00:00", "click", "d"),
             act("u", "t", "0 13:00:00", "favourite", "b"),
+            act("u", "t", "0 23:59:59", "view", "a"),
+            act("u", "t", "1 00:00:00", "purchase", "a"),
         ]
     )
     assert not store.pages_logged
-    # d was touched first by the view at nine; b of the last session was never chosen.
+    # d was first touched by the view at nine, the search by that of c, and the cart went on with what the search found.
+    # b of the last session was never chosen, and a there was when the slice of its view had ended.
     assert pages(store) == [
         (seconds("0 09:00:00"), "", ["dc"]),
-        (seconds("0 10:00:10"), "red", ["ack", "bp"]),
+        (seconds("0 10:00:05"), "red", ["ack", "bp"]),
         (seconds("0 11:00:00"), "", ["cc"]),
     ]
-    assert (store.request_history_end - store.user_start[store.request_user]).tolist() == [0, 1, 5]
+    assert (store.request_history_end - store.user_start[store.request_user]).tolist() == [0, 1, 6]
     assert not store.impression_position.any()
     assert not store.snapshots[:, :, store.snapshot_features.index("impression_all")].any()
     assert "3 presumed pages with 4 choices, 3 clicked" in repr(store)
-    assert all(episode["request"] >= 0 for episode in episodes(store) if episode["kind"] != "favourite")
+    sources = {(when["product"], when["timestamp"]): when["request"] for when in episodes(store)}
+    assert sources == {
+        ("d", seconds("0 09:00:00")): 0,
+        ("a", seconds("0 10:00:05")): 1,
+        ("b", seconds("0 10:00:05")): 1,
+        ("c", seconds("0 10:00:05")): -1,
+        ("c", seconds("0 11:00:00")): 2,
+        ("b", seconds("0 13:00:00")): -1,
+        ("a", seconds("0 23:59:59")): -1,
+    }
 
 
 def test_one_impression_makes_pages_logged_ones(shop: Build, tmp_path: Path) -> None:
@@ -284,6 +298,23 @@ def test_one_impression_makes_pages_logged_ones(shop: Build, tmp_path: Path) -> 
     for logged in (True, False):
         replace(store, pages_logged=logged).save(tmp_path / "store")
         assert FeatureStore.load(tmp_path / "store").pages_logged is logged
+
+
+def test_a_store_of_before_pages_were_presumed_is_built_again_if_it_has_none(shop: Build, tmp_path: Path) -> None:
+    for events, usable in (
+        ([act("u", "s", "0 10:00:20", "view", "b")], False),
+        (page("u", "s", "0 9:00:00", "", "a"), True),
+    ):
+        shop(events)
+        manifest = tmp_path / "features" / "store.json"
+        content = json.loads(manifest.read_text())
+        del content["pages_logged"]
+        manifest.write_text(json.dumps(content))
+        if usable:
+            assert FeatureStore.load(tmp_path / "features").pages_logged
+        else:
+            with pytest.raises(ArtifactError, match="before pages were presumed"):
+                FeatureStore.load(tmp_path / "features")
 
 
 def test_midnight_belongs_to_the_new_day(shop: Build) -> None:

@@ -35,6 +35,7 @@ PRODUCTS = ("a", "b", "c", "d")
 SPLITS = SplitsConfig(rerank_days=1, validation_days=1, test_days=1)
 FEATURES = FeaturesConfig(counter_windows_days=(1, 3))
 SLICES = slice_days(DAYS, SPLITS)
+CHOICES = ("click", "cart", "purchase")
 STRENGTH = sorted(KINDS, key=lambda kind: KIND_WEIGHTS[kind])  # no two weights are equal
 
 
@@ -53,8 +54,10 @@ class Event:
         return int(self.time)
 
 
-# The first second and the last of every log, so that its days are the same whatever happens between.
+# The first second and the last of every log, so that its days are the same whatever happens between; and a page, which
+# makes it one with impressions.
 FRAME = [Event("z", "z", time, "view", "d", "", 0) for time in (0, DAYS * DAY - 1)]
+PAGE = Event("z", "z", 0, "impression", "d", "", 1)
 
 
 def in_order(events: list[Event]) -> list[Event]:
@@ -79,6 +82,7 @@ class Reference:
         self.events = events
         self.acts = [event for event in events if event.kind != "impression"]
         self.shown = [event for event in events if event.kind == "impression"]
+        self.presumed = {} if self.shown else dict(self.presumed_pages())
 
     def history(self, user: str, second: int) -> tuple[Any, ...]:
         known = [act for act in self.acts if act.user == user and act.second < second]
@@ -86,6 +90,8 @@ class Reference:
 
     def source(self, act: Event) -> int | None:
         """When the page was shown that `act` came from."""
+        if not self.shown:
+            return self.presumed.get((act.user, act.session, act.product), (None, None))[1]
         pages = [
             page.second
             for page in self.shown
@@ -97,6 +103,19 @@ class Reference:
     def episodes(self) -> Iterator[list[Event]]:
         for key in dict.fromkeys((act.user, act.session, act.product) for act in self.acts):
             yield [act for act in self.acts if (act.user, act.session, act.product) == key]
+
+    def presumed_pages(self) -> Iterator[tuple[tuple[str, str, str], tuple[str, int]]]:
+        """Of each episode with a choice before its page's slice ends, the query and the time of that page."""
+        for episode in self.episodes():
+            first = episode[0]
+            asked = [
+                act.second
+                for act in self.acts
+                if (act.user, act.session, act.query) == (first.user, first.session, first.query)
+            ]
+            second = min(asked) if first.query else first.second
+            if any(act.kind in CHOICES and act.second < slice_end(second) for act in episode):
+                yield (first.user, first.session, first.product), (first.query, second)
 
     def label(self, episode: list[Event]) -> str:
         """The strongest kind of an episode, up to the end of the slice that it starts in."""
@@ -149,6 +168,8 @@ class Reference:
             yield act.user, act.product, act.kind, act.second, act.query, KIND_WEIGHTS[labels[key]], target
 
     def pages(self) -> Iterator[dict[str, Any]]:
+        if not self.shown:
+            yield from self.pages_of_choices()
         for key in {(page.user, page.session, page.query, page.second) for page in self.shown}:
             user, session, query, second = key
             own = [page for page in self.shown if (page.user, page.session, page.query, page.second) == key]
@@ -171,6 +192,25 @@ class Reference:
                         *((product, kind) in hits for kind in ("click", "cart", "purchase")),
                     )
                     for product in {page.product for page in own}
+                ),
+            }
+
+    def pages_of_choices(self) -> Iterator[dict[str, Any]]:
+        for key in {(user, session, *page) for (user, session, _), page in self.presumed.items()}:
+            user, *_, second = key
+            products = [own[2] for own, page in self.presumed.items() if (*own[:2], *page) == key]
+            done = [
+                (act.product, act.kind)
+                for act in self.acts
+                if (act.user, act.session) == key[:2] and act.second < slice_end(second)
+            ]
+            yield {
+                "page": key,
+                "day": second // DAY,
+                "slice": slice_of(second),
+                "history": self.history(user, second),
+                "shown": frozenset(
+                    (product, 0, *((product, kind) in done for kind in CHOICES)) for product in products
                 ),
             }
 
@@ -377,14 +417,16 @@ def assert_strictly_before(store: FeatureStore, users: Any, ends: Any, moments: 
 
 
 @SLOW
-@example(past=BEFORE_EDGE, future=AFTER_EDGE, moment=EDGE, length=2)
-@given(past=logs, future=logs, moment=moments, length=st.integers(1, 5))
+@example(past=BEFORE_EDGE, future=AFTER_EDGE, moment=EDGE, length=2, logged=True)
+@example(past=BEFORE_EDGE, future=AFTER_EDGE, moment=EDGE, length=2, logged=False)
+@given(past=logs, future=logs, moment=moments, length=st.integers(1, 5), logged=st.booleans())
 def test_features_are_what_plain_python_says_and_the_future_changes_nothing_before_it(
-    tmp_path: Path, past: list[Event], future: list[Event], moment: int, length: int
+    tmp_path: Path, past: list[Event], future: list[Event], moment: int, length: int, logged: bool
 ) -> None:
-    past = [event for event in past if event.time < moment]
-    future = [event for event in future if event.time >= moment]
-    without, whole = in_order(past + FRAME), in_order(past + future + FRAME)
+    past = [event for event in past if event.time < moment and (logged or event.kind != "impression")]
+    future = [event for event in future if event.time >= moment and (logged or event.kind != "impression")]
+    frame = [*FRAME, PAGE] if logged else FRAME
+    without, whole = in_order(past + frame), in_order(past + future + frame)
     before = build_log(tmp_path, without)
     assert_as_plain_python_says(before, without, length)
     snapshots = np.array(before.store.snapshots)  # the file is replaced by the next build
@@ -393,14 +435,16 @@ def test_features_are_what_plain_python_says_and_the_future_changes_nothing_befo
     assert_as_plain_python_says(after, whole, length)
 
     # Inputs: every example that began before `moment` is there with the same inputs, and every other began later.
-    labels = ("kind", "slice")
+    # A presumed page is there if something of it was chosen, before its slice ended: that is a label.
+    labels = ("kind", "slice") if logged else ("kind", "slice", "page")
     kept, now = bag(iter(examples), labels), bag(after.examples(), labels)
     known = {(event.user, event.session, event.product) for event in past + FRAME if event.kind != "impression"}
     opened = {(event.user, event.session, event.product) for event in future if event.kind != "impression"} - known
     assert kept <= now
     assert (now - kept).total() == len(opened)
-    shown = bag((inputs_of(page) for page in pages if page["page"][3] < moment), ("slice",))
-    assert shown == bag((inputs_of(page) for page in after.pages() if page["page"][3] < moment), ("slice",))
+    if logged:
+        shown = bag((inputs_of(page) for page in pages if page["page"][3] < moment), ("slice",))
+        assert shown == bag((inputs_of(page) for page in after.pages() if page["page"][3] < moment), ("slice",))
     early = [without_weight(act) for act in interactions if act[3] < moment]
     assert early == [without_weight(act) for act in after.interactions() if act[3] < moment]
     full_days = moment // DAY

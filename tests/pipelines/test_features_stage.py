@@ -9,6 +9,7 @@ from catalog.progress import console
 from pipelines.s03_features import warn_of_missing_pages
 
 
+@pytest.mark.parametrize(("logged", "wanted"), [(True, "page with impressions"), (False, "click, cart or purchase")])
 @pytest.mark.parametrize(
     ("days", "learns", "validated"),
     [
@@ -19,11 +20,13 @@ from pipelines.s03_features import warn_of_missing_pages
         ([16], True, False),
     ],
 )
-def test_missing_pages_of_the_rerankers_slices_are_named(days: list[int], learns: bool, validated: bool) -> None:
+def test_missing_pages_of_the_rerankers_slices_are_named(
+    days: list[int], learns: bool, validated: bool, logged: bool, wanted: str
+) -> None:
     slices = SimpleNamespace(rerank=(10, 14), validation=(14, 17))
-    store = SimpleNamespace(slices=slices, request_day=np.array(days, np.int32))
+    store = SimpleNamespace(slices=slices, request_day=np.array(days, np.int32), pages_logged=logged)
     with console.capture() as capture:
         warn_of_missing_pages(store)  # type: ignore[arg-type]
     said = " ".join(capture.get().split())
-    assert ("logged in days 10 to 13, from which the reranker learns" in said) == learns
-    assert ("logged in days 14 to 16, from which the reranker is validated" in said) == validated
+    assert (f"no {wanted} was logged in days 10 to 13, from which the reranker learns" in said) == learns
+    assert (f"no {wanted} was logged in days 14 to 16, from which the reranker is validated" in said) == validated

@@ -14,7 +14,7 @@ import yaml
 
 from catalog.files import read_json
 from pipelines.search_space import with_values
-from pipelines.trial import run_trial
+from pipelines.trial import PARTS, run_trial
 from pipelines.tuning import tune
 from pipelines.workspace import Workspace
 from tests.tiny_shop import bare_workspace
@@ -48,8 +48,15 @@ def test_the_reranker_is_tuned_on_the_runs_candidates(workspace: Workspace) -> N
     kept = read_json(folder / "trial-0000" / "metrics.json")["best_epoch"]
     assert kept == trial["best_epoch"] == 2  # of two epochs the second half
     assert 0 < trial["value"] == trial["epochs"][kept - 1]
-    assert trial["others"]["click log-loss"] > 0
+    assert trial["others"].keys() == {"page ndcg@10, clicks as logged"}  # without impressions no head is judged
     assert (folder / "trial-0000" / "weights.npz").exists()
+
+
+def test_log_losses_are_among_the_further_metrics() -> None:
+    validation = {"page": {"ndcg@10_after": 0.5}, "heads": {"click": {"log_loss": 0.3}, "cart": {"log_loss": 0.1}}}
+    values, others = PARTS["rerank"].read({"epochs": [{"ndcg@10": 0.4}, {"ndcg@10": 0.6}], "validation": validation})
+    assert values == [0.4, 0.6]
+    assert others == {"page ndcg@10, clicks as logged": 0.5, "click log-loss": 0.3, "cart log-loss": 0.1}
 
 
 def test_a_killed_training_fails_and_one_that_is_stopped_goes_on(workspace: Workspace, tmp_path: Path) -> None:

@@ -77,6 +77,22 @@ def test_without_impressions_the_candidates_beside_a_choice_count_as_shown_somew
     assert teaching(page, candidates()).tolist() == [False, False]  # type: ignore[arg-type]
 
 
+def test_of_a_presumed_page_longer_than_a_list_no_choice_is_a_negative() -> None:
+    page = one_page()
+    page.pages_logged = False
+    page.impression_start = np.array([0, 4, 4])
+    page.impression_product = np.arange(4, dtype=np.int32)
+    page.impression_position = np.zeros(4, np.int32)
+    page.impression_click = np.ones(4, bool)
+    page.impression_cart = page.impression_purchase = np.zeros(4, bool)
+    lists = build_lists(page, candidates(), 2, 0)  # type: ignore[arg-type]
+    assert lists.row.tolist() == [[1, 2], [2, NONE]]
+    assert lists.click.tolist() == [[True, True], [False, False]]
+    wide = build_lists(page, candidates(), 5, 0)  # type: ignore[arg-type]
+    assert wide.row[0].tolist() == [1, 2, 3, NONE, NONE]
+    assert wide.click[0].tolist() == [True, True, True, False, False]
+
+
 def test_any_logged_page_teaches() -> None:
     assert teaching(one_page(), candidates()).tolist() == [True, False]  # type: ignore[arg-type]
 
