@@ -29,7 +29,7 @@ class Episodes:
         examples: [X] example, user, query, timestamp, history_count, product, strength, new, slice, request.
         requests: [R] request, user, session, query, timestamp, history_count.
         impressions: [I] request, product, position, click, cart, purchase.
-        pages_logged: whether the log has impressions; else pages are presumed from episodes with a choice.
+        pages_logged: whether the log has impressions; else pages are presumed from choices.
     """
 
     interactions: ir.Table
@@ -53,8 +53,10 @@ def find_episodes(log: BehaviourLog, slices: Slices, weights: Mapping[str, float
         requests, shown = _numbered(log, log.events.filter(log.events.kind == _IMPRESSION))
         sources = log.keep(_source_pages(interactions, shown))
     else:
-        requests, shown = _numbered(log, _presumed(interactions, clock))
-        sources = log.keep(interactions.left_join(shown, _EPISODE).select("index", source="request"))
+        paged = log.keep(_with_page(interactions))
+        requests, shown = _numbered(log, _presumed(paged, clock))
+        page = [*_EPISODE, ("page_query", "query"), ("page_at", "timestamp")]
+        sources = log.keep(paged.left_join(shown, page).select("index", source="request"))
     examples = log.keep(_examples(interactions, requests, sources, clock))
     counts = log.keep(_history_counts(interactions, requests, examples))
     impressions = _impressions(shown, _labels(interactions, requests, sources, clock))
@@ -101,17 +103,31 @@ def _numbered(log: BehaviourLog, shown: ir.Table) -> tuple[ir.Table, ir.Table]:
     return requests, log.keep(shown.join(requests, keys).select("request", *keys, "product", "position"))
 
 
-def _presumed(acts: ir.Table, clock: "_SliceClock") -> ir.Table:
-    """What pages must have shown, for a log without impressions: the product of each episode that led to a choice.
+def _with_page(acts: ir.Table) -> ir.Table:
+    """Acts with the page each must have come from, for a log without impressions: page_query, page_at (null = none).
 
-    The page is the search that the episode began with, when something of it was first touched, or else one at the
-    episode's start. A choice counts up to the end of the page's slice, so that no later one makes a page.
+    What has a query came from its own search, asked when something of it was first touched. What has none, as a
+    checkout, goes on with the page of its episode; an episode that begins without a query is a page of its own if the
+    product is new to the user.
     """
-    asked = acts.filter(acts.query >= 0).group_by(_PAGE).aggregate(asked_at=acts.timestamp.min())
-    opening = acts.filter(acts.opens).left_join(asked, _PAGE)
-    opening = opening.select(*_EPISODE, page_query="query", page_at=ibis.coalesce(opening.asked_at, opening.timestamp))
-    chosen = acts.filter(acts.kind.isin([KINDS.index(label) for label in _LABELS])).join(opening, _EPISODE)
-    chosen = chosen.filter(chosen.timestamp < clock.end(chosen.page_at))
+    searched = acts.query >= 0
+    new = ibis.ifelse(acts.product_first == acts.timestamp, acts.timestamp, ibis.null("int64"))
+    acts = acts.mutate(own_at=ibis.ifelse(searched, acts.timestamp.min().over(group_by=_PAGE), new))
+    opening = {name: ibis.ifelse(acts.opens, acts[name], ibis.null()) for name in ("query", "own_at")}
+    begun = {name: value.max().over(group_by=_EPISODE) for name, value in opening.items()}
+    return acts.mutate(
+        page_query=ibis.ifelse(searched, acts.query, begun["query"]),
+        page_at=ibis.ifelse(searched, acts.own_at, begun["own_at"]),
+    )
+
+
+def _presumed(acts: ir.Table, clock: "_SliceClock") -> ir.Table:
+    """What the pages of `_with_page` must have shown: what was chosen from them before their slice ended.
+
+    A later choice makes no page: it would touch an earlier slice.
+    """
+    chosen = acts.filter(acts.kind.isin([KINDS.index(label) for label in _LABELS]))
+    chosen = chosen.filter(chosen.page_at.notnull(), chosen.timestamp < clock.end(chosen.page_at))
     shown = chosen.select(*_EPISODE, query="page_query", timestamp="page_at").distinct()
     return shown.mutate(position=ibis.literal(0, "int32"))
 

@@ -75,8 +75,9 @@ class FeatureStore:
             click, cart, purchase: an event of the same user, session, query and product at or after the page; where
             several such pages showed the product, the latest at or before the event has the label.
         pages_logged: False for a log without impressions. Then the pages are presumed: of each search at its first
-            event, of each other episode at its start, with the products of episodes that led to a click, a cart or a
-            purchase before the slice ended, at an unknown position; labels are those of the episode.
+            event, and of each episode that begins without a query, with a product that is new to the user, at its
+            start. They hold what was clicked, carted or bought from them before their slice ended, at an unknown
+            position; an event without a query counts for the page of its episode.
     """
 
     day0: int

@@ -27,9 +27,13 @@ def warn_of_missing_pages(store: FeatureStore) -> None:
     wanted, advice = "page with impressions was logged", "Log impressions with their positions"
     if not store.pages_logged:
         wanted, advice = "click, cart or purchase was logged", "Give a longer log, or longer slices"
-    for (start, stop), use in ((store.slices.rerank, "learns"), (store.slices.validation, "is validated")):
+    uses = (
+        (store.slices.rerank, "the reranker learns", "rerank"),
+        (store.slices.validation, "the index is tuned and the reranker validated", "index"),
+    )
+    for (start, stop), use, stage in uses:
         if not ((store.request_day >= start) & (store.request_day < stop)).any():
             console.print(
-                f"[yellow]no {wanted} in days {start} to {stop - 1}, from which the reranker {use}: `tandem run` will "
-                f"stop at the rerank stage. {advice}[/yellow]"
+                f"[yellow]no {wanted} in days {start} to {stop - 1}, from which {use}: `tandem run` will stop at the "
+                f"{stage} stage. {advice}[/yellow]"
             )

@@ -28,7 +28,9 @@ def run(workspace: Workspace) -> None:
     rows = eligible_rows(shop, features, day)
     requests = slice_requests(features, _VALIDATION, _QUERIES, towers.config.seed)
     if not len(requests):
-        raise DataError("the validation slice holds no shown page to tune the index with; make it longer")
+        raise DataError(
+            "the validation slice holds no page, logged or presumed, to tune the index with; make it longer"
+        )
     queries = towers.query_embeddings(request_questions(features, requests, towers.config.history.length))
     embeddings = towers.product_embeddings(day)[rows]
     result = tune(embeddings, queries, workspace.config.index)

@@ -7,7 +7,7 @@ network would learn to find it by that.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +109,8 @@ class RankingLists:
 def build_lists(features: FeatureStore, candidates: Candidates, length: int, seed: int) -> RankingLists:
     """The shown products of each request, by position, then a seeded sample of its never-shown candidates.
 
+    Without impressions both are dealt anew.
+
     Args:
         length: L; pages longer than that are cut.
 
@@ -196,7 +198,7 @@ def _build_block(
     row = np.where(use_page, page.row, extra_row)
     score = np.where(row < absent, np.where(use_page, page_score, extra_score), 0.0)
     best = scores.max(axis=1, initial=-np.inf)
-    return RankingLists(
+    lists = RankingLists(
         row=row.astype(np.int32),
         score=score.astype(np.float32),
         rank=_ranks(scores, score).astype(np.float32),
@@ -208,6 +210,14 @@ def _build_block(
         cart=page.cart,
         purchase=page.purchase,
     )
+    return lists if features.pages_logged else _dealt(lists, absent, random)
+
+
+def _dealt(lists: RankingLists, absent: int, random: np.random.Generator) -> RankingLists:
+    """The products of each list in random order, padding last: equal scores keep the order they come in."""
+    order = np.argsort(np.where(lists.row < absent, random.random(lists.row.shape), 1.0), axis=1)
+    names = ("row", "score", "rank", "shown", "retrieved", "click", "cart", "purchase")
+    return replace(lists, **{name: np.take_along_axis(getattr(lists, name), order, axis=1) for name in names})
 
 
 @dataclass(frozen=True)

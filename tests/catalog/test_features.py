@@ -251,44 +251,46 @@ def test_without_logged_pages_a_query_was_asked_at_its_first_event(shop: Build) 
     ]
 
 
-def test_a_log_without_impressions_has_a_page_for_each_search_and_each_other_episode_with_a_choice(shop: Build) -> None:
+def test_pages_of_a_log_without_impressions(shop: Build) -> None:
     store = shop(
         [
             act("u", "s", "0 09:00:00", "view", "d"),
-            act("u", "s", "0 10:00:05", "view", "c", "red"),
-            act("u", "s", "0 10:00:10", "view", "a", "red"),
+            act("u", "s", "0 10:00:05", "view", "b", "red"),
             act("u", "s", "0 10:00:20", "click", "a", "red"),
             act("u", "s", "0 10:00:30", "purchase", "b", "red"),
             act("u", "s", "0 10:05:00", "cart", "a"),
+            act("u", "s", "0 10:06:00", "click", "a", "blue"),
             act("u", "t", "0 11:00:00", "click", "c"),
             act("u", "s", "0 12:00:00", "click", "d"),
-            act("u", "t", "0 13:00:00", "favourite", "b"),
-            act("u", "t", "0 23:59:59", "view", "a"),
-            act("u", "t", "1 00:00:00", "purchase", "a"),
+            act("u", "t", "0 13:00:00", "purchase", "a"),
+            act("v", "s", "0 13:00:00", "favourite", "b"),
+            act("v", "s", "0 23:59:59", "view", "a"),
+            act("v", "s", "1 00:00:00", "purchase", "a"),
         ]
     )
     assert not store.pages_logged
-    # d was first touched by the view at nine, the search by that of c, and the cart went on with what the search found.
-    # b of the last session was never chosen, and a there was when the slice of its view had ended.
+    # d was first touched by the view at nine, the search by that of b. The cart went on with what the search had found,
+    # the purchase of another session with no page at all. a is on the page of the second search too, though not new.
     assert pages(store) == [
         (seconds("0 09:00:00"), "", ["dc"]),
         (seconds("0 10:00:05"), "red", ["ack", "bp"]),
+        (seconds("0 10:06:00"), "blue", ["ac"]),
         (seconds("0 11:00:00"), "", ["cc"]),
     ]
-    assert (store.request_history_end - store.user_start[store.request_user]).tolist() == [0, 1, 6]
+    assert (store.request_history_end - store.user_start[store.request_user]).tolist() == [0, 1, 5, 6]
     assert not store.impression_position.any()
     assert not store.snapshots[:, :, store.snapshot_features.index("impression_all")].any()
-    assert "3 presumed pages with 4 choices, 3 clicked" in repr(store)
-    sources = {(when["product"], when["timestamp"]): when["request"] for when in episodes(store)}
+    assert "4 presumed pages with 5 choices, 4 clicked" in repr(store)
+    sources = {(found["product"], found["timestamp"]): found["request"] for found in episodes(store)}
     assert sources == {
         ("d", seconds("0 09:00:00")): 0,
         ("a", seconds("0 10:00:05")): 1,
         ("b", seconds("0 10:00:05")): 1,
-        ("c", seconds("0 10:00:05")): -1,
-        ("c", seconds("0 11:00:00")): 2,
-        ("b", seconds("0 13:00:00")): -1,
-        ("a", seconds("0 23:59:59")): -1,
+        ("c", seconds("0 11:00:00")): 3,
+        ("a", seconds("0 13:00:00")): -1,
     }
+    # Nothing was chosen from a page of v before its slice ended.
+    assert [found["request"] for found in episodes(store, "v")] == [-1, -1]
 
 
 def test_one_impression_makes_pages_logged_ones(shop: Build, tmp_path: Path) -> None:

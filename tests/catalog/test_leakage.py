@@ -82,7 +82,7 @@ class Reference:
         self.events = events
         self.acts = [event for event in events if event.kind != "impression"]
         self.shown = [event for event in events if event.kind == "impression"]
-        self.presumed = {} if self.shown else dict(self.presumed_pages())
+        self.presumed = set() if self.shown else set(self.presumed_pages())
 
     def history(self, user: str, second: int) -> tuple[Any, ...]:
         known = [act for act in self.acts if act.user == user and act.second < second]
@@ -91,7 +91,8 @@ class Reference:
     def source(self, act: Event) -> int | None:
         """When the page was shown that `act` came from."""
         if not self.shown:
-            return self.presumed.get((act.user, act.session, act.product), (None, None))[1]
+            page = self.page_of(act)
+            return page[3] if page and (page, act.product) in self.presumed else None
         pages = [
             page.second
             for page in self.shown
@@ -104,18 +105,30 @@ class Reference:
         for key in dict.fromkeys((act.user, act.session, act.product) for act in self.acts):
             yield [act for act in self.acts if (act.user, act.session, act.product) == key]
 
-    def presumed_pages(self) -> Iterator[tuple[tuple[str, str, str], tuple[str, int]]]:
-        """Of each episode with a choice before its page's slice ends, the query and the time of that page."""
-        for episode in self.episodes():
-            first = episode[0]
-            asked = [
-                act.second
-                for act in self.acts
-                if (act.user, act.session, act.query) == (first.user, first.session, first.query)
-            ]
-            second = min(asked) if first.query else first.second
-            if any(act.kind in CHOICES and act.second < slice_end(second) for act in episode):
-                yield (first.user, first.session, first.product), (first.query, second)
+    def asked(self, act: Event) -> int:
+        """When something of the search of `act` was first touched."""
+        search = (act.user, act.session, act.query)
+        return min(other.second for other in self.acts if (other.user, other.session, other.query) == search)
+
+    def page_of(self, act: Event) -> tuple[str, str, str, int] | None:
+        """Without impressions: the page that an act must have come from."""
+        first = self.opening(act)
+        start = act if act.query else first
+        if start.query:
+            return (act.user, act.session, start.query, self.asked(start))
+        met = [other.second for other in self.acts if (other.user, other.product) == (act.user, act.product)]
+        return (act.user, act.session, "", first.second) if min(met) == first.second else None
+
+    def opening(self, act: Event) -> Event:
+        episode = (act.user, act.session, act.product)
+        return next(other for other in self.acts if (other.user, other.session, other.product) == episode)
+
+    def presumed_pages(self) -> Iterator[tuple[tuple[str, str, str, int], str]]:
+        """Without impressions: each page and each product that was chosen from it before its slice ended."""
+        for act in self.acts:
+            page = self.page_of(act)
+            if page and act.kind in CHOICES and act.second < slice_end(page[3]):
+                yield page, act.product
 
     def label(self, episode: list[Event]) -> str:
         """The strongest kind of an episode, up to the end of the slice that it starts in."""
@@ -196,21 +209,22 @@ class Reference:
             }
 
     def pages_of_choices(self) -> Iterator[dict[str, Any]]:
-        for key in {(user, session, *page) for (user, session, _), page in self.presumed.items()}:
-            user, *_, second = key
-            products = [own[2] for own, page in self.presumed.items() if (*own[:2], *page) == key]
+        for key in {page for page, _ in self.presumed}:
+            second = key[3]
             done = [
                 (act.product, act.kind)
                 for act in self.acts
-                if (act.user, act.session) == key[:2] and act.second < slice_end(second)
+                if self.page_of(act) == key and act.second < slice_end(second)
             ]
             yield {
                 "page": key,
                 "day": second // DAY,
                 "slice": slice_of(second),
-                "history": self.history(user, second),
+                "history": self.history(key[0], second),
                 "shown": frozenset(
-                    (product, 0, *((product, kind) in done for kind in CHOICES)) for product in products
+                    (product, 0, *((product, kind) in done for kind in CHOICES))
+                    for page, product in self.presumed
+                    if page == key
                 ),
             }
 

@@ -86,11 +86,28 @@ def test_of_a_presumed_page_longer_than_a_list_no_choice_is_a_negative() -> None
     page.impression_click = np.ones(4, bool)
     page.impression_cart = page.impression_purchase = np.zeros(4, bool)
     lists = build_lists(page, candidates(), 2, 0)  # type: ignore[arg-type]
-    assert lists.row.tolist() == [[1, 2], [2, NONE]]
+    assert sorted(lists.row[0].tolist()) == [1, 2]
+    assert lists.row[1].tolist() == [2, NONE]
     assert lists.click.tolist() == [[True, True], [False, False]]
     wide = build_lists(page, candidates(), 5, 0)  # type: ignore[arg-type]
-    assert wide.row[0].tolist() == [1, 2, 3, NONE, NONE]
+    assert sorted(wide.row[0].tolist()) == [1, 2, 3, NONE, NONE]
     assert wide.click[0].tolist() == [True, True, True, False, False]
+
+
+def test_choices_stand_anywhere_in_lists_of_presumed_pages() -> None:
+    page = one_page()
+    page.pages_logged = False
+    page.impression_purchase = np.array([True, False])
+    places = set()
+    for seed in range(20):
+        lists = build_lists(page, candidates(), 5, seed)  # type: ignore[arg-type]
+        (place,) = np.flatnonzero(lists.click[0])
+        assert lists.row[0, place] == 2
+        assert lists.score[0, place] == np.float32(0.2)
+        assert lists.rank[0, place] == 2
+        assert lists.row[0, 3:].tolist() == [NONE, NONE]
+        places.add(int(place))
+    assert places == {0, 1, 2}
 
 
 def test_any_logged_page_teaches() -> None:
