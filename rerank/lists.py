@@ -216,8 +216,8 @@ def _build_block(
 def _dealt(lists: RankingLists, absent: int, random: np.random.Generator) -> RankingLists:
     """The products of each list in random order, padding last: equal scores keep the order they come in."""
     order = np.argsort(np.where(lists.row < absent, random.random(lists.row.shape), 1.0), axis=1)
-    names = ("row", "score", "rank", "shown", "retrieved", "click", "cart", "purchase")
-    return replace(lists, **{name: np.take_along_axis(getattr(lists, name), order, axis=1) for name in names})
+    columns = {field.name: getattr(lists, field.name) for field in fields(lists) if field.name != "best_score"}
+    return replace(lists, **{name: np.take_along_axis(column, order, axis=1) for name, column in columns.items()})
 
 
 @dataclass(frozen=True)
@@ -296,7 +296,7 @@ def _sample_unshown(
     order = np.where(usable, order, -1)
     if order.shape[1] < length:
         order = np.pad(order, ((0, 0), (0, length - order.shape[1])), constant_values=-1)
-    turn = np.where(taken, -1, np.cumsum(~taken, axis=1) - 1)
+    turn = np.arange(length) - taken.sum(axis=1)[:, None]
     return np.where(turn >= 0, np.take_along_axis(order, np.maximum(turn, 0), axis=1), -1)
 
 
