@@ -22,7 +22,8 @@ from evaluation.truth_scores import score_against_truth
 from pipelines.s07_candidates import retrieve
 from pipelines.snapshot import eligible_rows, snapshot_day
 from pipelines.workspace import Workspace
-from rerank.lists import Candidates, RankingLists
+from rerank.candidates import Candidates
+from rerank.lists import RankingLists
 from rerank.slices import Slice, with_features
 from rerank.train import Prepared, prepare, select_requests
 from towers.tables import read_embeddings

@@ -19,7 +19,7 @@ from pipelines.snapshot import launched_rows
 from pipelines.workspace import Workspace
 
 if TYPE_CHECKING:
-    from rerank.lists import Candidates
+    from rerank.candidates import Candidates
     from towers.trained import Towers
 
 _RERANK, _VALIDATION = 1, 2
@@ -64,7 +64,7 @@ def retrieve(
         count: C. name: of the progress.
     """
     from pipelines.questions import request_questions
-    from rerank.lists import Candidates
+    from rerank.candidates import Candidates
 
     embeddings = towers.product_embeddings(day)
     queries = towers.query_embeddings(request_questions(features, requests, towers.config.history.length))

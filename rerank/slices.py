@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
+from rerank.candidates import Candidates
 from rerank.features import FeatureExtractor, Features
-from rerank.lists import Candidates
 from rerank.training_data import ListBatch, TrainingData
 
 _BATCH = 64

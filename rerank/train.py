@@ -15,10 +15,11 @@ from catalog.progress import console
 from catalog.schema import ShopData
 from rerank.artifacts import FeatureSpec, FittedFeatures, save
 from rerank.associations import fit_associations
+from rerank.candidates import Candidates
 from rerank.config import RerankConfig
 from rerank.features import FeatureExtractor
 from rerank.learner import AfterEpoch, Learner, best_epoch
-from rerank.lists import Candidates, build_lists, teaching
+from rerank.lists import build_lists, teaching
 from rerank.pictures import fit_basis, picture_table
 from rerank.product_tables import (
     behaviour_table,

@@ -7,9 +7,10 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from catalog.feature_store import FeatureStore
+from rerank.candidates import Candidates
 from rerank.config import RerankConfig
 from rerank.features import Tensors
-from rerank.lists import Candidates, RankingLists, request_inputs
+from rerank.lists import RankingLists, request_inputs
 from rerank.losses import ListLabels
 from rerank.product_tables import met_products
 

@@ -14,8 +14,8 @@ import sentencepiece
 from catalog.feature_store import FeatureStore
 from catalog.schema import EVENTS_SCHEMA, KIND_WEIGHTS, KINDS, PRODUCTS_SCHEMA, ShopData
 from catalog.splits import Slices
+from rerank.candidates import Candidates
 from rerank.config import RerankConfig
-from rerank.lists import Candidates
 
 GENDERS = ("Men", "Women")
 COLOURS = ("Red", "Blue", "Navy Blue", "Black", "White")

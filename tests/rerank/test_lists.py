@@ -1,13 +1,12 @@
-from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from made_up_shop import PAGE, MadeUpShop
 
-from catalog.errors import ArtifactError, DataError
-from rerank.lists import Candidates, build_lists, request_inputs, teaching
+from catalog.errors import DataError
+from rerank.candidates import Candidates
+from rerank.lists import build_lists, request_inputs, teaching
 
 NONE = 4  # absent row of a catalogue of four
 
@@ -130,22 +129,6 @@ def test_lists_of_the_made_up_shop(made_up_shop: MadeUpShop) -> None:
         assert set(extra) <= set(part.rows[place])
         dot = part.query_embedding[place] @ made_up_shop.embeddings[lists.row[place]].T
         np.testing.assert_allclose(lists.score[place], dot, atol=1e-5)
-
-
-def test_candidates_round_trip(tmp_path: Path) -> None:
-    candidates().save(tmp_path / "rerank")
-    again = Candidates.load(tmp_path / "rerank")
-    np.testing.assert_array_equal(again.rows, candidates().rows)
-    np.testing.assert_array_equal(again.take(np.array([1])).scores, candidates().scores[1:])
-
-
-def test_bad_candidates_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="run the candidates stage"):
-        Candidates.load(tmp_path / "nothing")
-    with pytest.raises(DataError, match="product row 9 in a catalogue of 4"):
-        replace(candidates(), rows=np.full((2, 3), 9, np.int32))
-    with pytest.raises(DataError, match="scores has shape"):
-        replace(candidates(), scores=np.zeros((2, 2), np.float32))
 
 
 def test_histories_end_before_the_request(made_up_shop: MadeUpShop) -> None:
