@@ -31,9 +31,9 @@ from benchmarks.served_release import ServerProcess, check, fashion_release, sam
 from benchmarks.serving import BATCHING
 from catalog.errors import ArtifactError
 from evaluation.provenance import describe_machine
-from serving.manager import State
 from serving.messages import GetModelStatusRequest, ModelServiceStub
 from serving.model_config import single_model_config
+from serving.version_table import State
 
 _CLIENTS = 16
 _LOAD_SHARE = 0.5  # of the closed loop's rate

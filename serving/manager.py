@@ -1,4 +1,4 @@
-"""The models of a server: every version's state, and who is using it.
+"""The models of a server: what is loaded, what takes its place, and when it is unloaded.
 
 A version is loaded and warmed before the one it replaces stops taking requests, and is closed when the last request on
 it has finished. The rules are those of TF Serving's AspiredVersionsManager with its AvailabilityPreservingPolicy.
@@ -6,59 +6,25 @@ it has finished. The rules are those of TF Serving's AspiredVersionsManager with
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from enum import IntEnum
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import grpc
 
-from serving.errors import Rejection, as_rejection, invalid_argument
+from serving.errors import Rejection, as_rejection
 from serving.logs import where_it_failed
 from serving.messages import ModelConfig, ModelServerConfig, ModelSpec
 from serving.model_config import check_model_list
 from serving.servable import Servable, give_memory_back
+from serving.version_table import State, Version, VersionTable
 from serving.versions import find_versions, no_versions, wanted_versions
 
 _log = logging.getLogger(__name__)
 
 Loader = Callable[[str, Path], Servable]
 """Loads and warms one version: (model name, folder) -> servable; any exception is the version's error."""
-
-
-class State(IntEnum):
-    """A version's states, numbered as in ModelVersionStatus."""
-
-    START = 10
-    LOADING = 20
-    AVAILABLE = 30
-    UNLOADING = 40
-    END = 50
-
-
-@dataclass
-class Version:
-    """One version of a model, from the moment its folder was seen."""
-
-    model: str
-    number: int
-    path: Path
-    state: State = State.START
-    error: Rejection | None = None
-    servable: Servable | None = None
-    leases: int = 0
-    wanted: bool = True
-
-
-@dataclass
-class _Models:
-    """What requests read, guarded by one lock."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    versions: dict[str, dict[int, Version]] = field(default_factory=dict)
-    labels: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 class ModelManager:
@@ -86,11 +52,11 @@ class ModelManager:
         self._labels_before_versions = labels_before_versions
         self._load_threads = max(load_threads, 1)
         self._wait_for_versions = wait_for_versions and poll_seconds > 0
-        self._models = _Models()
         self._config = ModelServerConfig()
         self._taken: set[str] = set()  # models of the config that have once been available
         self._work = threading.RLock()  # one change of the set of versions at a time
         self._wake = threading.Event()
+        self._table = VersionTable(on_drained=self._wake.set)
         self._closing = False
         self._thread = threading.Thread(target=self._watch, name="model-versions", daemon=True)
 
@@ -122,12 +88,11 @@ class ModelManager:
         """As `reload`; an error calls the models so. Waits for models that have no version yet, or fails for them."""
         with self._work:
             check_model_list(config, self.model_names())
-            labels = self._checked_labels(config)
+            labels = self._table.checked_labels(config, self._labels_before_versions)
             self._config = ModelServerConfig()
             self._config.CopyFrom(config)
             self._taken &= set(self.model_names())
-            with self._models.lock:
-                self._models.labels = labels
+            self._table.set_labels(labels)
             if wait:
                 self._wait_for_all()
             problems = self._update()
@@ -138,28 +103,13 @@ class ModelManager:
             self._require_available(new, called)
             self._taken.update(new)
 
-    @contextmanager
-    def lease(self, spec: ModelSpec) -> Iterator[Version]:
-        """The version that a request's model_spec names; it stays loaded until the block ends.
-
-        Raises:
-            Rejection: INVALID_ARGUMENT without a name or for an unknown label, NOT_FOUND for what is not available.
-        """
-        version = self._acquire(spec)
-        try:
-            yield version
-        finally:
-            with self._models.lock:
-                version.leases -= 1
-                drained = version.state is State.UNLOADING and version.leases == 0
-            if drained:
-                self._wake.set()
+    def lease(self, spec: ModelSpec) -> AbstractContextManager[Version]:
+        """As `VersionTable.lease`."""
+        return self._table.lease(spec)
 
     def states(self, model: str) -> list[Version]:
         """Every version seen of a model, newest first, as copies."""
-        with self._models.lock:
-            versions = self._models.versions.get(model, {})
-            return [Version(**vars(versions[number])) for number in sorted(versions, reverse=True)]
+        return self._table.states(model)
 
     @property
     def config(self) -> ModelServerConfig:
@@ -181,26 +131,6 @@ class ModelManager:
             self._update()
             self._close_drained()
 
-    def _acquire(self, spec: ModelSpec) -> Version:
-        if not spec.name:
-            raise invalid_argument("ModelSpec has no name specified.")
-        choice = spec.WhichOneof("version_choice")
-        with self._models.lock:
-            number = spec.version.value if choice == "version" else None
-            if choice == "version_label":
-                number = self._models.labels.get(spec.name, {}).get(spec.version_label)
-                if number is None:
-                    raise invalid_argument(f"Unrecognized servable version label: {spec.version_label}")
-            versions = self._models.versions.get(spec.name, {})
-            if number is None:
-                number = max((n for n, version in versions.items() if version.state is State.AVAILABLE), default=None)
-            version = versions.get(number) if number is not None else None
-            if version is None or version.state is not State.AVAILABLE:
-                asked = f"Latest({spec.name})" if choice is None else f"Specific({spec.name}, {number})"
-                raise Rejection(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {asked}")
-            version.leases += 1
-            return version
-
     def _watch(self) -> None:
         while not self._closing:
             self._wake.wait(self._poll_seconds or None)
@@ -219,7 +149,7 @@ class ModelManager:
         """Bring the loaded versions to what the config wants now; the models whose base path gave no answer."""
         problems, settled = {}, {}
         models = {model.name: model for model in self._config.model_config_list.config}
-        for name in [*models, *(name for name in self._models.versions if name not in models)]:
+        for name in [*models, *(name for name in self._table.models() if name not in models)]:
             try:
                 wanted = self._wanted(models[name]) if name in models else {}
             except Rejection as problem:
@@ -250,76 +180,33 @@ class ModelManager:
 
     def _settle(self, name: str, wanted: dict[int, Path]) -> None:
         """Load what is wanted, newest first, then retire the rest, unless nothing wanted is available."""
-        with self._models.lock:
-            versions = self._models.versions.setdefault(name, {})
-            new = []
-            for number in sorted(wanted, reverse=True):
-                known = versions.get(number)
-                if known is None or (known.state is State.END and not known.wanted):
-                    versions[number] = Version(name, number, wanted[number])
-                    new.append(versions[number])
-            for number, version in versions.items():
-                if version.state is State.END:
-                    version.wanted = number in wanted
-        for version in new:
+        for version in self._table.add_wanted(name, wanted):
             self._load_version(version)
-        with self._models.lock:
-            available = {n for n, version in versions.items() if version.state is State.AVAILABLE}
-            if wanted and not available & set(wanted):
-                return
-            for number in available - set(wanted):
-                versions[number].state = State.UNLOADING
-                versions[number].wanted = False
+        self._table.retire(name, wanted)
 
     def _load_version(self, version: Version) -> None:
-        with self._models.lock:
-            version.state = State.LOADING
+        self._table.set_loading(version)
         _log.info("loading %s version %d", version.model, version.number)
         try:
             servable = self._load(version.model, version.path)
         except Exception as error:  # noqa: BLE001 - whatever a bad model raises, the good ones go on
             _log.warning("%s version %d does not load: %s", version.model, version.number, error)
-            with self._models.lock:
-                version.state, version.error = State.END, as_rejection(error, version.path)
-            give_memory_back()
+            self._table.set_failed(version, as_rejection(error, version.path))
             return
-        give_memory_back()
-        with self._models.lock:
-            version.servable, version.state = servable, State.AVAILABLE
+        finally:
+            give_memory_back()
+        self._table.set_available(version, servable)
         _log.info("%s version %d is available", version.model, version.number)
 
     def _close_drained(self) -> None:
-        with self._models.lock:
-            drained = [
-                version
-                for versions in self._models.versions.values()
-                for version in versions.values()
-                if version.state is State.UNLOADING and version.leases == 0 and version.servable is not None
-            ]
-        for version in drained:
+        for version in self._table.drained():
             servable, version.servable = version.servable, None
             assert servable is not None
             servable.close()
             del servable
             give_memory_back()
-            with self._models.lock:
-                version.state = State.END
+            self._table.set_ended(version)
             _log.info("unloaded %s version %d", version.model, version.number)
-
-    def _checked_labels(self, config: ModelServerConfig) -> dict[str, dict[str, int]]:
-        labels: dict[str, dict[str, int]] = {}
-        for model in config.model_config_list.config:
-            available = {version.number for version in self.states(model.name) if version.state is State.AVAILABLE}
-            for label, number in model.version_labels.items():
-                moved = self._models.labels.get(model.name, {}).get(label, number) != number
-                if number not in available and (moved or not self._labels_before_versions):
-                    raise Rejection(
-                        grpc.StatusCode.FAILED_PRECONDITION,
-                        f"Request to assign label to version {number} of model {model.name}, "
-                        "which is not currently available for inference",
-                    )
-                labels.setdefault(model.name, {})[label] = number
-        return labels
 
     def _require_available(self, names: list[str], called: str) -> None:
         missing = []

@@ -21,7 +21,7 @@ from serving.example_inference import classify, regress
 from serving.http_messages import HttpRequest, HttpResponse
 from serving.http_server import HttpLimits, HttpServer
 from serving.logs import where_it_failed
-from serving.manager import ModelManager, Version
+from serving.manager import ModelManager
 from serving.messages import (
     ClassificationRequest,
     GetModelMetadataRequest,
@@ -40,6 +40,7 @@ from serving.rest_predict import fill_inputs, write_outputs
 from serving.servable import DEFAULT_SIGNATURE
 from serving.server_config import ServerConfig
 from serving.tracing import TRACEPARENT, read_traceparent, span
+from serving.version_table import Version
 
 _log = logging.getLogger(__name__)
 

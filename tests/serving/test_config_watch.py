@@ -7,11 +7,12 @@ import pytest
 
 from serving.config_watch import ConfigWatch
 from serving.loading import Loader
-from serving.manager import ModelManager, State
+from serving.manager import ModelManager
 from serving.messages import ModelConfig, ModelConfigList, ModelServerConfig
 from serving.model_config import read_model_config
 from serving.monitoring import Monitoring
 from serving.server_config import ServerConfig
+from serving.version_table import State
 
 AddVersion = Callable[[Path, str, int, int], None]
 NEVER = 3600.0

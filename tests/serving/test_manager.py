@@ -12,10 +12,11 @@ import pytest
 
 from serving.errors import Rejection
 from serving.loading import warm_up
-from serving.manager import ModelManager, State
+from serving.manager import ModelManager
 from serving.messages import ModelServerConfig, ModelSpec
 from serving.model_config import parse_model_config
 from serving.servable import Servable
+from serving.version_table import State
 from serving.warmup import write_warmup
 
 AddVersion = Callable[[Path, str, int, int], None]
