@@ -18,6 +18,7 @@ import argparse
 import hashlib
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ class Ablations:
     def __init__(self, workspace: Workspace, out: Path, length: dict[str, int]) -> None:
         self.workspace, self.out, self.length = workspace, out, length
         self.judge = Judge(workspace)
+        self._suffix = "".join(f".{value}-{name.replace('_', '-')}" for name, value in sorted(length.items()))
 
     def kept(self, variant: Variant) -> Kept | None:
         """The variant's result, if it is finished with these very settings."""
@@ -118,10 +120,10 @@ class Ablations:
         return variant.configure(self.workspace.config, self.length)
 
     def _folder(self, variant: Variant) -> Path:
-        return self.workspace / "ablations" / _slug(variant)
+        return self.workspace / "ablations" / f"{_slug(variant)}{self._suffix}"
 
     def _scores_file(self, variant: Variant) -> Path:
-        return self.out.with_name(f"{self.out.stem}.{_slug(variant)}.npz")
+        return self.out.with_name(f"{self.out.stem}.{_slug(variant)}{self._suffix}.npz")
 
     def _key(self, variant: Variant) -> str:
         """Of everything that the variant's scores depend on."""
@@ -132,6 +134,22 @@ class Ablations:
         parts = [stages, config.towers, config.images, config.evaluate, variant.blank]
         text = json.dumps(parts, default=lambda value: value.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def names() -> list[str]:
+    """Of all variants."""
+    return [variant.name for variant in VARIANTS]
+
+
+def with_references(chosen: Sequence[str]) -> list[Variant]:
+    """The variants of these names, and before them all that they are compared with."""
+    by_name = {variant.name: variant for variant in VARIANTS}
+    wanted = {UNCHANGED}
+    for name in chosen:
+        while name not in wanted:
+            wanted.add(name)
+            name = by_name[name].against
+    return [variant for variant in VARIANTS if variant.name in wanted]
 
 
 def _slug(variant: Variant) -> str:
@@ -145,9 +163,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="where the JSON goes; scores are kept beside it")
     parser.add_argument("--epochs", type=int, help="epochs of every training, at most; the run's own by default")
     parser.add_argument("--steps", type=int, help="steps of an epoch; the run's own by default")
-    names = [variant.name for variant in VARIANTS]
-    listed = ", ".join(names)
-    parser.add_argument("--only", nargs="+", metavar="NAME", choices=names, help=f"variants to train, of: {listed}")
+    told = f"variants to train, with what they are compared with, of: {', '.join(names())}"
+    parser.add_argument("--only", nargs="+", metavar="NAME", choices=names(), help=told)
     return parser.parse_args()
 
 
@@ -159,14 +176,14 @@ def main() -> None:
         given = {"epochs": arguments.epochs, "steps_per_epoch": arguments.steps}
         length = {name: value for name, value in given.items() if value is not None}
         ablations = Ablations(workspace, arguments.out, length)
-        for variant in VARIANTS:
-            if variant.name in (arguments.only or variant.name) and ablations.kept(variant) is None:
+        for variant in with_references(arguments.only or names()):
+            if ablations.kept(variant) is None:
                 console.print(f"[bold]{variant.name}[/bold]")
                 ablations.run(variant)
+        finished = {variant.name: kept for variant in VARIANTS if (kept := ablations.kept(variant)) is not None}
+        result = answer(finished, ablations.judge)
     except TandemError as error:
         sys.exit(f"error: {error}")
-    finished = {variant.name: kept for variant in VARIANTS if (kept := ablations.kept(variant)) is not None}
-    result = answer(finished, ablations.judge)
     for table in tables(result):
         Console(stderr=True, width=160).print(table)
     finish("ablations", {**result, "config": workspace.config.name, "length": length}, arguments.out)

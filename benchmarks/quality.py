@@ -21,15 +21,15 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.outcome import add_out, finish
-from catalog.errors import TandemError
+from catalog.errors import ConfigError, TandemError
 from catalog.files import read_json
 from pipelines.config import load_config
 from pipelines.demo import report_tables
 from pipelines.run import run_pipeline
 
 _PARTS = (
-    "*_slices", "*_languages", "*_cold_start", "*_by_history", "*_history_gap", "calibration", "heads", "importance",
-    "examination",
+    "*_slices", "*_languages", "*_taught", "*_cold_start", "*_by_history", "*_history_gap", "calibration", "heads",
+    "importance", "examination",
 )  # fmt: skip
 _FOR_THE_PAGE = {
     "kind", "section", "key", "title", "note", "x_label", "y_label", "log_x", "dashed", "from_zero", "highlight",
@@ -53,6 +53,7 @@ def evidence(report: dict[str, Any]) -> dict[str, Any]:
         "means": {key: {row["system"]: row["means"] for row in board["rows"]} for key, board in boards.items()},
         "differences": {key: _compact(board["comparisons"]) for key, board in boards.items()},
         "claims": report["claims"],
+        "provenance": report["provenance"],
         "parts": {
             key: {name: _compact(value) for name, value in block.items() if name not in _FOR_THE_PAGE}
             for key, block in parts.items()
@@ -61,7 +62,7 @@ def evidence(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def _compact(value: Any) -> Any:
-    if isinstance(value, dict) and value.keys() == {"estimate", "low", "high"}:
+    if isinstance(value, dict) and value.keys() >= {"estimate", "low", "high"}:
         return [_compact(value[name]) for name in ("estimate", "low", "high")]
     if isinstance(value, dict):
         return {name: _compact(item) for name, item in value.items()}
@@ -78,10 +79,16 @@ def main() -> None:
     add_out(parser)
     arguments = parser.parse_args()
     try:
-        workspace = run_pipeline(load_config(arguments.config, arguments.source))
+        config = load_config(arguments.config, arguments.source)
+        if config.release.snapshot != "test":
+            raise ConfigError(
+                f"{arguments.config}: release.snapshot is {config.release.snapshot!r}, whose counters have seen the "
+                "test days; expected 'test', the only one that is judged"
+            )
+        workspace = run_pipeline(config)
+        report = read_json(workspace / "report.json")
     except TandemError as error:
         sys.exit(f"error: {error}")
-    report = read_json(workspace / "report.json")
     console = Console(stderr=True, width=140)
     for table in report_tables(workspace / "report.json"):
         console.print(table)

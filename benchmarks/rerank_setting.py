@@ -138,7 +138,9 @@ def build_setting(workspace: Workspace) -> Setting:
     whole = config.release.candidates + settings.list_length
     in_index = eligible_rows(shop, features, morning)
     return Setting(
-        key=read_json(workspace / "stages" / "candidates.json")["fingerprint"] + settings.model_dump_json(),
+        key=read_json(workspace / "stages" / "candidates.json")["fingerprint"]
+        + settings.model_dump_json()
+        + f"test {config.evaluate.requests} {config.evaluate.seed} {config.release.candidates}",
         features=features,
         products=shop.products,
         truth=AlignedTruth(Truth.load(workspace / "truth"), shop.products.column("product_id").to_pylist()),

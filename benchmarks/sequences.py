@@ -154,6 +154,7 @@ def main() -> None:
         "test": test,
         "validation": validation,
         "seeds": results,
+        "settings": config.model_dump(mode="json", exclude_unset=True),
         "published": PUBLISHED,
     }
     finish("sequences", answer, arguments.out)

@@ -12,7 +12,8 @@ from evaluation.arrays import Floats, Gains, Ints, Mask, Rows, compact, first_oc
 from evaluation.requests import Requests, allowed_products
 
 _PAIRS_AT_ONCE = 4_000_000  # Co-occurring pairs sorted at a time, 32 MB.
-_CHUNK = 64  # requests at once: 64 x 40,000 products are 20 MB of doubles.
+_CHUNK = 64  # requests at once, at most
+_CELLS = 6_400_000  # requests times products at once: 51 MB of doubles
 
 
 class Ranker(Protocol):
@@ -77,11 +78,15 @@ class Popularity:
         """See `Ranker`."""
         # Every history may hide some of the first ones, so take as many more as the longest has.
         longest = int(requests.history_lengths.max(initial=0)) if requests.task == "recommendation" else 0
-        best = top_rows(np.where(self.eligible, self.popularity, -np.inf)[None, :], k + longest)
-        rows = np.repeat(best, len(requests), axis=0)
-        if requests.task == "recommendation":
-            rows = compact(rows, (requests.seen().gains(rows) == 0) & (rows >= 0))
-        return rows[:, :k]
+        spare = min(longest, len(self.eligible))
+        best = top_rows(np.where(self.eligible, self.popularity, -np.inf)[None, :], k + spare)
+        if requests.task == "search":
+            return np.repeat(best, len(requests), axis=0)
+        parts = []
+        for part in parts_of(requests, k + spare):
+            rows = np.repeat(best, len(part), axis=0)
+            parts.append(compact(rows, (part.seen().gains(rows) == 0) & (rows >= 0))[:, :k])
+        return np.concatenate(parts or [np.zeros((0, k), np.int32)])
 
 
 class ItemToItem:
@@ -129,7 +134,7 @@ class ItemToItem:
 
     def rank(self, requests: Requests, k: int) -> Rows:
         """See `Ranker`."""
-        parts = [self._rank_chunk(part, k) for part in parts_of(requests)]
+        parts = [self._rank_chunk(part, k) for part in parts_of(requests, len(self.eligible))]
         return fill(np.concatenate(parts or [np.zeros((0, k), np.int32)]), self.popularity.rank(requests, k))
 
     def score(self, requests: Requests) -> Gains:
@@ -215,6 +220,11 @@ def fill(rows: Rows, rest: Rows) -> Rows:
     return compact(joined, first_occurrences(joined))[:, : rows.shape[1]]
 
 
-def parts_of(requests: Requests) -> list[Requests]:
-    """The requests in chunks that dense scores fit in memory for."""
-    return [requests.select(np.arange(at, min(at + _CHUNK, len(requests)))) for at in range(0, len(requests), _CHUNK)]
+def parts_of(requests: Requests, width: int) -> list[Requests]:
+    """The requests in chunks that dense arrays fit in memory for.
+
+    Args:
+        width: columns of such an array: products, as a rule.
+    """
+    size = max(1, min(_CHUNK, _CELLS // max(width, 1)))
+    return [requests.select(np.arange(at, min(at + size, len(requests)))) for at in range(0, len(requests), size)]

@@ -7,7 +7,7 @@ import bm25s
 import numpy as np
 
 from evaluation.arrays import ABSENT, Gains, Ints, Mask, Rows, Strings, compact
-from evaluation.baselines import Ranker, fill
+from evaluation.baselines import Ranker, fill, parts_of
 from evaluation.requests import Requests
 from evaluation.words import Analyzer
 
@@ -65,16 +65,23 @@ class BM25:
 
     def rank(self, requests: Requests, k: int) -> Rows:
         """See `evaluation.baselines.Ranker`."""
-        is_recommendation = requests.task == "recommendation"
+        parts = [requests]
         # A history may hide the first answers, so take as many more as the longest has.
-        spare = int(requests.history_lengths.max(initial=0)) if is_recommendation else 0
+        spare = 0
+        if requests.task == "recommendation":
+            spare = min(int(requests.history_lengths.max(initial=0)), self._products)
+            parts = parts_of(requests, k + spare)
+        found = [self._rank_part(part, k, spare) for part in parts]
+        rows = np.concatenate(found or [np.zeros((0, k), np.int32)])
+        return rows if self.fallback is None else fill(rows, self.fallback.rank(requests, k))
+
+    def _rank_part(self, requests: Requests, k: int, spare: int) -> Rows:
         unique, inverse = np.unique(self._queries(requests), return_inverse=True)
         answers = [self._search(words, k + spare) for words in self.analyzer(unique.tolist())]
         rows = np.stack(answers)[inverse] if answers else np.zeros((0, k), np.int32)
-        if is_recommendation:
+        if requests.task == "recommendation":
             rows = compact(rows, (rows >= 0) & (requests.seen().gains(rows) == 0))
-        rows = rows[:, :k]
-        return rows if self.fallback is None else fill(rows, self.fallback.rank(requests, k))
+        return rows[:, :k]
 
     def _queries(self, requests: Requests) -> Strings:
         if requests.task == "search":

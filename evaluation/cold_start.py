@@ -9,7 +9,7 @@ from catalog.feature_store import FeatureStore
 from catalog.splits import SECONDS_PER_DAY
 from evaluation.arrays import Floats, Ints, Mask, Rows
 from evaluation.boards import PlainTable
-from evaluation.report import Claim
+from evaluation.report import Claim, interval_claim
 from evaluation.significance import Interval, paired_intervals
 
 BAR = 0.70
@@ -186,11 +186,12 @@ def _three(interval: Interval) -> tuple[float, float, float]:
 def cold_claims(rows: list[ColdRow], task: str, system: str) -> list[Claim]:
     """Whether `system` finds products launched after training as well as it must."""
     return [
-        Claim(
+        interval_claim(
             f"{task.capitalize()} recall@100 of products {row.group}, over that of known ones of equal true relevance",
-            f"{row.ratio} ({row.cold:.3f} over {row.known:.3f})",
-            f"at least {BAR:.2f}",
+            row.ratio,
             row.ratio.estimate >= BAR,
+            f"at least {BAR:.2f}",
+            f" ({row.cold:.3f} over {row.known:.3f})",
         )
         for row in rows
         if row.system == system and row.group == LAUNCHED_LATER

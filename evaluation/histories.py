@@ -6,10 +6,9 @@ import numpy.typing as npt
 from evaluation.arrays import Ints, Mask
 from evaluation.boards import PlainTable
 from evaluation.glossary import label
-from evaluation.report import Claim
+from evaluation.report import Claim, interval_claim
 from evaluation.scores import Scores
 from evaluation.significance import paired_intervals
-from evaluation.weaknesses import FEWEST
 
 _METRIC = "recall@100"
 
@@ -58,7 +57,6 @@ def history_claims(
         if count:
             gap, ratio = paired_intervals(ours[mask], theirs[mask], clusters[mask], seed=seed)
             text = f"Recommendation {_METRIC} after {name}, against {against}"
-            measured = f"{gap} (ratio {ratio}), {count:,} requests"
-            bar = f"interval above zero, at least {FEWEST} requests"
-            claims.append(Claim(text, measured, bar, gap.above_zero and count >= FEWEST))
+            more = f" (ratio {ratio}), {count:,} requests"
+            claims.append(interval_claim(text, gap, gap.above_zero, "interval above zero", more))
     return claims

@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from evaluation.arrays import Mask
 from evaluation.boards import PlainTable
-from evaluation.report import Claim
+from evaluation.report import Claim, interval_claim
 from evaluation.scores import Scores
 from evaluation.significance import Interval, group_ratio
 
@@ -57,7 +57,7 @@ def language_claims(
     if ratio is None:
         return []
     text = "Search NDCG@10 of Chinese queries, over that of English ones"
-    return [Claim(text, str(ratio), f"at least {BAR:.2f}", ratio.estimate >= BAR)]
+    return [interval_claim(text, ratio, ratio.estimate >= BAR, f"at least {BAR:.2f}")]
 
 
 def _against_first(

@@ -73,7 +73,7 @@ class LineUp:
     def rank(self, requests: Requests, k: int) -> tuple[dict[str, Rows], Lists]:
         """Every method's ranking [R, k], padded with -1, and candidates with features for a learned ranker."""
         # Without requests one empty part gives every array its shape.
-        parts = [self._rank_part(part, k) for part in parts_of(requests) or [requests]]
+        parts = [self._rank_part(part, k) for part in parts_of(requests, len(self.eligible)) or [requests]]
         popular = self._popularity.rank(requests, k)
         rankings = {name: np.concatenate([rows[name] for rows, _ in parts]) for name in self.names}
         if requests.task == "recommendation":

@@ -1,5 +1,6 @@
 """What was relevant to each request, sparse: from the log, or from people's judgments."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -9,7 +10,7 @@ import pyarrow as pa
 
 from catalog.feature_store import FeatureStore
 from catalog.schema import KIND_WEIGHTS, KINDS
-from evaluation.arrays import Gains, Ints, Mask, Rows, ragged_indices
+from evaluation.arrays import Gains, Ints, Mask, Rows, Strings, ragged_indices
 
 if TYPE_CHECKING:
     from evaluation.requests import Requests
@@ -162,6 +163,8 @@ def _episodes_between(
 def judged_relevance(requests: "Requests", judgments: pa.Table, product_ids: list[str], eligible: Mask) -> Relevance:
     """People's judgments of the requests' queries; gain = grade. Queries nobody judged have no relevant product.
 
+    Case and the blanks around a query do not count, as where judgments are kept apart for training.
+
     Args:
         judgments: query, product_id, grade. product_ids: [N]. eligible: [N], products in the index.
     """
@@ -170,11 +173,21 @@ def judged_relevance(requests: "Requests", judgments: pa.Table, product_ids: lis
     columns = (judgments.column(name).to_pylist() for name in ("query", "product_id", "grade"))
     for query, product_id, grade in zip(*columns, strict=True):
         if product_id in row_of:
-            rows, grades = by_query.setdefault(query, ([], []))
+            rows, grades = by_query.setdefault(_folded(query), ([], []))
             rows.append(row_of[product_id])
             grades.append(grade)
-    judged = [by_query.get(query, ([], [])) for query in requests.queries.tolist()]
+    judged = [by_query.get(_folded(query), ([], [])) for query in requests.queries.tolist()]
     owner = np.repeat(np.arange(len(requests)), [len(rows) for rows, _ in judged])
     product = np.array([row for rows, _ in judged for row in rows], np.int32)
     grade = np.array([grade for _, grades in judged for grade in grades], np.float32)
     return Relevance.from_pairs(len(requests), owner, product, grade).restrict(eligible)
+
+
+def asked_again(queries: Strings, known: Collection[str]) -> Mask:
+    """Which queries, [R], are among the known ones, whatever the case and the blanks around them."""
+    folded = {_folded(query) for query in known}
+    return np.array([_folded(query) in folded for query in queries.tolist()], np.bool_)
+
+
+def _folded(query: str) -> str:
+    return query.strip().lower()

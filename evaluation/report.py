@@ -17,6 +17,7 @@ from evaluation.glossary import label
 from evaluation.heads import HeadScores
 from evaluation.provenance import Provenance
 from evaluation.shortfalls import Shortfall, find_shortfalls
+from evaluation.significance import FEWEST, Interval
 from evaluation.weaknesses import Weakness, find_weaknesses
 
 
@@ -32,6 +33,18 @@ class Claim:
     bar: str = ""
     met: bool | None = None
     detail: str = ""
+
+
+def interval_claim(text: str, interval: Interval, is_met: bool, bar: str, more: str = "") -> Claim:
+    """A claim that rests on an interval: missed, and why is told, where too few users stand behind it.
+
+    Args:
+        text, bar: of the claim. interval: what was measured. more: what is said after it.
+        is_met: whether the numbers alone meet the bar.
+    """
+    few = f"{interval.units:,} users stand behind this; fewer than {FEWEST} show nothing."
+    detail = "" if interval.is_decided else few
+    return Claim(text, f"{interval}{more}", bar, is_met and interval.is_decided, detail)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from evaluation.boards import Board, PlainTable
 from evaluation.calibration import BAR, HIGH, LOW, RATIO
-from evaluation.significance import Interval
-from evaluation.weaknesses import FEWEST
+from evaluation.significance import FEWEST, Interval
 
 _COMPARED = ("_languages", "_cold_start")
 _CALIBRATION = "calibration"
@@ -71,7 +70,7 @@ def _miscalibrated(table: PlainTable) -> Iterator[Shortfall]:
 
 def _interval(estimate: object, low: object, high: object) -> Interval | None:
     ends = [end for end in (estimate, low, high) if isinstance(end, int | float)]
-    return Interval(*map(float, ends)) if len(ends) == 3 else None
+    return Interval(float(ends[0]), float(ends[1]), float(ends[2])) if len(ends) == 3 else None
 
 
 def _distance(found: Shortfall) -> float:

@@ -8,21 +8,34 @@ import numpy.typing as npt
 from catalog.errors import DataError
 from evaluation.arrays import Floats, Mask
 
+FEWEST = 20
+"""Requests, or users of them, from which an interval says something."""
 _DRAWS_AT_ONCE = 4_000_000  # 32 MB of resampled cluster numbers a chunk.
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with the percentile interval of its bootstrap distribution."""
+    """An estimate with the percentile interval of its bootstrap distribution.
+
+    Args:
+        estimate: of the data. low, high: NaN where fewer than two units were there to resample.
+        units: how many clusters, or requests where there are none, were resampled; in the smaller of two groups.
+    """
 
     estimate: float
     low: float
     high: float
+    units: int = 0
 
     @property
     def above_zero(self) -> bool:
         """Whether the whole interval lies above zero."""
         return self.low > 0
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether enough units were resampled for a claim to rest on them."""
+        return self.units >= FEWEST
 
     def __str__(self) -> str:
         return f"{self.estimate:.4f} [{self.low:.4f}, {self.high:.4f}]"
@@ -39,7 +52,8 @@ def mean_interval(
     totals = _resampled_totals((values,), clusters, resamples, seed)
     if totals is None:
         return _UNDEFINED
-    return _interval(totals[0][0] / totals[1][0], totals[0][1:] / totals[1][1:], level)
+    sums, counts = totals.columns
+    return _interval(sums[0] / counts[0], sums[1:] / counts[1:], level, totals.units)
 
 
 def paired_intervals(
@@ -63,11 +77,12 @@ def paired_intervals(
     totals = _resampled_totals((values, baseline), clusters, resamples, seed)
     if totals is None:
         return _UNDEFINED, _UNDEFINED
-    ours, theirs, count = totals
+    ours, theirs, count = totals.columns
     difference = (ours - theirs) / count
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = ours / theirs
-    return _interval(difference[0], difference[1:], level), _interval(ratio[0], ratio[1:], level)
+    first, second = (_interval(one[0], one[1:], level, totals.units) for one in (difference, ratio))
+    return first, second
 
 
 def group_ratio(
@@ -97,17 +112,31 @@ def group_ratio(
     if totals is None:
         return _UNDEFINED
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = (totals[0] / totals[1]) / (totals[2] / totals[3])
-    return _interval(ratio[0], ratio[1:], level)
+        sums, counts, sums_against, counts_against = totals.columns[:4]
+        ratio = (sums / counts) / (sums_against / counts_against)
+    units = min(_count_units(part, clusters) for part in parts)
+    return _interval(ratio[0], ratio[1:], level, units)
 
 
 _UNDEFINED = Interval(float("nan"), float("nan"), float("nan"))
 
 
+@dataclass(frozen=True)
+class _Totals:
+    """Sums of each column, and the number of requests: first of all the data, then of each bootstrap sample."""
+
+    columns: tuple[Floats, ...]
+    units: int
+
+
+def _count_units(mask: Mask, clusters: npt.NDArray[np.generic] | None) -> int:
+    return int(mask.sum()) if clusters is None else len(np.unique(clusters[mask]))
+
+
 def _resampled_totals(
     columns: tuple[Floats, ...], clusters: npt.NDArray[np.generic] | None, resamples: int, seed: int
-) -> tuple[Floats, ...] | None:
-    """Sums of each column, and the number of requests: first of all the data, then of each bootstrap sample."""
+) -> _Totals | None:
+    """Resample the rows where no column is NaN; None where there are none."""
     shapes = {column.shape for column in columns} | ({clusters.shape} if clusters is not None else set())
     if len(shapes) != 1 or columns[0].ndim != 1:
         raise DataError(
@@ -128,13 +157,15 @@ def _resampled_totals(
     for first in range(0, resamples, at_once):
         draws = random.integers(0, units, size=(min(at_once, resamples - first), units))
         totals.append(np.stack([column[draws].sum(axis=1) for column in kept], axis=1))
-    return tuple(np.concatenate(totals).T)
+    return _Totals(tuple(np.concatenate(totals).T), units)
 
 
-def _interval(estimate: float, samples: Floats, level: float) -> Interval:
+def _interval(estimate: float, samples: Floats, level: float, units: int) -> Interval:
     tail = (1 - level) / 2
     defined = samples[~np.isnan(samples)]
     if not len(defined):
         return _UNDEFINED
+    if units < 2:
+        return Interval(float(estimate), float("nan"), float("nan"), units)
     low, high = np.quantile(defined, [tail, 1 - tail], method="closest_observation")
-    return Interval(float(estimate), float(low), float(high))
+    return Interval(float(estimate), float(low), float(high), units)

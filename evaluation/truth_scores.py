@@ -62,7 +62,8 @@ def score_against_truth(
         recall@100: of the wanted set, the 100 candidates with the greatest appeal (in a search only those with a grade
             above 0), so it never asks for more than fits; fewer if there are fewer.
         grade3_recall@100: of the products of grade 3, over min(their number, 100) (search only).
-        ctr@10: expected clicks on the first ten / 10. purchases@10: expected purchases / 10. cvr@10: purchases a click.
+        ctr@10: expected clicks on the first ten / 10. purchases@10: expected purchases / 10. cvr@10: purchases a click,
+            undefined for an empty answer.
 
     Candidates are the products in the index and, for a recommendation, new to the user: for the oracle and for what is
     wanted as for every system.
@@ -181,7 +182,7 @@ def _score_chunk(scores: Scores, name: str, at: Ints, rows: Rows, facts: _TruthC
     purchases = metrics.expected_clicks(_taken(facts.purchase, first), facts.examination, FIRST)
     values["ctr@10"][at] = clicks / FIRST
     values["purchases@10"][at] = purchases / FIRST
-    values["cvr@10"][at] = np.divide(purchases, clicks, out=np.zeros(len(at)), where=clicks > 0)
+    values["cvr@10"][at] = np.divide(purchases, clicks, out=np.full(len(at), np.nan), where=clicks > 0)
     if facts.grades is not None:
         _score_grades(values, at, rows, facts.grades)
 

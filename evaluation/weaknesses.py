@@ -10,7 +10,6 @@ from evaluation.boards import Board, Comparison, SliceTable
 Verdict = Literal["ahead", "behind", "level"]
 
 _SHOWN = 8
-FEWEST = 20  # Requests; the interval of fewer says next to nothing.
 _RATIOS = ("cvr@10",)  # Purchases a click: a list that hardly anybody clicks may have the highest.
 
 
@@ -47,7 +46,7 @@ def find_weaknesses(blocks: Sequence[tuple[str, object]], shown: int = _SHOWN) -
 
     Each place of the report is named once, by its worst metric; within a verdict the order is that of the difference as
     a share of the baseline's mean. Slices come from every slice table, whole tasks from every board that compares our
-    first system with a baseline. What rests on fewer than 20 requests is left out, and so is conversion, which is a
+    first system with a baseline. What rests on fewer than 20 users is left out, and so is conversion, which is a
     ratio of two other columns.
 
     Args:
@@ -55,7 +54,8 @@ def find_weaknesses(blocks: Sequence[tuple[str, object]], shown: int = _SHOWN) -
     """
     worst: dict[str, Weakness] = {}
     for found in _compared(blocks):
-        if found.requests < FEWEST or found.comparison.metric in _RATIOS:
+        is_decided = found.comparison.difference.is_decided
+        if not is_decided or found.comparison.metric in _RATIOS:
             continue
         if found.where not in worst or _order(found) < _order(worst[found.where]):
             worst[found.where] = found

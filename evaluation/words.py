@@ -3,12 +3,33 @@
 import re
 import unicodedata
 from collections.abc import Iterable
+from itertools import pairwise
 
 import Stemmer
 
-# Scripts written without spaces: Han, kana, Hangul syllables excepted (Korean has spaces).
-_UNSPACED = "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_PIECES = re.compile(rf"[{_UNSPACED}]+|[^\W_{_UNSPACED}]+(?:'[^\W\d_{_UNSPACED}]+)?")
+_HAN = "\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_OTHERS_UNSPACED = ((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3040, 0x30FF))
+"""Code points of other scripts without spaces: Thai, Lao, Burmese, Khmer, kana. Korean has spaces."""
+_SYMBOL_MARKS = (range(0x20D0, 0x2100), range(0xFE00, 0xFE10))  # of keycaps and emoji
+
+
+def _is_mark(character: str) -> bool:
+    """Whether it is read with the letter before it: a vowel of Hindi or Thai, an accent that no letter is made with."""
+    is_symbol = any(ord(character) in symbols for symbols in _SYMBOL_MARKS)
+    return unicodedata.category(character) in ("Mn", "Mc") and not is_symbol
+
+
+_MARKS = "".join(filter(_is_mark, map(chr, range(0x10000))))
+_UNSPACED = _HAN + "".join(
+    character
+    for first, last in _OTHERS_UNSPACED
+    for character in map(chr, range(first, last + 1))
+    if character.isalnum() or _is_mark(character)
+)
+_LETTERS = rf"(?:[^\W_{_UNSPACED}][{_MARKS}]*)+"
+_PIECES = re.compile(rf"[{_UNSPACED}]+|{_LETTERS}(?:'(?!\d){_LETTERS})?")
+_CHARACTERS = re.compile(rf".[{_MARKS}]*")
+_IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
 _HYPHENATED = re.compile(r"(?<=\b[a-z])-(?=[a-z])")
 
 
@@ -16,14 +37,16 @@ def split_words(text: str) -> list[str]:
     """Words as BM25 counts them, before stemming.
 
     NFKC and lower case; runs of letters and digits are words, one-letter prefixes join what they are hyphenated with
-    ("T-shirt" is "tshirt"); a run of an unspaced script gives each character and each pair of neighbours.
+    ("T-shirt" is "tshirt"); a run of an unspaced script gives each character and each pair of neighbours. Marks stay
+    with the character before them.
     """
     normal = _HYPHENATED.sub("", unicodedata.normalize("NFKC", text).lower().replace("’", "'"))
     words: list[str] = []
     for piece in _PIECES.findall(normal):
-        if re.match(f"[{_UNSPACED}]", piece):
-            words.extend(piece)
-            words.extend(piece[i : i + 2] for i in range(len(piece) - 1))
+        if _IS_UNSPACED.match(piece):
+            characters = _CHARACTERS.findall(piece)
+            words.extend(characters)
+            words.extend(first + second for first, second in pairwise(characters))
         else:
             words.append(piece)
     return words

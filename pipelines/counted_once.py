@@ -19,7 +19,7 @@ from evaluation.relevance import logged_relevance
 from evaluation.requests import Requests, candidates_only
 from evaluation.scores import score_rankings
 from evaluation.truth_scores import ORACLE, score_against_truth
-from pipelines.judging import OURS, Shop
+from pipelines.judging import OURS, ROLES, Shop
 
 _WORTH_A_TABLE = 0.01  # Share of products with a title that is not theirs alone; below it the table would say nothing.
 _FIRST = 10
@@ -33,8 +33,9 @@ def shop_groups(shop: Shop) -> Rows:
 
 
 def without_repeats(rankings: dict[str, Rows], shop: Shop) -> dict[str, Rows]:
-    """The rankings with ours as a release with `release.collapse_duplicates` answers: each title once."""
-    return rankings | {OURS: collapse(rankings[OURS], shop_groups(shop))}
+    """The rankings with ours as a release with `release.collapse_duplicates` answers, in either order: a title once."""
+    groups = shop_groups(shop)
+    return rankings | {name: collapse(rankings[name], groups) for name in ROLES}
 
 
 def counted_once(

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from evaluation.boards import Curve, PlainTable
+from evaluation.boards import Comparison, Curve, PlainTable
 from evaluation.calibration import BAR, HIGH, LOW, RATIO
 from evaluation.heads import losses
-from evaluation.report import Claim
+from evaluation.report import Claim, interval_claim
 from evaluation.significance import paired_intervals
 from pipelines.judging import OURS
 from pipelines.report_parts import TaskReport
@@ -27,17 +27,20 @@ def measured_claims(reports: list[TaskReport]) -> list[Claim]:
             found = board.comparison(metric, OURS)
             if found is not None:
                 text = f"{report.task.capitalize()} {metric} against the best baseline, {found.against}"
-                measured = f"{found.difference} (ratio {found.ratio})"
-                claims.append(Claim(text, measured, "interval above zero", found.difference.above_zero))
+                claims.append(_ahead(text, found))
         reranked = report.reranking()
         for metric in ("ndcg@10", "appeal_ndcg@10"):
             found = reranked.comparison(metric, OURS)
             if found is not None:
                 text = f"{report.task.capitalize()} {metric}, reranked against the retrieval order"
-                measured = f"{found.difference} (ratio {found.ratio})"
-                claims.append(Claim(text, measured, "interval above zero", found.difference.above_zero))
+                claims.append(_ahead(text, found))
         claims += report.claims()
     return claims
+
+
+def _ahead(text: str, found: Comparison) -> Claim:
+    difference = found.difference
+    return interval_claim(text, difference, difference.above_zero, "interval above zero", f" (ratio {found.ratio})")
 
 
 def calibration_claims(tables: Sequence[PlainTable]) -> list[Claim]:
@@ -82,9 +85,9 @@ def log_loss_claims(pages: Sequence[Pages], seed: int) -> list[Claim]:
         constant = losses(labels, np.full(len(labels), labels.mean()))
         users = np.concatenate([np.repeat(part.requests.user, part.shown.present.sum(axis=1)) for part in pages])
         _, ratio = paired_intervals(told, constant, users, seed=seed)
-        measured = f"{ratio} ({told.mean():.4f} over {constant.mean():.4f})"
+        more = f" ({told.mean():.4f} over {constant.mean():.4f})"
         text = f"Log-loss of {head} on the test pages, over the base rate's"
-        claims.append(Claim(text, measured, f"at most {_LOG_LOSS}", ratio.estimate <= _LOG_LOSS))
+        claims.append(interval_claim(text, ratio, ratio.estimate <= _LOG_LOSS, f"at most {_LOG_LOSS}", more))
     return claims
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from catalog.grades import scaled_grades
 from catalog.splits import judgments_for_training
 from evaluation.aligned_truth import AlignedTruth
 from evaluation.answers import Answer, best_and_worst, make_answer
@@ -26,11 +27,12 @@ from evaluation.cold_start import ColdRow, cold_claims, cold_products, cold_rows
 from evaluation.glossary import label
 from evaluation.histories import history_claims, history_table
 from evaluation.languages import language_claims, language_table
-from evaluation.relevance import judged_relevance, logged_relevance
+from evaluation.relevance import asked_again, judged_relevance, logged_relevance
 from evaluation.report import Claim
 from evaluation.requests import Requests, Task
 from evaluation.scores import Scores, score_rankings
 from evaluation.slices import history_length_slices, product_slices, request_slices
+from evaluation.taught_queries import taught_table
 from evaluation.truth_scores import ORACLE, RECOMMENDATION_METRICS, SEARCH_METRICS, grades_of, score_against_truth
 from pipelines.baselines import NOTE
 from pipelines.counted_once import counted_once
@@ -118,7 +120,9 @@ class TaskReport:
         judgments = self.shop.data.judgments
         if self.task != "search" or judgments is None:
             return None
-        judgments = judgments.filter(pa.array(~judgments_for_training(judgments["query"].to_pylist())))
+        held_out = pa.array(~judgments_for_training(judgments["query"].to_pylist()))
+        scaled = pa.array(scaled_grades(judgments["grade"].to_numpy()))
+        judgments = judgments.set_column(judgments.column_names.index("grade"), "grade", scaled).filter(held_out)
         relevance = judged_relevance(self.requests, judgments, self.shop.product_ids, self.shop.eligible)
         if not relevance.counts().any():
             return None
@@ -179,6 +183,16 @@ class TaskReport:
             return None
         systems = [*self._roles, *([ORACLE] if self.true is not None else [])]
         return language_table(self.scores, systems, self._slices, self.requests.user, seed=self._seed)
+
+    def taught(self) -> PlainTable | None:
+        """Searches of queries that the reranker learned from, beside the others; None where there are none."""
+        judgments = self.shop.data.judgments
+        if self.task != "search" or judgments is None:
+            return None
+        queries = judgments["query"].to_pylist()
+        learned = {query for query, mine in zip(queries, judgments_for_training(queries), strict=True) if mine}
+        systems = [*self._roles, *([ORACLE] if self.true is not None else [])]
+        return taught_table(self.scores, systems, asked_again(self.requests.queries, learned))
 
     def history_gap(self) -> PlainTable | None:
         """Recommendations against popularity by the length of the history, with intervals."""

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from towers.trained import Towers
 
 _RERANK, _VALIDATION = 1, 2
-_CHUNK = 256
+_CHUNK = 256  # queries at once, at most
+_CELLS = 64_000_000  # queries times products at once: 256 MB of scores, and the same twice for their order
 
 
 def run(workspace: Workspace) -> None:
@@ -93,8 +94,9 @@ def nearest(
     width = min(k, len(items))
     rows = np.full((len(queries), k), -1, np.int32)
     scores = np.zeros((len(queries), k), np.float32)
-    for start in track(range(0, len(queries), _CHUNK), description):
-        part = slice(start, start + _CHUNK)
+    size = max(1, min(_CHUNK, _CELLS // max(len(items), 1)))
+    for start in track(range(0, len(queries), size), description):
+        part = slice(start, start + size)
         found = queries[part] @ items.T
         best = np.argpartition(-found, width - 1, axis=1)[:, :width]
         values = np.take_along_axis(found, best, axis=1)

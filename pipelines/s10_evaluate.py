@@ -100,7 +100,7 @@ def _judge(
     write_space(workspace / "projector", shop, vectors["nothing"], settings.seed)
     examination = read_npy(workspace / "rerank" / "examination.npy")
     pages = _logged_pages(models, shop, reports, vectors["nothing"], examination, config)
-    attributes = _attribute_queries(shop, models, baselines, settings)
+    attributes = _attribute_queries(shop, models, baselines, settings, config.release.collapse_duplicates)
     tables = reranker_tables(workspace, shop, pages, vectors["nothing"], aligned, examination)
     bias = _examination(examination, truth) if shop.features.pages_logged else None
     sections = [
@@ -165,6 +165,7 @@ def _task_section(report: TaskReport) -> Section:
     blocks = [
         *report.headline(),
         report.judged(),
+        report.taught(),
         report.counted_once(),
         report.slices(),
         report.cold_start(),
@@ -218,7 +219,7 @@ def _examination(learned: npt.NDArray[np.float32], truth: Truth | None) -> Curve
 
 
 def _attribute_queries(
-    shop: Shop, models: ReleasedModels, baselines: Baselines, settings: EvaluateConfig
+    shop: Shop, models: ReleasedModels, baselines: Baselines, settings: EvaluateConfig, collapsed: bool
 ) -> Board | None:
     keys, count, seed = settings.attribute_keys, settings.attribute_queries, settings.seed
     if not keys or not count:
@@ -228,6 +229,8 @@ def _attribute_queries(
     requests = made_up_requests(list(made.texts), shop.snapshot)
     rankings = our_rankings(models, shop, requests)
     rankings |= baselines.rank(requests)
+    if collapsed:
+        rankings = without_repeats(rankings, shop)
     rankings["BM25, titles"] = BM25(products.column("title").to_pylist(), shop.eligible).rank(requests, 10)
     # The methods that need a history answer strangers as BM25 does: it comes first of those that tie.
     roles = ROLES | {BM25.name: "baseline"} | {name: "baseline" for name in rankings if name not in ROLES}

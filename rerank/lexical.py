@@ -1,8 +1,8 @@
 """Words of any language inside a TensorFlow graph: one function reads queries when serving and products when building.
 
 A word is a run of letters and digits, lower-cased after NFKC, English plurals and possessives stripped. Scripts written
-without spaces (Chinese, Japanese, Thai) are cut into the words that a shop's own values are made of, the longest first,
-and into single characters where none of them fits. Words are compared as 63-bit hashes.
+without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese) are cut into the words that a shop's own values are made
+of, the longest first, and into single characters where none of them fits. Words are compared as 63-bit hashes.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ import tensorflow_text
 
 from rerank.tensors import lower_bounds
 
-_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}"
+_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _MAX_CHARACTERS = 512  # of a query; a longer one costs no more
 _REWRITES = (
     (r"['’`´]s\b", ""),  # women's

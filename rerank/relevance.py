@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import tensorflow as tf
 
+from catalog.grades import scaled_grades
 from catalog.misspelling import misspell
 from catalog.progress import console, track
 from catalog.splits import judgments_for_training
@@ -139,7 +140,7 @@ def fit_relevance(
         return None
     if len(mine) > config.max_judgments:
         mine = np.sort(np.random.default_rng(seed).choice(mine, config.max_judgments, replace=False))
-    grades = judgments["grade"].to_numpy()[mine].astype(np.float32)
+    grades = scaled_grades(judgments["grade"].to_numpy())[mine]
     typed, judged = _as_typed(queries[mine], config.misspelt, seed)
     console.print(f"rerank: learning grades from {len(mine):,} judgments")
     features = _features(typed, rows[mine][judged], extractor)

@@ -9,7 +9,10 @@ _MOST_PHRASES = 5
 _CORE_WEIGHT, _TITLE_WEIGHT = 3.0, 1.0
 _SHUFFLED_SHARE = 0.5
 _LONG_PHRASE = 4  # words; a longer attribute value is prose, and single words are taken from it
-_UNSPACED = ((0x0E00, 0x0EFF), (0x3040, 0x30FF), (0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF))
+_UNSPACED = (
+    (0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3040, 0x30FF), (0x3400, 0x9FFF), (0xF900, 0xFAFF),
+    (0x20000, 0x3FFFF),
+)  # fmt: skip
 _UNSPACED_LENGTHS = (2, 4)  # most words of Chinese and Japanese have two to four characters
 
 

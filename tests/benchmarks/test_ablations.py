@@ -68,6 +68,15 @@ def test_every_variant_changes_what_it_says_and_nothing_else() -> None:
     assert {variant.against for variant in VARIANTS} <= {variant.name for variant in VARIANTS}
 
 
+def test_what_a_variant_is_compared_with_is_trained_before_it() -> None:
+    def chosen(*asked: str) -> list[str]:
+        return [variant.name for variant in command.with_references(asked)]
+
+    assert chosen("without picture") == [UNCHANGED, "without picture"]
+    assert chosen("small batches, finetuned") == [UNCHANGED, "small batches", "small batches, finetuned"]
+    assert chosen(*command.names()) == command.names()
+
+
 @pytest.mark.parametrize(
     ("name", "section", "expected"),
     [
@@ -173,7 +182,7 @@ def test_a_tiny_shop_is_ablated_and_a_second_run_trains_nothing(
         yaml.safe_dump(TINY | {"workspace": str(tmp_path / "run"), "models_dir": str(tmp_path / "models")})
     )
     words = ["ablations", "--config", str(config)]
-    monkeypatch.setattr(sys, "argv", [*words, "--out", str(out), "--only", UNCHANGED, "without picture"])
+    monkeypatch.setattr(sys, "argv", [*words, "--out", str(out), "--only", "without picture"])
     command.main()
     first = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert list(first["variants"]) == [UNCHANGED, "without picture"]

@@ -1,6 +1,11 @@
+import sys
+
+import pytest
+
+from benchmarks import quality
 from benchmarks.quality import evidence
 
-INTERVAL = {"estimate": 0.1234567, "low": 0.1, "high": 0.2}
+INTERVAL = {"estimate": 0.1234567, "low": 0.1, "high": 0.2, "units": 9}
 
 
 def block(kind, **values):
@@ -14,6 +19,7 @@ def report():
     return {
         "headline": ["search_truth"],
         "claims": [{"text": "ahead", "met": False}],
+        "provenance": {"config_fingerprint": "c"},
         "blocks": {
             "search_truth": block("Board", rows=rows, comparisons=[comparison]),
             "search_log": block("Board", rows=rows, comparisons=[]),
@@ -32,6 +38,15 @@ def test_headline_rows_have_means_and_intervals():
     assert only["against"] == "BM25"
     assert only["difference"] == only["ratio"] == [0.12346, 0.1, 0.2]
     assert found["claims"] == [{"text": "ahead", "met": False}]
+    assert found["provenance"] == {"config_fingerprint": "c"}
+
+
+def test_a_release_of_the_latest_counters_is_not_judged(tmp_path, monkeypatch):
+    config = tmp_path / "shop.yaml"
+    config.write_text("name: shop\nsource: {kind: made_up}\nsimulate: {}\nrelease: {snapshot: latest}\n")
+    monkeypatch.setattr(sys, "argv", ["quality", "--config", str(config)])
+    with pytest.raises(SystemExit, match=r"release\.snapshot is 'latest'.* expected 'test'"):
+        quality.main()
 
 
 def test_parts_are_kept_without_words_and_pictures():

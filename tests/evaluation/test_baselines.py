@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from catalog.schema import product_text
 from evaluation.arrays import check_rankings
-from evaluation.baselines import ItemToItem, Popularity, cooccurrence_cosine, fill
+from evaluation.baselines import ItemToItem, Popularity, cooccurrence_cosine, fill, parts_of
 from evaluation.bm25 import BM25
 
 TITLES = ["Red dress", "Blue dresses", "Red shirt", "蓝色连衣裙", "Watch"]
@@ -32,6 +32,22 @@ def test_popularity_shows_only_what_is_in_the_index_and_new_to_the_user(make_req
     requests = make_requests("recommendation", ["", ""], [[1, 2], []])
     assert ranker.rank(requests, 2).tolist() == [[3, 4], [1, 2]]
     assert ranker.rank(make_requests("search", ["x"], [[1, 2]]), 2).tolist() == [[1, 2]]
+
+
+def test_a_history_longer_than_the_catalogue_hides_it_all(make_requests):
+    events = [0, 1, 2] * 50
+    requests = make_requests("recommendation", ["", ""], [events, [0]])
+    ranker = Popularity(np.array([3, 2, 1]), np.ones(3, bool))
+    assert ranker.rank(requests, 2).tolist() == [[-1, -1], [1, 2]]
+    by_title = BM25(["cap", "cap red", "bag"], np.ones(3, bool), ["cap", "cap", "bag"])
+    assert by_title.rank(requests, 2).tolist() == [[-1, -1], [1, -1]]
+
+
+def test_larger_catalogues_are_ranked_for_fewer_requests_at_once(make_requests):
+    requests = make_requests("search", ["x"] * 130, [[]] * 130)
+    assert [len(part) for part in parts_of(requests, 40_000)] == [64, 64, 2]
+    assert [len(part) for part in parts_of(requests, 640_000)] == [10] * 13
+    assert len(parts_of(requests, 10_000_000)) == 130
 
 
 def test_cosine_of_cooccurrence_by_hand():

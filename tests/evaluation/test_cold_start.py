@@ -98,9 +98,9 @@ def test_rows_of_systems_with_the_ratio_and_its_interval():
     assert (result["old"].requests, result["old"].products) == (2, 2)
 
 
-@pytest.mark.parametrize(("ratio", "met"), [(0.71, True), (0.69, False)])
-def test_the_claim_is_about_products_launched_later(ratio, met):
-    interval = Interval(ratio, ratio - 0.1, ratio + 0.1)
+@pytest.mark.parametrize(("ratio", "users", "met"), [(0.71, 20, True), (0.69, 20, False), (0.71, 19, False)])
+def test_the_claim_is_about_products_launched_later(ratio, users, met):
+    interval = Interval(ratio, ratio - 0.1, ratio + 0.1, users)
     given = [
         ColdRow(LAUNCHED_LATER, "ours", 3, 9, 0.5, 0.5, interval),
         ColdRow(LAUNCHED_LATER, "BM25", 3, 9, 0.5, 0.5, interval),

@@ -27,15 +27,17 @@ def test_the_difference_by_length_of_history():
     assert len(table.columns) == len(stranger)
 
 
-def claims(count, gap):
-    """Claims of `count` shoppers after one event, each `gap` ahead of 0.5."""
+def claims(count, gap, users):
+    """Claims of `count` requests after one event, each `gap` ahead of 0.5."""
     made = scores([0.5 + gap] * count, [0.5] * count)
-    return history_claims(made, "ours", "popularity", np.ones(count, int), np.arange(count))
+    return history_claims(made, "ours", "popularity", np.ones(count, int), np.arange(count) % users)
 
 
-@pytest.mark.parametrize(("count", "gap", "met"), [(20, 0.1, True), (19, 0.1, False), (20, 0.0, False)])
-def test_the_first_event_must_put_it_ahead(count, gap, met):
-    (claim,) = claims(count, gap)  # nobody had two events
+@pytest.mark.parametrize(
+    ("count", "gap", "users", "met"), [(20, 0.1, 20, True), (40, 0.1, 19, False), (20, 0.0, 20, False)]
+)
+def test_the_first_event_must_put_it_ahead_for_at_least_twenty_users(count, gap, users, met):
+    (claim,) = claims(count, gap, users)  # nobody had two events
     assert claim.text == "Recommendation recall@100 after one event, against popularity"
     assert claim.met is met
     assert f"{count} requests" in claim.measured

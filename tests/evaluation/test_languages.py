@@ -31,10 +31,15 @@ def test_a_shop_of_one_language_has_no_table_and_no_claim():
     assert language_claims(scores([1, 1, 1, 1]), "ours", one, USERS) == []
 
 
-@pytest.mark.parametrize(("chinese", "met"), [(0.96, True), (0.94, False)])
-def test_the_claim_is_within_five_per_cent(chinese, met):
-    (claim,) = language_claims(scores([1, 1, chinese, chinese]), "ours", SLICES, USERS)
+@pytest.mark.parametrize(
+    ("chinese", "asked", "met"), [(0.96, 20, True), (0.94, 20, False), (0.96, 19, False)], ids=["met", "missed", "few"]
+)
+def test_the_claim_is_within_five_per_cent_for_at_least_twenty_users(chinese, asked, met):
+    is_chinese = np.repeat([False, True], [30, asked])
+    made = scores(np.where(is_chinese, chinese, 1))
+    (claim,) = language_claims(made, "ours", {FIRST: ~is_chinese, SECOND: is_chinese}, np.arange(30 + asked))
     assert claim.met is met
+    assert bool(claim.detail) is (asked < 20)
 
 
 def test_a_query_without_a_value_counts_in_no_language():

@@ -3,7 +3,7 @@ import pyarrow as pa
 import pytest
 
 from catalog.schema import KINDS
-from evaluation.relevance import Relevance, judged_relevance, logged_relevance
+from evaluation.relevance import Relevance, asked_again, judged_relevance, logged_relevance
 from evaluation.requests import sample_requests
 
 DAY = 86_400
@@ -112,10 +112,16 @@ def test_judgments_are_joined_by_query_and_product(make_requests):
             "grade": [3.0, 0.0, 1.0, 2.0],
         }
     )
-    requests = make_requests("search", ["blue", "red", "unjudged"], [[], [], []])
+    requests = make_requests("search", ["Blue ", "red", "unjudged"], [[], [], []])
     relevance = judged_relevance(requests, judgments, ["p0", "p1", "p2"], np.ones(3, bool))
     assert relevance.counts().tolist() == [1, 1, 0]
     assert relevance.gains(np.array([[0, 1], [1, 2], [0, 1]], np.int32)).tolist() == [[1, 0], [3, 0], [0, 0]]
+
+
+def test_a_query_is_known_whatever_its_case_and_blanks():
+    queries = np.array([" Red Dress", "red", "RED"], object)
+    assert asked_again(queries, {"red dress", "Red "}).tolist() == [True, True, True]
+    assert asked_again(queries, set()).tolist() == [False, False, False]
 
 
 @pytest.mark.parametrize("time", [4 * DAY, 5 * DAY + 7])

@@ -64,6 +64,22 @@ def test_the_seed_decides_and_chunks_do_not_matter(monkeypatch):
     assert chunked == first
 
 
+def test_one_user_has_no_interval_however_many_requests():
+    difference, ratio = paired_intervals(np.ones(25), np.full(25, 0.5), np.zeros(25))
+    assert (difference.estimate, ratio.estimate, difference.units) == (0.5, 2, 1)
+    assert np.isnan([difference.low, difference.high, ratio.low, ratio.high]).all()
+    assert not difference.above_zero
+
+
+def test_units_are_users_with_a_value_in_both_systems():
+    users = np.array([1, 1, 2, 3, 4])
+    values = np.array([1, 1, 1, np.nan, 1])
+    difference, _ = paired_intervals(values, np.zeros(5), users)
+    assert (difference.units, difference.is_decided) == (3, False)
+    assert mean_interval(np.ones(20)).is_decided
+    assert group_ratio(values, users < 3, users >= 3, users).units == 1  # of the smaller group
+
+
 def test_unequal_lengths_are_refused():
     with pytest.raises(DataError, match="shapes"):
         paired_intervals(np.zeros(3), np.zeros(4))

@@ -10,13 +10,14 @@ from evaluation.weaknesses import find_weaknesses
 NOTHING = Interval(math.nan, math.nan, math.nan)
 
 
-def comparison(metric, estimate, half_width=0.01):
-    return Comparison(metric, "ours", "BM25", Interval(estimate, estimate - half_width, estimate + half_width), NOTHING)
+def comparison(metric, estimate, half_width=0.01, users=20):
+    difference = Interval(estimate, estimate - half_width, estimate + half_width, users)
+    return Comparison(metric, "ours", "BM25", difference, NOTHING)
 
 
-def slices(**differences):
+def slices(users=20, **differences):
     rows = [
-        SliceRow(name, 100, {"ours": 0.5 + difference, "BM25": 0.5}, comparison("recall@100", difference))
+        SliceRow(name, 100, {"ours": 0.5 + difference, "BM25": 0.5}, comparison("recall@100", difference, users=users))
         for name, difference in differences.items()
     ]
     return SliceTable("slices", "", "", "recall@100", "ours", ("ours", "BM25"), tuple(rows))
@@ -52,10 +53,8 @@ def test_differences_are_weighed_by_what_the_baseline_reaches():
     assert [item.where for item in found] == ["Search, truth"]
 
 
-def test_few_requests_and_ratios_say_nothing():
-    table = slices(new=-0.3)
-    few = replace(table, rows=(replace(table.rows[0], requests=19),))
-    assert find_weaknesses([("Search", few)]) == ()
+def test_few_users_and_ratios_say_nothing():
+    assert find_weaknesses([("Search", slices(users=19, new=-0.3))]) == ()
     blocks = [("Search", board("truth", **{"cvr@10": -0.05, "ctr@10": 0.02}))]
     assert [item.comparison.metric for item in find_weaknesses(blocks)] == ["ctr@10"]
 

@@ -12,6 +12,14 @@ from evaluation.words import Analyzer, RememberingAnalyzer, split_words
         ("红 dress", ["红", "dress"]),
         ("Nike跑鞋xl", ["nike", "跑", "鞋", "跑鞋", "xl"]),
         ("été ночь", ["été", "ночь"]),
+        ("लाल साड़ी", ["लाल", "साड़ी"]),  # Hindi: vowels are marks
+        ("شَال أحمر", ["شَال", "أحمر"]),  # Arabic with a short vowel
+        ("กางเกง", ["ก", "า", "ง", "เ", "ก", "ง", "กา", "าง", "งเ", "เก", "กง"]),  # Thai: no spaces
+        ("เสื้อ", ["เ", "สื้", "อ", "เสื้", "สื้อ"]),  # two marks on one letter
+        ("ស", ["ស"]),
+        ("カ・メ", ["カ", "メ"]),  # a middle dot divides
+        ("1\ufe0f\u20e3 x\ufe0f", ["1", "x"]),  # a keycap's marks are none of its digit
+        ("rock'n'roll men's 5'4", ["rock'n", "roll", "men's", "5", "4"]),
         ("", []),
         ("!!! 🙂 _", []),
     ],

@@ -9,7 +9,7 @@ import pytest
 
 from evaluation.requests import made_up_requests
 from pipelines.counted_once import counted_once, without_repeats
-from pipelines.judging import OURS, ROLES, Shop
+from pipelines.judging import OURS, RETRIEVAL, ROLES, Shop
 
 RANKINGS = {
     OURS: np.array([[0, 1, 2]], np.int32),
@@ -64,4 +64,6 @@ def test_where_no_title_is_shared_there_is_no_table() -> None:
 def test_answers_without_repeats_are_ours_alone() -> None:
     kept = without_repeats(RANKINGS, shop("Cap", "cap", "Bag", "Tent"))
     assert kept[OURS].tolist() == [[0, 2, -1]]
+    repeated = {**RANKINGS, RETRIEVAL: np.array([[1, 3, 0]], np.int32)}
+    assert without_repeats(repeated, shop("Cap", "cap", "Bag", "Tent"))[RETRIEVAL].tolist() == [[1, 3, -1]]
     assert kept["BM25"].tolist() == RANKINGS["BM25"].tolist()

@@ -61,12 +61,12 @@ def page(clicks: list[bool], told: list[float], users: list[int]) -> Any:
     return SimpleNamespace(requests=SimpleNamespace(user=np.array(users)), shown=shown, probabilities=probabilities)
 
 
-@pytest.mark.parametrize(("told", "met"), [(0.75, True), (0.51, False)])
-def test_log_loss_beside_that_of_the_base_rate(told: float, met: bool) -> None:
+@pytest.mark.parametrize(("told", "users", "met"), [(0.75, 20, True), (0.75, 19, False), (0.51, 20, False)])
+def test_log_loss_beside_that_of_the_base_rate(told: float, users: int, met: bool) -> None:
     # Half of the products are clicked, so the base rate's loss is ln 2; every prediction gives `told` to what happened:
     # -ln 0.75 / ln 2 = 0.4150, and -ln 0.51 / ln 2 = 0.9714.
-    second = [1 - told, told, told, 1 - told]
-    pages = [page([True, False], [told, 1 - told], [7]), page([False, True, True, False], second, [7, 8])]
+    more = page([False, True] * 19, [1 - told, told] * 19, list(range(1, 20)))
+    pages = [page([True, False], [told, 1 - told], [0 if users == 20 else 1]), more]
     (claim,) = log_loss_claims(pages, 0)
     ratio = -np.log(told) / np.log(2)
     assert claim.text == "Log-loss of click on the test pages, over the base rate's"
