@@ -18,7 +18,8 @@ from pipelines.snapshot import launched_rows, snapshot_time
 NOTE = {
     "search": "Popularity, the neighbourhoods, the content profile and ALS know no query: they order BM25's first "
     f"{DEPTH} matches. LightGBM reranks the same.",
-    "recommendation": "BM25 asks for the title of the last product. LightGBM reranks what the others propose.",
+    "recommendation": "BM25 asks for the title of the last product. LightGBM reranks what the others propose. Products "
+    "that the shopper had to do with are not wanted and left out of every answer; a released model leaves out nothing.",
 }
 """What the tables say about baselines in each task."""
 

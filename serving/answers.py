@@ -1,6 +1,6 @@
 """The tensors of an answer -> products with their scores, typed. No connection here."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -97,43 +97,49 @@ def read_outputs(response: PredictResponse, model: str, batch: int, required: Se
     return Outputs(model, response.model_spec.version.value, tensors)
 
 
-def read_hits(tensors: Mapping[str, Array], k: int | None) -> list[tuple[Hit, ...]]:
+def read_hits(
+    tensors: Mapping[str, Array], k: int | None, excluded: Sequence[Collection[str]]
+) -> list[tuple[Hit, ...]]:
     """The first k products of each request; places that the index could not fill have no id and are left out.
 
     Args:
         tensors: `product_id` and `score` [B, K], and what else a `Hit` holds.
         k: None for all.
+        excluded: of each request the ids that are left out.
     """
     names = [name for name in ("score", "retrieval_score", *_PROBABILITIES) if name in tensors]
     columns = [tensors[name].tolist() for name in names]
     answers = []
     for row, products in enumerate(tensors["product_id"].tolist()):
         hits: list[Hit] = []
+        dropped = {"", *excluded[row]}
         for product, *values in zip(products, *(column[row] for column in columns), strict=True):
             product_id = product.decode() if isinstance(product, bytes) else product
-            if product_id and (k is None or len(hits) < k):
+            if product_id not in dropped and (k is None or len(hits) < k):
                 hits.append(Hit(product_id, **dict(zip(names, values, strict=True))))
         answers.append(tuple(hits))
     return answers
 
 
-def read_answers(outputs: Outputs, k: int) -> list[Answer]:
-    """What a `search` model found for each request."""
-    hits = read_hits(outputs.tensors, k)
+def read_answers(outputs: Outputs, k: int, excluded: Sequence[Collection[str]]) -> list[Answer]:
+    """What a `search` model found for each request, without what is excluded."""
+    hits = read_hits(outputs.tensors, k, excluded)
     return [Answer(each, outputs.model, outputs.version, reranked=True) for each in hits]
 
 
 def read_retrievals(outputs: Outputs) -> list[Retrieval]:
     """What a `retrieval` model found for each request."""
     embeddings = outputs.tensors["query_embedding"].astype(np.float32)
-    hits = read_hits(outputs.tensors, None)
+    hits = read_hits(outputs.tensors, None, [()] * len(embeddings))
     return [
         Retrieval(each, outputs.model, outputs.version, False, embedding)
         for each, embedding in zip(hits, embeddings, strict=True)
     ]
 
 
-def read_reranked(outputs: Outputs, retrievals: Sequence[Retrieval], k: int) -> list[Answer]:
+def read_reranked(
+    outputs: Outputs, retrievals: Sequence[Retrieval], k: int, excluded: Sequence[Collection[str]]
+) -> list[Answer]:
     """The candidates of each retrieval in the order of their new scores; those beyond the reranker's C have no place.
 
     A `rerank` model's outputs are [B, C], in the order of the candidates.
@@ -145,5 +151,6 @@ def read_reranked(outputs: Outputs, retrievals: Sequence[Retrieval], k: int) -> 
         best = {name: values[order][None] for name, values in scored.items()}
         best["product_id"] = np.array([[hit.product_id for hit in retrieval.hits]], object)[:, order]
         best["retrieval_score"] = np.array([[hit.score for hit in retrieval.hits]], np.float32)[:, order]
-        answers.append(Answer(read_hits(best, k)[0], outputs.model, outputs.version, reranked=True))
+        hits = read_hits(best, k, [excluded[row]])[0]
+        answers.append(Answer(hits, outputs.model, outputs.version, reranked=True))
     return answers

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any
@@ -76,9 +76,10 @@ class AsyncSearchClient:
         timeout: float | None = None,
         traceparent: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        exclude: Collection[str] = (),
     ) -> Answer:
         """The best products for a query, a picture, both, or (with neither) for what the shopper did."""
-        request = Request(query, tuple(history), user, image, timestamp)
+        request = Request(query, tuple(history), user, image, timestamp, exclude)
         return (await self.search_many([request], k, timeout, traceparent, metadata))[0]
 
     async def search_many(
@@ -118,9 +119,10 @@ class AsyncSearchClient:
         timeout: float | None = None,
         traceparent: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        exclude: Collection[str] = (),
     ) -> Answer:
         """Order what `retrieve` found, by the `rerank` of the same version."""
-        request = Request(query, tuple(history), user, None, timestamp)
+        request = Request(query, tuple(history), user, None, timestamp, exclude)
         return await self._run(self._planner.rerank(request, retrieval, k, CallOptions(timeout, traceparent, metadata)))
 
     async def _run(self, plan: Plan[T]) -> T:

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
@@ -83,6 +83,7 @@ class SearchClient:
         timeout: float | None = None,
         traceparent: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        exclude: Collection[str] = (),
     ) -> Answer:
         """The best products for a query, a picture, both, or (with neither) for what the shopper did.
 
@@ -96,13 +97,14 @@ class SearchClient:
             timeout: seconds for this call instead of the client's.
             traceparent: the W3C trace context of the caller's own request; None takes OpenTelemetry's current span.
             metadata: sent along, beside the config's.
+            exclude: ids of products that the answer leaves out, of those that the model returns: fewer may come.
 
         Raises:
             BadRequestError: for input that cannot be asked with; the text says which and why.
             ServerUnavailableError, DeadlineError, ModelNotFoundError: as their names say.
             ServingError: for everything else.
         """
-        request = Request(query, tuple(history), user, image, timestamp)
+        request = Request(query, tuple(history), user, image, timestamp, exclude)
         return self.search_many([request], k, timeout, traceparent, metadata)[0]
 
     def search_many(
@@ -145,9 +147,10 @@ class SearchClient:
         timeout: float | None = None,
         traceparent: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        exclude: Collection[str] = (),
     ) -> Answer:
         """Order what `retrieve` found, by the `rerank` of the same version; other arguments as given to `retrieve`."""
-        request = Request(query, tuple(history), user, None, timestamp)
+        request = Request(query, tuple(history), user, None, timestamp, exclude)
         return self._run(self._planner.rerank(request, retrieval, k, CallOptions(timeout, traceparent, metadata)))
 
     def _run(self, plan: Plan[T]) -> T:

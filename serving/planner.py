@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -125,7 +125,7 @@ class Planner:
             outputs = yield from self._ask(SEARCH, Question(requests), context)
         except ModelNotFoundError:
             return (yield from self._retrieve_and_rerank(requests, k, context))
-        return read_answers(outputs, k)
+        return read_answers(outputs, k, [request.exclude for request in requests])
 
     def _retrieve_and_rerank(self, requests: Sequence[Request], k: int, context: _Context) -> Plan[list[Answer]]:
         now = time.monotonic()
@@ -149,7 +149,8 @@ class Planner:
             _log.info("retrieval's order stands: %s", error)
             reason = _DEGRADED.get(type(error), _DEGRADED[ServingError])
             return [
-                Answer(each.hits[:k], each.model, each.version, reranked=False, degraded=reason) for each in retrievals
+                _retrieved(found, request.exclude, k, reason)
+                for found, request in zip(retrievals, requests, strict=True)
             ]
 
     def _retrieve(self, requests: Sequence[Request], context: _Context) -> Plan[list[Retrieval]]:
@@ -159,7 +160,7 @@ class Planner:
         self, requests: Sequence[Request], retrievals: Sequence[Retrieval], k: int, context: _Context
     ) -> Plan[list[Answer]]:
         outputs = yield from self._ask(RERANK, Question(requests, retrievals), context)
-        return read_reranked(outputs, retrievals, k)
+        return read_reranked(outputs, retrievals, k, [request.exclude for request in requests])
 
     def _ask(self, names: _Names, question: Question, context: _Context) -> Plan[Outputs]:
         """Ask the first of `names` that the server holds; once more if it turns out to have changed its shapes."""
@@ -258,6 +259,12 @@ def explain(error: Any, model: str, address: str) -> ServingError:
     if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
         return ServingError(f"{address} does not let this client in ({details}); check its token and certificates")
     return ServingError(f"{model} at {address} failed with {code.name}: {details}")
+
+
+def _retrieved(found: Retrieval, excluded: Collection[str], k: int, degraded: str) -> Answer:
+    """Retrieval's order, when the reranker gives none."""
+    hits = tuple(hit for hit in found.hits if hit.product_id not in excluded)[:k]
+    return Answer(hits, found.model, found.version, reranked=False, degraded=degraded)
 
 
 def _check_k(k: int) -> None:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -89,6 +89,8 @@ class Request:
         user: profile columns; a column that is left out is unknown.
         image: the bytes of a picture file to search by, beside or instead of the text.
         timestamp: the time of the request; None is now, 0 the time of the model's snapshot.
+        exclude: products that the answer leaves out: what is in the cart, or was bought. They are dropped from the K
+            products that the model returns, so the answer may have fewer.
 
     Raises:
         BadRequestError: with what came and what was expected.
@@ -99,6 +101,7 @@ class Request:
     user: Mapping[str, str] | None = None
     image: bytes | None = None
     timestamp: int | float | datetime | None = None
+    exclude: Collection[str] = ()
 
     def __post_init__(self) -> None:
         _text(self.query, "query", math.inf)
@@ -119,6 +122,10 @@ class Request:
             raise BadRequestError(f"image: received {type(self.image).__name__}; expected the bytes of a picture file")
         if self.timestamp is not None:
             epoch_seconds(self.timestamp, "timestamp")
+        if isinstance(self.exclude, str):
+            raise BadRequestError(f"exclude: received the text {self.exclude!r}; expected product ids, such as a set")
+        for product_id in self.exclude:
+            _text(product_id, "exclude", _MAX_ID_CHARACTERS)
 
     @property
     def signature(self) -> str:

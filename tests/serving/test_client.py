@@ -41,6 +41,19 @@ def test_places_that_the_index_could_not_fill_are_left_out(connect: Connect, ser
     assert len(client.search()) == 0
 
 
+@pytest.mark.parametrize("models", [("search",), ("retrieval", "rerank"), ("retrieval",)], ids="+".join)
+def test_what_is_excluded_is_left_out_before_the_first_k(
+    connect: Connect, serve_models: Serve, models: tuple[str, ...]
+) -> None:
+    client = connect(serve_models(*models).address)
+    found = [hit.product_id for hit in client.search("dress", HISTORY, k=1)]
+    others = [hit.product_id for hit in client.search("dress", HISTORY, k=1, exclude=set(found))]
+    assert sorted(found + others) == ["dress", "seen"]
+    requests = [Request("dress", HISTORY, exclude=["dress"]), Request("dress", HISTORY)]
+    kept = [{hit.product_id for hit in answer} for answer in client.search_many(requests)]
+    assert kept == [{"seen"}, {"dress", "seen"}]
+
+
 def test_a_picture_goes_to_its_own_signature(connect: Connect, serve_models: Serve) -> None:
     data = io.BytesIO()
     Image.new("RGB", (30, 30), (255, 255, 255)).save(data, "JPEG")

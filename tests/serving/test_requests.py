@@ -106,6 +106,8 @@ def test_user_columns_are_the_models() -> None:
         ({"timestamp": True}, "timestamp: received True"),
         ({"user": {"city": 3}}, "user column 'city': received 3"),
         ({"image": "picture.png"}, "expected the bytes of a picture file"),
+        ({"exclude": "p1"}, "exclude: received the text 'p1'; expected product ids"),
+        ({"exclude": [7]}, "exclude: received 7"),
     ],
 )
 def test_wrong_input_is_named(arguments: dict[str, object], reason: str) -> None:

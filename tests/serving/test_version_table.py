@@ -70,9 +70,7 @@ def test_the_newest_available_version_is_leased_unless_the_request_names_one(tab
         (spec(3), grpc.StatusCode.NOT_FOUND, "Servable not found for request: Specific(m, 3)"),
     ],
 )
-def test_what_is_not_there_is_refused(
-    table: VersionTable, asked: ModelSpec, code: grpc.StatusCode, words: str
-) -> None:
+def test_what_is_not_there_is_refused(table: VersionTable, asked: ModelSpec, code: grpc.StatusCode, words: str) -> None:
     table.add_wanted("m", paths(3))
     with pytest.raises(Rejection) as error, table.lease(asked):
         pass
@@ -102,9 +100,7 @@ def test_nothing_is_retired_before_what_is_wanted_is_available(table: VersionTab
     assert states(table) == {2: State.START, 1: State.AVAILABLE}
 
 
-def test_a_retired_version_is_drained_when_its_last_request_has_finished(
-    table: VersionTable, told: list[str]
-) -> None:
+def test_a_retired_version_is_drained_when_its_last_request_has_finished(table: VersionTable, told: list[str]) -> None:
     (old,) = add_available(table, 1)
     with table.lease(spec()), table.lease(spec()):
         add_available(table, 2)
