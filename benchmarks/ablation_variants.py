@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from benchmarks.review_topics import review_words
 from catalog.schema import ShopData
 from pipelines.config import PipelineConfig
 
@@ -32,6 +33,7 @@ class Variant:
         towers, training, images: the settings that differ, of `towers`, `towers.training` and `images`; what sections
             within them do not name stays as it is.
         blank: text columns of the products that are read as empty, in training and after it.
+        review_topics: whether reviews are read as words for their sentiment and topics, before the description.
         against: the variant that it is compared with.
     """
 
@@ -40,6 +42,7 @@ class Variant:
     training: Mapping[str, Any] = field(default_factory=dict)
     images: Mapping[str, Any] = field(default_factory=dict)
     blank: tuple[str, ...] = ()
+    review_topics: bool = False
     against: str = UNCHANGED
 
     def configure(self, config: PipelineConfig, length: Mapping[str, int]) -> PipelineConfig:
@@ -50,9 +53,14 @@ class Variant:
     def read(self, shop: ShopData) -> ShopData:
         """The shop as this variant sees it."""
         products = shop.products
-        for name in self.blank:
+        texts: dict[str, list[str]] = {name: [""] * len(products) for name in self.blank}
+        if self.review_topics:
+            reviews, descriptions = (products.column(name).to_pylist() for name in ("review_text", "description"))
+            words = review_words(reviews, products.column("rating_average").to_numpy())
+            texts["description"] = [" ".join(both).strip() for both in zip(words, descriptions, strict=True)]
+        for name, values in texts.items():
             at = products.schema.get_field_index(name)
-            products = products.set_column(at, products.schema.field(at), pa.array([""] * len(products), pa.string()))
+            products = products.set_column(at, products.schema.field(at), pa.array(values, pa.string()))
         return replace(shop, products=products)
 
 
@@ -74,6 +82,7 @@ VARIANTS = (
     Variant("without reviews", blank=("review_text",)),
     Variant("long texts", _LONG_TEXTS),
     Variant("long texts, without reviews", _LONG_TEXTS, blank=("review_text",), against="long texts"),
+    Variant("reviews as topics", blank=("review_text",), review_topics=True),
     Variant("no time", {"history": {"gaps": False}}),
     Variant("no kinds", {"history": {"kinds": False}}),
     Variant("post-norm", {"history": {"norm": "post"}}),
@@ -88,6 +97,7 @@ VARIANTS = (
     Variant("weighted-sum fusion", {"fusion": "weighted_sum"}),
     Variant("alignment", training={"alignment": 0.1}),
     Variant("no pseudo-queries", training={"catalogue_queries": 0}),
+    Variant("catalogue first", training={"catalogue_epochs": 1}),
     Variant("random pictures", images={"pretrain_epochs": 0.0}),
     Variant("labels alone", images={"looks_weight": 0.0}),
     Variant("pictures not augmented", images={"augment": False}),

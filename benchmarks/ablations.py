@@ -131,7 +131,7 @@ class Ablations:
         stages = [
             read_json(self.workspace / "stages" / f"{name}.json")["fingerprint"] for name in ("features", "images")
         ]
-        parts = [stages, config.towers, config.images, config.evaluate, variant.blank]
+        parts = [stages, config.towers, config.images, config.evaluate, variant.blank, variant.review_topics]
         text = json.dumps(parts, default=lambda value: value.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

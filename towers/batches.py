@@ -49,7 +49,7 @@ class Batches:
       that is read, -1 for a user's first event, before which there is nothing; item_timestamp [T], item_profile [T, P]
     - catalogue_tokens [C, Tq], catalogue_picture [C], the row of the query picture or of none
     - product, day [S + T + C + U]: each query's own product, then the negatives
-    - weight [S + T + C] float32
+    - weight [S + T + C] float32; 0 for all but pseudo-queries in the first `catalogue_epochs`
 
     Args:
         shop: the catalogue's texts.
@@ -147,8 +147,12 @@ class Batches:
         searches = _cycle(np.arange(len(self.searches)), sizes.search, steps, rng)
         windows = _cycle(self._items.windows(rng), sizes.sequences, steps, rng)
         catalogue = _cycle(self.launched, sizes.catalogue, steps, rng)
+        of_log = sizes.search + sizes.next_items if sizes.catalogue else 0
         for step in range(steps):
-            yield self._batch(searches[step], windows[step], catalogue[step], rng, random)
+            batch = self._batch(searches[step], windows[step], catalogue[step], rng, random)
+            if epoch < self._config.training.catalogue_epochs:
+                batch["weight"][:of_log] = 0.0  # what they are about is still a negative of the others
+            yield batch
 
     def _batch(
         self,

@@ -57,6 +57,9 @@ class TrainingConfig(Config):
         0, ge=0, description="user sequences a batch, of history.length events; 0: as many as next_items needs"
     )
     catalogue_queries: int = Field(512, ge=0, description="pseudo-queries made from products' own texts, a batch")
+    catalogue_epochs: int = Field(
+        0, ge=0, description="first epochs that learn from the pseudo-queries alone, without the log"
+    )
     mixed_negatives: int = Field(128, ge=0, description="uniformly drawn products a batch, further negatives")
     hard_negatives: int = Field(0, ge=0, description="negatives a batch from what the last epoch's index answered")
     picture_query_share: float = Field(

@@ -1,6 +1,7 @@
 """The ablations: what each variant changes, differences worked by hand, and a whole run on a tiny shop that goes on."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -113,6 +114,19 @@ def test_a_blank_column_is_empty_and_the_others_are_as_they_were() -> None:
     assert read.to_pydict() == {"title": ["lamp", "cup"], "review_text": ["", ""], "price": [1.0, 2.0]}
     assert read.schema == schema
     assert VARIANTS[0].read(shop).products is shop.products
+
+
+def test_reviews_may_be_read_as_words_before_the_description() -> None:
+    columns = {"description": ["", "A cup."], "review_text": ["", "Fine cup."], "rating_average": [4.0, 5.0]}
+    schema = pa.schema([PRODUCTS_SCHEMA.field(name) for name in columns])
+    products = pa.concat_tables([pa.table(columns, schema=schema)] * 10)
+    shop = ShopData(products, None, None, None, np.zeros((0, 32, 32, 3), np.uint8))
+    variant = next(variant for variant in VARIANTS if variant.name == "reviews as topics")
+    read = variant.read(shop).products
+    assert set(read["review_text"].to_pylist()) == {""}
+    lamp, cup = read["description"].to_pylist()[:2]
+    assert lamp == ""
+    assert re.fullmatch(r"sentiment5 topic\d\d A cup\.", cup)
 
 
 def test_scores_are_kept_by_what_they_depend_on(tmp_path: Path) -> None:

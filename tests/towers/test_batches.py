@@ -125,6 +125,17 @@ def test_pictures_are_asked_with_now_and_then(toy, config: TowersConfig) -> None
     assert (tokens[~shown] > 0).any(axis=1).all()
 
 
+def test_the_first_epochs_may_learn_from_the_catalogue_alone(toy, config: TowersConfig) -> None:
+    batches = make_batches(toy, with_training(config, catalogue_epochs=1))
+    of_log = batches.sizes.search + batches.sizes.next_items
+    first, second = next(batches.epoch(0)), next(batches.epoch(1))
+    assert (first["weight"][:of_log] == 0).all()
+    assert (first["weight"][of_log:] == 1).all()
+    assert (second["weight"][:of_log] > 0).any()
+    without = make_batches(toy, with_training(config, catalogue_epochs=1, catalogue_queries=0))
+    assert (next(without.epoch(0))["weight"] > 0).any()
+
+
 def test_hard_negatives_are_those_of_the_batch_s_searches(toy, config: TowersConfig) -> None:
     batches = make_batches(toy, with_training(config, hard_negatives=12, mixed_negatives=0))
     assert len(next(batches.epoch(0))["product"]) == batches.sizes.queries + 12
