@@ -220,7 +220,7 @@ def render_config(
 
 
 def main() -> None:
-    """Run the command line; an error that is the input's fault is a message and exit code 1, not a traceback."""
+    """Run the command line; an error of the input or of a file is a message and exit code 1, not a traceback."""
     import logging
 
     from catalog.errors import TandemError
@@ -230,6 +230,13 @@ def main() -> None:
         app()
     except TandemError as error:
         typer.secho(f"error: {error}", fg="red", err=True)
+        raise SystemExit(1) from None
+    except OSError as error:
+        if error.errno is None:  # not the system's: a library that met something it does not expect
+            raise
+        from pipelines.folders import in_words
+
+        typer.secho(f"error: {in_words(error)}", fg="red", err=True)
         raise SystemExit(1) from None
 
 

@@ -4,7 +4,7 @@ Only this package may know both towers and reranker. Every graph shares one `Cat
 model. Shapes: B queries, H history length, C candidates, K results, D embedding size, S picture side in pixels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,12 @@ class Catalogue(tf.Module):
     """Product ids to rows and back.
 
     Args:
-        product_ids: [N] str, in row order.
+        product_ids: N ids, in row order.
         vocabulary: a file to write them to, one a line; it becomes an asset of the SavedModel.
         snapshot_time: seconds since the epoch that a timestamp of 0 stands for.
     """
 
-    def __init__(self, product_ids: npt.NDArray[np.str_], vocabulary: Path, snapshot_time: int) -> None:
+    def __init__(self, product_ids: Sequence[str], vocabulary: Path, snapshot_time: int) -> None:
         super().__init__(name="catalogue")
         broken = [product for product in product_ids if any(letter in product for letter in "\n\r")]
         if broken:

@@ -125,6 +125,7 @@ def load_config(path: Path, source: Path | None = None) -> PipelineConfig:
         ConfigError: naming each unusable setting.
     """
     values = read_yaml(path)
-    if source is not None and isinstance(values, dict):
-        values = values | {"source": {**(values.get("source") or {}), "path": str(source)}}
+    section = (values.get("source") or {}) if isinstance(values, dict) else None
+    if source is not None and isinstance(section, dict):
+        values = values | {"source": section | {"path": str(source)}}
     return parse_config(PipelineConfig, values, str(path))

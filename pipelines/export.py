@@ -79,9 +79,7 @@ class Exporter:
             Logged requests as inputs of `search`, lists of strings and numbers, for warm-up and load tests.
         """
         samples = self._samples()
-        catalogue = Catalogue(
-            np.array(self._ids), self._staging / "product_ids.txt", snapshot_time(self._features, self._day)
-        )
+        catalogue = Catalogue(self._ids, self._staging / "product_ids.txt", snapshot_time(self._features, self._day))
         query = QueryEncoder(self._towers, self._backbone, CONSTANT_BYTES)
         reranker = Reranker(
             self._workspace / "rerank",

@@ -20,6 +20,7 @@ from pipelines import (
     s09_release,
 )
 from pipelines.config import PipelineConfig
+from pipelines.folders import check_writable
 from pipelines.workspace import Stage, Workspace, open_workspace, run_stages
 
 
@@ -58,6 +59,7 @@ STAGES: tuple[Stage, ...] = (
         ("towers", "index", "rerank"),
         s09_release.settings,
         s09_release.outputs,
+        lambda w: check_writable(w.config.models_dir, "models_dir"),
     ),
     Stage("evaluate", _evaluate, ("release",), lambda c: c.evaluate, lambda w: [w / "report.html"]),
 )

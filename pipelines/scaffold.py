@@ -1,7 +1,12 @@
 """`tandem init`: a folder to start from, with a commented config and an example of each table."""
 
 import re
+import shlex
+import sys
 from pathlib import Path
+
+import yaml
+from rich.markup import escape
 
 from catalog.errors import DataError
 from catalog.files import atomic_path
@@ -26,13 +31,20 @@ def scaffold(folder: Path) -> None:
         raise DataError(f"{folder} is not an empty folder; give a new one, so that nothing of yours is overwritten")
     folder.mkdir(parents=True, exist_ok=True)
     write_examples(folder / "raw")
-    text = (
-        _TEMPLATE.read_text(encoding="utf-8").replace("{{FOLDER}}", str(folder)).replace("{{NAME}}", run_name(folder))
-    )
+    raw, name = _quoted(str(folder / "raw")), run_name(folder)
+    text = _TEMPLATE.read_text(encoding="utf-8").replace("{{RAW}}", raw).replace("{{NAME}}", name)
     with atomic_path(folder / "shop.yaml") as temporary:
         temporary.write_text(text, encoding="utf-8")
+    raw, tables, config = (shlex.quote(str(folder / name)) for name in ("raw", "tables", "shop.yaml"))
     console.print(
-        f"{folder}: shop.yaml and example tables in raw/. Put your own files there, then:\n"
-        f"  tandem ingest {folder}/raw {folder}/tables\n"
-        f"  tandem run --config {folder}/shop.yaml"
+        escape(
+            f"{folder}: shop.yaml and example tables in raw/. Put your own files there, then:\n"
+            f"  tandem ingest {raw} {tables}\n"
+            f"  tandem run --config {config}"
+        )
     )
+
+
+def _quoted(text: str) -> str:
+    """The text as YAML reads it back, whatever it holds."""
+    return yaml.safe_dump(text, default_style='"', allow_unicode=True, width=sys.maxsize).strip()

@@ -14,10 +14,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from catalog.errors import TandemError
+from catalog.errors import ConfigError, TandemError
 from catalog.files import disk_is_full, read_json, write_json
 from catalog.progress import console
 from pipelines.config import PipelineConfig
+from pipelines.folders import check_writable, in_words, is_refused
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,13 @@ class Workspace:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the workspace for this process; a second run on it gets an error instead of a race."""
+        """Hold the workspace for this process; a second run on it gets an error instead of a race.
+
+        Raises:
+            ConfigError: if the folder cannot be written to.
+            TandemError: if another run holds it.
+        """
+        check_writable(self.root, "workspace")
         self.root.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.root / ".lock")
         try:
@@ -62,9 +69,22 @@ class Workspace:
 
 
 def open_workspace(config: PipelineConfig) -> Workspace:
-    """The workspace that `config` names, created when it is not there."""
+    """The workspace that `config` names, created when it is not there.
+
+    Raises:
+        ConfigError: if it cannot be made, or a run would write its own files among the shop's.
+    """
     root = config.workspace or Path("runs") / config.name
-    root.mkdir(parents=True, exist_ok=True)
+    source = config.source.path
+    for setting, folder in (("workspace", root), ("models_dir", config.models_dir)):
+        if source is not None and os.path.realpath(folder) == os.path.realpath(source) and source.is_dir():
+            raise ConfigError(
+                f"{setting}: {folder} is the folder of source.path, and a run would write its own files among the "
+                f"shop's; give another `{setting}`"
+            )
+    if not root.is_dir():
+        check_writable(root, "workspace")
+        root.mkdir(parents=True, exist_ok=True)
     return Workspace(config, root)
 
 
@@ -78,6 +98,7 @@ class Stage:
         after: the stages whose results it reads.
         settings: picks the part of the configuration that its result depends on.
         outputs: files, relative to the workspace, that exist when it has finished.
+        check: raises what would stop it, and can be known before the stages that it reads have run.
     """
 
     name: str
@@ -85,6 +106,7 @@ class Stage:
     after: tuple[str, ...]
     settings: Callable[[PipelineConfig], Any]
     outputs: Callable[[Workspace], list[Path]]
+    check: Callable[[Workspace], None] | None = None
 
 
 def run_stages(workspace: Workspace, stages: tuple[Stage, ...], until: str | None, force: set[str]) -> list[str]:
@@ -102,19 +124,20 @@ def run_stages(workspace: Workspace, stages: tuple[Stage, ...], until: str | Non
             raise TandemError(f"unknown stage {name!r}; the stages are, in order: {', '.join(known)}")
     ran: list[str] = []
     prints: dict[str, str] = {}
-    for stage in stages:
-        prints[stage.name] = _fingerprint(workspace.config, stage, prints)
+    wanted = stages[: known.index(until) + 1] if until else stages
+    for place, stage in enumerate(wanted):
+        prints[stage.name] = _fingerprint(workspace, stage, prints)
         record = workspace / "stages" / f"{stage.name}.json"
         if stage.name not in force and _is_done(record, prints[stage.name], stage.outputs(workspace)):
             console.print(f"[dim]{stage.name}: done before, nothing changed[/dim]")
         else:
+            if not ran:
+                _check(workspace, wanted[place:])
             # First, so that a run that is killed here does not leave what reads this stage standing as done.
             for dependant in _dependants(stage.name, stages):
                 (workspace / "stages" / f"{dependant}.json").unlink(missing_ok=True)
             _run(workspace, stage, record, prints[stage.name])
             ran.append(stage.name)
-        if stage.name == until:
-            break
     return ran
 
 
@@ -130,7 +153,7 @@ def finished_inputs(workspace: Workspace, stages: tuple[Stage, ...], name: str) 
     for stage in stages:
         if stage.name not in inputs:
             continue
-        prints[stage.name] = _fingerprint(workspace.config, stage, prints)
+        prints[stage.name] = _fingerprint(workspace, stage, prints)
         record = workspace / "stages" / f"{stage.name}.json"
         if not _is_done(record, prints[stage.name], stage.outputs(workspace)):
             missing.append(stage.name)
@@ -160,6 +183,13 @@ def _dependants(name: str, stages: tuple[Stage, ...]) -> list[str]:
     return [stage.name for stage in stages if stage.name in reached - {name}]
 
 
+def _check(workspace: Workspace, stages: tuple[Stage, ...]) -> None:
+    """Raise what would stop one of the stages, before the first of them takes hours."""
+    for stage in stages:
+        if stage.check is not None:
+            stage.check(workspace)
+
+
 def _run(workspace: Workspace, stage: Stage, record: Path, fingerprint: str) -> None:
     console.print(f"[bold]{stage.name}[/bold]")
     record.unlink(missing_ok=True)
@@ -169,6 +199,11 @@ def _run(workspace: Workspace, stage: Stage, record: Path, fingerprint: str) -> 
     except TandemError:
         raise
     except Exception as error:
+        if is_refused(error):
+            raise TandemError(
+                f"{stage.name}: {in_words(error)}. What was finished is kept; mend the file or its folder, or give "
+                "another `workspace`, `models_dir` or source, and run again"
+            ) from error
         if not disk_is_full(error):
             raise
         free = shutil.disk_usage(workspace.root).free
@@ -190,26 +225,43 @@ def _is_done(record: Path, fingerprint: str, outputs: list[Path]) -> bool:
     return bool(read_json(record).get("fingerprint") == fingerprint)
 
 
-def _fingerprint(config: PipelineConfig, stage: Stage, prints: dict[str, str]) -> str:
+def _fingerprint(workspace: Workspace, stage: Stage, prints: dict[str, str]) -> str:
     parts = {
         "stage": stage.name,
         "tandem": version("tandem-search"),
-        "settings": stage.settings(config),
+        "settings": stage.settings(workspace.config),
         "after": {name: prints[name] for name in stage.after},
-        "source": None if stage.after else _file_states(config.source.path),
+        "source": None if stage.after else _file_states(workspace),
     }
     text = json.dumps(parts, sort_keys=True, default=lambda value: value.model_dump(mode="json"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _file_states(path: Path | None) -> list[tuple[str, int, int]]:
-    """Name, size and modification time (ns) of every file the shop brings, sorted by name."""
+def _file_states(workspace: Workspace) -> list[tuple[str, int, int]]:
+    """Name, size and modification time (ns) of every file the shop brings, sorted by name; none of the run's own."""
+    path = workspace.config.source.path
     if path is None or not path.exists():
         return []
-    if path.is_file():
-        files = [path]
-    else:
-        files = sorted(Path(folder) / name for folder, _, names in os.walk(path) for name in names)
+    own = {os.path.realpath(folder) for folder in (workspace.root, workspace.config.models_dir)}
+    files = [path] if path.is_file() else sorted(_files_under(path, own))
     # A link that leads nowhere, such as an editor's lock, is no file of the shop.
     states = [(str(file), file.stat()) for file in files if file.exists()]
     return [(name, state.st_size, state.st_mtime_ns) for name, state in states]
+
+
+def _files_under(folder: Path, left_out: set[str]) -> Iterator[Path]:
+    """Every file in a folder and in those it links to, but for folders with a real path in `left_out`.
+
+    A folder that several names lead to is gone through once, under the first of them; the others stand for themselves.
+    """
+    visited: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders.sort()
+        real = os.path.realpath(place)
+        if real in left_out or real in visited:
+            folders.clear()
+            if real in visited:
+                yield Path(place)
+            continue
+        visited.add(real)
+        yield from (Path(place) / name for name in names)

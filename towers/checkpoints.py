@@ -37,6 +37,11 @@ class Progress:
     epochs: list[dict[str, Any]] = field(default_factory=list)
 
 
+def checkpoints_folder(out_dir: Path) -> Path:
+    """Where the checkpoints of a training into `out_dir` are, while it is not finished."""
+    return out_dir / "checkpoints"
+
+
 class Checkpoints:
     """Checkpoints of one training in `folder`: one an epoch, the last two of them, and the best weights.
 
@@ -72,7 +77,7 @@ class Checkpoints:
             path = self._path(epoch)
             progress = Progress(**read_json(path / "progress.json"))
             if progress.key != key:
-                shutil.rmtree(self.folder)
+                self.clear()
                 break
             load_weights(self.model, path / "model.weights.h5")
             with np.load(path / "optimizer.npz") as states:
@@ -82,8 +87,12 @@ class Checkpoints:
         return Progress(key)
 
     def clear(self) -> None:
-        """Remove them all."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove them all; a process that is killed meanwhile leaves all of them or none."""
+        aside = self.folder.with_name(f"{self.folder.name}.removed")
+        shutil.rmtree(aside, ignore_errors=True)
+        if self.folder.exists():
+            self.folder.replace(aside)
+            shutil.rmtree(aside, ignore_errors=True)
 
     def _path(self, epoch: int) -> Path:
         return self.folder / f"epoch-{epoch:04d}"

@@ -74,12 +74,17 @@ class ProductTables:
         return len(self.tokens) - 1
 
 
+def known_products(shop: ShopData, features: FeatureStore) -> pa.Table:
+    """The products that were launched in the towers' slice, in order."""
+    # Filtered chunk by chunk: `take` would join each column into one array, whose texts may hold 2 GiB at most.
+    return shop.products.filter(pa.array(features.launched < features.slices.towers[1]))
+
+
 def make_vocabulary(
     shop: ShopData, features: FeatureStore, images_dir: Path, tokenizer: Tokenizer, config: TowersConfig
 ) -> Vocabulary:
     """Read shapes and names off the part of the catalogue that was launched in the towers' slice."""
-    known = np.flatnonzero(features.launched < features.slices.towers[1])
-    products = shop.products.take(pa.array(known)) if len(known) < shop.products.num_rows else shop.products
+    products = known_products(shop, features)
     categories = products["category"].to_pylist()
     prices, catalogue_price = category_log_prices(categories, _floats(products, "price"))
     longest = config.text.product_tokens

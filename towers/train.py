@@ -18,7 +18,7 @@ from catalog.progress import console, track
 from catalog.schema import ShopData
 from towers.batches import Batches
 from towers.behaviour import RAW_BEHAVIOUR
-from towers.checkpoints import Checkpoints, Progress, load_weights, save_weights
+from towers.checkpoints import Checkpoints, Progress, checkpoints_folder, load_weights, save_weights
 from towers.config import TowersConfig
 from towers.devices import make_strategy, precision
 from towers.finetuning import PictureTraining
@@ -135,7 +135,7 @@ class _Training:
         )
 
     def run(self, after_epoch: AfterEpoch | None) -> None:
-        checkpoints = Checkpoints(self.out_dir / "checkpoints", self.model, self.optimizer)
+        checkpoints = Checkpoints(checkpoints_folder(self.out_dir), self.model, self.optimizer)
         progress = checkpoints.restore(self.key)
         if progress.epoch:
             console.print(f"towers: going on after epoch {progress.epoch}")
@@ -198,7 +198,7 @@ class _Training:
                 f"the loss of step {wrong} is {values[~np.isfinite(values)][0]}, not a number. "
                 f"learning_rate is {training.learning_rate} and temperature starts at {training.temperature}: lower "
                 "the one or raise the other, or set device.precision to float32; the checkpoints before are kept in "
-                f"{self.out_dir / 'checkpoints'}"
+                f"{checkpoints_folder(self.out_dir)}"
             )
         return float(values.sum())
 

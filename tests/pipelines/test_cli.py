@@ -1,14 +1,18 @@
 """The command line answers at once, and an error of the input is a message, not a traceback."""
 
+import errno
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from catalog.errors import ConfigError
+from pipelines import cli
 from pipelines.config import load_config
 from pipelines.run import STAGES, config_path
+from pipelines.scaffold import scaffold
 
 HEAVY = ("tensorflow", "keras", "pandas", "pyarrow", "duckdb", "pydantic", "optuna")
 
@@ -84,16 +88,73 @@ def test_the_configs_that_ship_are_valid(name: str) -> None:
     assert load_config(config_path(name)).name == name
 
 
-def test_the_template_is_valid_once_its_folder_is_filled_in(tmp_path: Path) -> None:
-    text = (
-        config_path("template")
-        .read_text(encoding="utf-8")
-        .replace("{{FOLDER}}", str(tmp_path))
-        .replace("{{NAME}}", "my-shop")
-    )
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("my-shop", "my-shop"),
+        ("2024", "2024"),
+        ("on", "on"),
+        ("Shop #1", "shop-1"),
+        ("a: b", "a-b"),
+        ("'红' \"[é]\" \\ \x7f \U0001f45f", "shop"),
+    ],
+)
+def test_a_new_shops_config_names_its_folder_whatever_it_is_called(tmp_path: Path, folder: str, name: str) -> None:
+    scaffold(tmp_path / folder)
+    config = load_config(tmp_path / folder / "shop.yaml")
+    assert config.source.path == tmp_path / folder / "raw"
+    assert (config.source.path / "products.csv").exists()
+    assert config.name == name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "message"),
+    [
+        (("init", "shop.yaml/new"), "", "error: shop.yaml/new: Not a directory"),
+        (("run", "--config", "shop.yaml"), "workspace: shop.yaml/run", "workspace: shop.yaml/run cannot be written to"),
+        (("run", "--config", "shop.yaml"), "models_dir: shop.yaml", "models_dir: shop.yaml cannot be written to"),
+        (("run", "--config", "shop.yaml", "--source", "other"), "source: /data", "source: received '/data'"),
+    ],
+)
+def test_folders_that_are_none_are_messages(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    text: str,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["tandem", *arguments])
+    Path("shop.yaml").write_text(f"name: shop\n{text}\n")
+    with pytest.raises(SystemExit, match="1"):
+        cli.main()
+    assert message in capsys.readouterr().err
+
+
+def test_an_error_of_the_system_is_a_message_and_one_of_the_program_is_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(error: OSError) -> Callable[[], None]:
+        def app() -> None:
+            raise error
+
+        return app
+
+    monkeypatch.setattr(cli, "app", fail(OSError(errno.EROFS, "Read-only file system", "/mnt/run")))
+    with pytest.raises(SystemExit, match="1"):
+        cli.main()
+    assert capsys.readouterr().err == "error: /mnt/run: Read-only file system\n"
+    monkeypatch.setattr(cli, "app", fail(OSError("not what the library expects")))
+    with pytest.raises(OSError, match="not what the library expects"):
+        cli.main()
+
+
+def test_the_sources_path_comes_beside_what_the_config_says_of_it(tmp_path: Path) -> None:
     config = tmp_path / "shop.yaml"
-    config.write_text(text, encoding="utf-8")
-    assert load_config(config).source.path == tmp_path / "raw"
+    config.write_text("name: shop\nsource: {kind: fashion, limit: 5}\nsimulate: {products: 0}\n")
+    source = load_config(config, tmp_path / "fashion.zip").source
+    assert (source.kind, source.limit, source.path) == ("fashion", 5, tmp_path / "fashion.zip")
 
 
 def test_settings_that_must_agree_are_named(tmp_path: Path) -> None:

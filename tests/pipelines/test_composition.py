@@ -17,7 +17,7 @@ from pipelines.composition import (
     rerank_specs,
 )
 
-PRODUCTS = np.array(["a", "b", "红"])
+PRODUCTS = ["a", "b", "红"]
 SNAPSHOT = 1_700_000_000
 
 

@@ -2,12 +2,13 @@
 
 import errno
 import os
-from dataclasses import dataclass, field
+import tempfile
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
-from catalog.errors import TandemError
+from catalog.errors import ConfigError, TandemError
 from pipelines.config import PipelineConfig, SourceConfig
 from pipelines.workspace import Stage, Workspace, open_workspace, run_stages
 
@@ -139,3 +140,102 @@ def test_a_link_that_leads_nowhere_is_no_file_of_the_shop(tmp_path: Path) -> Non
     (shop / ".#products.csv").symlink_to(tmp_path / "gone")
     workspace = workspace_at(tmp_path, source=SourceConfig(kind="files", path=shop))
     assert run_stages(workspace, recorder.stages, None, set()) == ["first", "second"]
+
+
+def shop_of_one_table(tmp_path: Path, **sections: object) -> tuple[Path, Workspace]:
+    """A shop's folder, and a workspace that reads it."""
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    (shop / "products.csv").write_text("product_id,title\n1,shirt\n")
+    return shop, workspace_at(tmp_path, source=SourceConfig(kind="files", path=shop), **sections)
+
+
+def test_a_changed_file_behind_a_linked_folder_runs_everything(tmp_path: Path) -> None:
+    recorder = Recorder()
+    shop, workspace = shop_of_one_table(tmp_path)
+    (tmp_path / "lake").mkdir()
+    part = tmp_path / "lake" / "part-1.csv"
+    part.write_text("user_id\n1\n")
+    (shop / "events").symlink_to(tmp_path / "lake")
+    run_stages(workspace, recorder.stages, None, set())
+    assert run_stages(workspace, recorder.stages, None, set()) == []
+    part.write_text("user_id\n1\n2\n")
+    assert run_stages(workspace, recorder.stages, None, set()) == ["first", "second"]
+
+
+def test_links_that_lead_round_end(tmp_path: Path) -> None:
+    recorder = Recorder()
+    shop, workspace = shop_of_one_table(tmp_path)
+    (shop / "events").mkdir()
+    (shop / "events" / "all").symlink_to(shop)
+    (shop / "users").symlink_to(shop / "events")
+    assert run_stages(workspace, recorder.stages, None, set()) == ["first", "second"]
+    assert run_stages(workspace, recorder.stages, None, set()) == []
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_the_runs_own_files_inside_the_shops_folder_are_none_of_the_shop(tmp_path: Path, linked: bool) -> None:
+    recorder = Recorder()
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    products = shop / "products.csv"
+    products.write_text("product_id,title\n1,shirt\n")
+    named = shop
+    if linked:
+        named = tmp_path / "link"
+        named.symlink_to(shop)
+    source = SourceConfig(kind="files", path=named)
+    config = PipelineConfig(name="shop", workspace=shop / "run", models_dir=shop / "models", source=source)
+    run_stages(open_workspace(config), recorder.stages, None, set())
+    (shop / "models").mkdir()
+    (shop / "models" / "saved_model.pb").touch()
+    assert run_stages(open_workspace(config), recorder.stages, None, set()) == []
+    os.utime(products, ns=(1, 1))
+    assert run_stages(open_workspace(config), recorder.stages, None, set()) == ["first", "second"]
+
+
+@pytest.mark.parametrize("setting", ["workspace", "models_dir"])
+def test_a_run_does_not_write_among_the_shops_files(tmp_path: Path, setting: str) -> None:
+    source = SourceConfig(kind="files", path=tmp_path)
+    folders = {"workspace": tmp_path / "run", "models_dir": tmp_path / "models", setting: tmp_path}
+    with pytest.raises(ConfigError, match=rf"{setting}: .* is the folder of source\.path.* give another `{setting}`"):
+        open_workspace(PipelineConfig(name="shop", source=source, **folders))
+
+
+def test_a_workspace_that_is_a_file_is_said(tmp_path: Path) -> None:
+    (tmp_path / "run").touch()
+    with pytest.raises(ConfigError, match=r"workspace: .*run cannot be written to: .*Not a directory"):
+        workspace_at(tmp_path)
+
+
+def test_a_workspace_that_became_read_only_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = workspace_at(tmp_path)
+
+    def refuse(dir: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(dir))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with pytest.raises(ConfigError, match="Read-only file system"), workspace.locked():
+        pass
+
+
+def test_what_would_stop_a_later_stage_is_said_before_the_first_one_runs(tmp_path: Path) -> None:
+    recorder = Recorder()
+    workspace = workspace_at(tmp_path)
+
+    def check(_: Workspace) -> None:
+        raise ConfigError("no folder for models")
+
+    first, second = recorder.stages
+    stages = (first, replace(second, check=check))
+    with pytest.raises(ConfigError, match="no folder for models"):
+        run_stages(workspace, stages, None, set())
+    assert recorder.calls == []
+    assert run_stages(workspace, stages, "first", set()) == ["first"]  # which never gets there
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES, errno.ENOTDIR, errno.EEXIST])
+def test_a_file_that_a_stage_may_not_write_is_named(tmp_path: Path, code: int) -> None:
+    recorder = Recorder(error=OSError(code, os.strerror(code), "/mnt/index"))
+    with pytest.raises(TandemError, match=rf"second: /mnt/index: {os.strerror(code)}\. .*and run again"):
+        run_stages(workspace_at(tmp_path), recorder.stages, None, set())

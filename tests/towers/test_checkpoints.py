@@ -49,6 +49,21 @@ def test_two_checkpoints_and_the_best_weights_are_kept(tmp_path: Path) -> None:
     assert not tmp_path.exists()
 
 
+def test_a_kill_while_they_are_removed_leaves_nothing_to_go_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "checkpoints"
+    model, optimizer = make()
+    checkpoints = Checkpoints(folder, model, optimizer)
+    checkpoints.save(Progress("key", epoch=1, best_epoch=1))
+    with monkeypatch.context() as killed:
+        killed.setattr("towers.checkpoints.shutil.rmtree", lambda path, ignore_errors: None)
+        checkpoints.clear()
+    assert checkpoints.restore("key") == Progress("key")
+    checkpoints.clear()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_another_key_starts_anew(tmp_path: Path) -> None:
     model, optimizer = make()
     checkpoints = Checkpoints(tmp_path / "checkpoints", model, optimizer)

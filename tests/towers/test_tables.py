@@ -2,6 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import tensorflow as tf
 
@@ -9,7 +10,7 @@ from catalog.errors import ArtifactError
 from catalog.files import write_npy
 from catalog.schema import product_texts
 from towers.config import TowersConfig
-from towers.tables import GraphTables, ProductTables, Vocabulary, make_tables, make_vocabulary
+from towers.tables import GraphTables, ProductTables, Vocabulary, known_products, make_tables, make_vocabulary
 from towers.text import Tokenizer, train_tokenizer
 
 
@@ -43,6 +44,16 @@ def test_it_does_not_look_at_products_launched_later(toy, tokenizer: Tokenizer, 
     vocabulary = make_vocabulary(toy.shop, replace(toy.features, launched=changed), toy.images_dir, tokenizer, config)
     assert "Things > watch" not in vocabulary.categories
     assert "Things > watch" not in vocabulary.category_prices
+
+
+def test_products_of_several_chunks_stay_in_them(toy) -> None:
+    halves = [toy.shop.products.slice(0, 20), toy.shop.products.slice(20)]
+    shop = replace(toy.shop, products=pa.concat_tables(halves))
+    known = known_products(shop, toy.features)
+    launched = np.flatnonzero(toy.features.launched < toy.features.slices.towers[1])
+    assert known["product_id"].num_chunks == 2
+    assert known["product_id"].to_pylist() == [f"p{row:04d}" for row in launched]
+    assert 0 < len(launched) < 48
 
 
 def test_rows_follow_the_products_and_the_last_one_is_absent(
