@@ -80,8 +80,9 @@ def read_table(connection: Any, path: Path, columns: tuple[str, ...]) -> ir.Tabl
     if not path.is_file():
         raise ArtifactError(f"{path}: no such table; run the ingest stage first")
     try:
-        # The row number is the one thing here that each backend says in its own way.
-        table = connection.read_parquet(str(path), file_row_number=True)
+        # The row number is the one thing here that each backend says in its own way. A folder of the workspace that is
+        # called key=value is no column.
+        table = connection.read_parquet(str(path), file_row_number=True, hive_partitioning=False)
     except duckdb.Error as error:
         raise ArtifactError(f"{path}: not a readable Parquet file ({error}); run the ingest stage again") from error
     if missing := [name for name in columns if name not in table.columns]:

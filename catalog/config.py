@@ -11,6 +11,8 @@ from catalog.errors import ConfigError
 
 Section = TypeVar("Section", bound="Config")
 
+_MERGE = "tag:yaml.org,2002:merge"  # the key <<, which may stand several times
+
 
 class Config(BaseModel):
     """A frozen section of the configuration. Unknown keys are errors that name the nearest right one."""
@@ -38,10 +40,35 @@ def parse_config(section: type[Section], values: Any, origin: str) -> Section:
         raise ConfigError(f"{origin} has {len(lines)} unusable setting(s):\n  " + "\n  ".join(lines)) from error
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML in which no mapping has a key twice: the second would silently take the place of the first."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """The next mapping; ComposerError with both lines when a key of it stands there twice."""
+        mapping = super().compose_mapping_node(anchor)
+        seen: dict[tuple[str, str], yaml.Node] = {}
+        for key, _ in mapping.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == _MERGE:
+                continue
+            first = seen.setdefault((key.tag, key.value), key)
+            if first is not key:
+                raise yaml.composer.ComposerError(
+                    f"the key {key.value!r} stands in one mapping twice, first",
+                    first.start_mark,
+                    "and again; remove one of the two, or bring together what stands under them",
+                    key.start_mark,
+                )
+        return mapping
+
+
 def read_yaml(path: Path) -> Any:
-    """Parse one YAML file, with a ConfigError that names the file and the line when it cannot be read."""
+    """Parse one YAML file.
+
+    Raises:
+        ConfigError: naming the file, and the line where it is no YAML or repeats a key.
+    """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: not a readable YAML file: {error}") from error
 

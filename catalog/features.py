@@ -4,8 +4,10 @@ Joins, windows and counts are Ibis expressions (DuckDB reads the Parquet files h
 scale); numpy receives the finished columns. What was known when is said in `catalog.feature_store.FeatureStore`.
 """
 
+import shutil
 import tempfile
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,15 +16,19 @@ import ibis
 import ibis.expr.types as ir
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from pydantic import Field, field_validator
 
 from catalog.behaviour_log import BehaviourLog, read_log, read_table
 from catalog.config import Config
 from catalog.episodes import Episodes, find_episodes, strength_order
+from catalog.errors import DataError
 from catalog.feature_store import FeatureStore, Int64s, Strings
 from catalog.files import atomic_directory
+from catalog.gaps import LONG_DAYS, find_gaps
+from catalog.progress import console
 from catalog.schema import KIND_WEIGHTS, KINDS
-from catalog.snapshots import counter_names, daily_counts, write_snapshots
+from catalog.snapshots import counter_names, daily_counts, snapshots_bytes, write_snapshots
 from catalog.splits import SECONDS_PER_DAY, Slices, SplitsConfig, slice_days
 
 _PROFILE = "column_"
@@ -70,6 +76,7 @@ def build(shop_dir: Path, out_dir: Path, features: FeaturesConfig, splits: Split
     Raises:
         ConfigError: if the log has too few days for the slices.
         ArtifactError: if a table is missing or broken.
+        DataError: if the daily snapshots are larger than the room on the disk.
     """
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".features.", dir=out_dir.parent) as spill:
@@ -89,6 +96,7 @@ def _write_store(log: BehaviourLog, shop_dir: Path, folder: Path, slices: Slices
     created_at = _columns(log.products.order_by("product"))["created_at"]
     counts = daily_counts(log.events, log.day0).to_pyarrow()
     windows = features.counter_windows_days
+    _check_room(folder, snapshots_bytes(len(created_at), slices.days, windows), _gap_note(log, counts))
     snapshots = write_snapshots(folder / "snapshots.npy", counts, len(created_at), slices.days, windows)
     episodes = find_episodes(log, slices, features.kind_weights)
     FeatureStore(
@@ -104,6 +112,37 @@ def _write_store(log: BehaviourLog, shop_dir: Path, folder: Path, slices: Slices
         snapshot_features=counter_names(windows),
         **_arrays(episodes, log, slices, features.kind_weights, len(users["code"])),
     ).write_files(folder, written=("snapshots",))
+
+
+def _check_room(folder: Path, needed: int, note: str) -> None:
+    """Refuse snapshots that the disk has no room for, before the work and not after it."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise DataError(
+            f"the daily snapshots (days x products x counters) take {needed / 1e9:,.1f} GB; the disk that holds "
+            f"{folder.parent} has {free / 1e9:,.1f} GB free. Make room, put the workspace on another disk, bring a "
+            f"shorter log, or set fewer features.counter_windows_days. {note}".rstrip()
+        )
+    if note:
+        console.print(f"the daily snapshots take {needed / 1e9:,.1f} GB. {note}")
+
+
+def _gap_note(log: BehaviourLog, counts: pa.Table) -> str:
+    """What to say of a log that pauses for more than a year, each day of which makes a snapshot; "" where none does."""
+    per_day = np.bincount(counts["day"].to_numpy(), weights=counts["events"].to_numpy()).astype(np.int64)
+    days = np.flatnonzero(per_day)
+    longest = max(find_gaps(days, per_day[days]), key=lambda gap: gap.days, default=None)
+    if longest is None or longest.days <= LONG_DAYS:
+        return ""
+    return (
+        f"The log begins on {_date(log, 0)}; {longest.days:,} days without an event lie between {longest.before:,} "
+        f"event(s), the last on {_date(log, longest.start)}, and all others, from {_date(log, longest.end)}. If the "
+        "clock of the former was wrong, mend them or leave them out, and ingest again"
+    )
+
+
+def _date(log: BehaviourLog, day: int) -> str:
+    return f"{datetime.fromtimestamp(log.day0 + day * SECONDS_PER_DAY, UTC):%Y-%m-%d}"
 
 
 def _user_columns(log: BehaviourLog, shop_dir: Path) -> ir.Table:

@@ -127,7 +127,7 @@ def write_parquet(path: Path, table: pa.Table) -> None:
 def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
     """Read one Parquet file of an earlier stage; ArtifactError when it is missing or broken."""
     try:
-        return pq.read_table(path, columns=columns)
+        return pq.read_table(path, columns=columns, partitioning=None)
     except (OSError, pa.ArrowException) as error:
         raise ArtifactError(
             f"{path}: not a readable Parquet file ({error}); run the stage that writes it again"

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from catalog.csv_quotes import sealed_blocks, unseal
 from catalog.errors import DataError
 from catalog.schema import Column
 
@@ -23,7 +24,10 @@ SUFFIXES = (".parquet", ".csv", ".csv.gz", ".jsonl", ".jsonl.gz")
 """What a table may come as: `<table><suffix>`, or a folder `<table>/` of parts."""
 
 BATCH_ROWS = 131_072
+BATCH_BYTES = 256 * 1024 * 1024  # of a Parquet file at a time, about
 BLOCK_BYTES = 16 * 1024 * 1024  # of text at a time; one row must fit in it
+_SNIFFED = 1000  # bytes that tell an encoding
+_SHOWN = 100  # characters of a header in an error
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,8 @@ def read_batches(path: Path, wanted: tuple[Column, ...]) -> Iterator[Batch]:
     """Read the wanted columns of one file, batch by batch.
 
     Raises:
-        DataError: when the file is empty, broken, or not UTF-8.
+        DataError: when the file is empty, broken, or not UTF-8; when it has two columns of one name; when one row of
+            text is longer than BLOCK_BYTES.
     """
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty (0 bytes); expected {_expected(path)}")
@@ -90,6 +95,7 @@ def read_batches(path: Path, wanted: tuple[Column, ...]) -> Iterator[Batch]:
     else:
         batches = _read_jsonl(path, wanted)
     try:
+        _refuse_utf16(path)
         yield from batches
     except UnicodeDecodeError as error:
         raise _not_utf8(path, str(error)) from error
@@ -111,12 +117,33 @@ def _not_utf8(path: Path, detail: str) -> DataError:
     )
 
 
+def _refuse_utf16(path: Path) -> None:
+    """UTF-16 is told by its first bytes: its mark, or a NUL in every other byte of Latin text."""
+    if path.name.endswith(".parquet"):
+        return
+    with pa.input_stream(str(path)) as stream:
+        start = stream.read(_SNIFFED)
+    low, high = start[::2].count(0), start[1::2].count(0)
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "UTF-16"
+    elif abs(low - high) > len(start) // 4:
+        encoding = "UTF-16BE" if low > high else "UTF-16LE"
+    else:
+        return
+    raise DataError(
+        f"{path} is {encoding} text, as Excel's 'Unicode text' is; expected UTF-8. Convert it, for example: iconv "
+        f"-f {encoding} -t UTF-8; or in Excel save it as 'CSV UTF-8 (comma delimited)'"
+    )
+
+
 def parquet_file(path: Path) -> pq.ParquetFile:
-    """Open one Parquet file; DataError when it is broken."""
+    """Open one Parquet file; DataError when it is broken, or has two columns of one name."""
     try:
-        return pq.ParquetFile(path)
+        file = pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} cannot be read: {error}; expected {_expected(path)}") from error
+    _refuse_twins(path, file.schema_arrow.names)
+    return file
 
 
 def _read_parquet(path: Path, wanted: tuple[Column, ...]) -> Iterator[Batch]:
@@ -124,7 +151,7 @@ def _read_parquet(path: Path, wanted: tuple[Column, ...]) -> Iterator[Batch]:
         names = frozenset(file.schema_arrow.names)
         columns = [column.name for column in wanted if column.name in names]
         start = 1
-        for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=columns):
+        for batch in file.iter_batches(batch_size=_batch_rows(file, columns), columns=columns):
             yield Batch(pa.table(batch), np.arange(start, start + batch.num_rows), names)
             start += batch.num_rows
         if start == 1:
@@ -132,62 +159,58 @@ def _read_parquet(path: Path, wanted: tuple[Column, ...]) -> Iterator[Batch]:
             yield Batch(empty, np.arange(0), names)
 
 
+def _batch_rows(file: pq.ParquetFile, columns: list[str]) -> int:
+    """Rows at a time: their text must fit in one Arrow array of 32-bit offsets, and in memory."""
+    groups = [file.metadata.row_group(group) for group in range(file.metadata.num_row_groups)]
+    parts = [group.column(column) for group in groups for column in range(group.num_columns)]
+    size = sum(part.total_uncompressed_size for part in parts if part.path_in_schema.split(".")[0] in columns)
+    return min(BATCH_ROWS, max(1, BATCH_BYTES * file.metadata.num_rows // max(size, 1)))
+
+
 def _read_csv(path: Path, wanted: tuple[Column, ...]) -> Iterator[Batch]:
     header = _csv_header(path)
     names = frozenset(header)
     columns = [column.name for column in wanted if column.name in names]
-    last = header[-1]
     broken: list[Unread] = []
+    done = told = 0
+    with pa.input_stream(str(path)) as stream:
+        for number, text in enumerate(sealed_blocks(stream, path, len(header), BLOCK_BYTES)):
+            # The first row of the first block is the header.
+            start = done + len(broken) - (not number)
+            table = _parse_csv(text, header, columns, bool(number), start, broken)
+            rows = _skip_broken(done, table.num_rows, np.array([item.row for item in broken], np.int64))
+            yield Batch(table.select(columns), rows, names, tuple(broken[told:]))
+            done += table.num_rows
+            told = len(broken)
+
+
+def _parse_csv(
+    text: bytes, header: list[str], columns: list[str], headless: bool, start: int, broken: list[Unread]
+) -> pa.Table:
+    """The rows of one block; those that cannot be read go to `broken`, numbered from `start` + 1."""
 
     def on_broken_row(row: Any) -> str:
-        reason = f"the row has {row.actual_columns} fields, the header {row.expected_columns}"
-        lines = row.text.count("\n") + 1
-        if lines > 1:
-            reason += f" (it takes {_some(lines)} lines: a quote that is never closed?)"
-        broken.append(Unread(row.number - 1, "", row.text, reason, lines))
+        shown, sealed = unseal(row.text)
+        lines = max(shown.count("\n"), shown.count("\r")) + 1
+        if sealed:
+            reason = f"a quote is not closed, or not doubled inside its cell: {_some(lines)} lines were read as one row"
+        else:
+            reason = f"the row has {row.actual_columns} fields, the header {row.expected_columns}"
+            reason += f" (it takes {_some(lines)} lines: a quote that is never closed?)" if lines > 1 else ""
+        broken.append(Unread(start + row.number, "", shown, reason, lines))
         return "skip"
 
-    reader = pyarrow.csv.open_csv(
-        path,
+    return pyarrow.csv.read_csv(
+        pa.py_buffer(text),
         # Rows are numbered only by the single-threaded parser.
-        read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
+        read_options=pyarrow.csv.ReadOptions(
+            use_threads=False, block_size=len(text), column_names=header if headless else None
+        ),
         parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=on_broken_row),
         convert_options=pyarrow.csv.ConvertOptions(
-            include_columns=[*columns, last] if last not in columns else columns,
-            column_types=dict.fromkeys(header, pa.string()),
-            strings_can_be_null=False,
+            include_columns=columns, column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False
         ),
     )
-    held: Batch | None = None
-    done = told = last_row = 0
-    last_cell = ""
-    for batch in reader:
-        if held is not None:
-            yield held  # one batch late: only the end of the file shows whether its last cell was closed
-        rows = _skip_broken(done, batch.num_rows, np.array([item.row for item in broken], np.int64))
-        held = Batch(pa.table(batch).select(columns), rows, names, tuple(broken[told:]))
-        done += batch.num_rows
-        told = len(broken)
-        if batch.num_rows:
-            last_row, last_cell = int(rows[-1]), batch[last][-1].as_py()
-    unread = list(broken[told:])
-    last_is_broken = bool(broken) and broken[-1].row > last_row  # then it was told already
-    if not last_is_broken and (lines := _swallowed_lines(path, last_cell)):
-        reason = f"a quote is never closed: {_some(lines)} lines after it were read as this cell"
-        unread.append(Unread(last_row, last, last_cell, reason, lines + 1))
-    held = held or Batch(pa.table({name: pa.array([], pa.string()) for name in columns}), np.arange(0), names)
-    yield Batch(held.columns, held.rows, names, (*held.unread, *unread))
-
-
-def _swallowed_lines(path: Path, last_cell: str) -> int:
-    """How many lines the file's last cell takes beyond its first, if the quote before it is not closed at the end."""
-    if "\n" not in last_cell:
-        return 0
-    end = b""
-    with pa.input_stream(str(path)) as stream:
-        while block := stream.read(BLOCK_BYTES):
-            end = (end + block)[-8:]
-    return 0 if end.rstrip(b"\r\n").endswith(b'"') else last_cell.rstrip("\r\n").count("\n")
 
 
 def _some(lines: int) -> str:
@@ -203,13 +226,29 @@ def _skip_broken(done: int, count: int, broken: npt.NDArray[np.int64]) -> npt.ND
 
 def _csv_header(path: Path) -> list[str]:
     with pa.input_stream(str(path)) as stream, io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
-        header = next(csv.reader(text), [])
+        try:
+            header = next((row for row in csv.reader(text) if row), [])
+        except csv.Error as error:
+            raise _broken_header(path, str(error)) from error
     if not header:
         raise DataError(f"{path} is empty; expected {_expected(path)}")
-    twice = sorted({name for name in header if header.count(name) > 1})
+    if swallowed := [name for name in header if "," in name and ("\n" in name or "\r" in name)]:
+        raise _broken_header(path, f"a column's name takes several lines, {swallowed[0][:_SHOWN]!r}")
+    _refuse_twins(path, header)
+    return header
+
+
+def _broken_header(path: Path, detail: str) -> DataError:
+    return DataError(
+        f"{path}: the header cannot be read ({detail}): a quote in it is never closed? Expected {_expected(path)}; "
+        "close the quote, or remove it"
+    )
+
+
+def _refuse_twins(path: Path, names: list[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"{path} has two columns named {', '.join(map(repr, twice))}; rename or remove one")
-    return header
 
 
 def _read_jsonl(path: Path, wanted: tuple[Column, ...]) -> Iterator[Batch]:

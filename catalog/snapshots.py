@@ -1,5 +1,6 @@
-"""Counters of every product at the start of every day, written day by day through a memory map."""
+"""Counters of every product at the start of every day, written day by day."""
 
+import math
 from pathlib import Path
 
 import ibis
@@ -7,6 +8,7 @@ import ibis.expr.types as ir
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from numpy.lib import format as npy_format
 
 from catalog.progress import track
 from catalog.schema import KINDS
@@ -26,13 +28,24 @@ def daily_counts(events: ir.Table, day0: int) -> ir.Table:
     return counts.order_by("day")
 
 
+def snapshots_shape(products: int, days: int, windows: tuple[int, ...]) -> tuple[int, int, int]:
+    """Shape of what `write_snapshots` writes: [days + 1, products, F]."""
+    return days + 1, products, len(counter_names(windows))
+
+
+def snapshots_bytes(products: int, days: int, windows: tuple[int, ...]) -> int:
+    """About how large the file of `write_snapshots` is."""
+    return math.prod(snapshots_shape(products, days, windows)) * np.dtype(np.float32).itemsize
+
+
 def write_snapshots(
     path: Path, counts: pa.Table, products: int, days: int, windows: tuple[int, ...]
 ) -> npt.NDArray[np.float32]:
     """Write [days + 1, products, F] float32, row d from events of the days before d.
 
     Memory holds one day of counters and the sparse counts; windows slide by adding the day that came in and taking
-    away the one that fell out.
+    away the one that fell out. The file is written, not mapped: a full disk is an OSError here, and would kill the
+    process when a page of a map has no room.
 
     Args:
         path: the .npy file to write.
@@ -41,9 +54,11 @@ def write_snapshots(
 
     Returns:
         The file as a read-only memory map.
+
+    Raises:
+        OSError: when it cannot be written, as on a full disk.
     """
-    shape = (days + 1, products, (len(windows) + 1) * len(KINDS))
-    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    shape = snapshots_shape(products, days, windows)
     starts = np.searchsorted(counts["day"].to_numpy(), np.arange(days + 1))
     cells = counts["product"].to_numpy().astype(np.int64) * len(KINDS) + counts["kind"].to_numpy()
     values = counts["events"].to_numpy()
@@ -54,13 +69,15 @@ def write_snapshots(
         chosen = slice(starts[day], starts[day + 1])
         row[cells[chosen]] += sign * values[chosen]
 
-    for day in track(range(days + 1), "daily snapshots"):
-        for row, window in zip(running, (*windows, None), strict=True):
-            if day >= 1:
-                add(row, day - 1, 1)
-            if window is not None and day - 1 - window >= 0:
-                add(row, day - 1 - window, -1)
-        out[day] = running.reshape(len(windows) + 1, products, len(KINDS)).transpose(1, 0, 2).reshape(shape[1:])
-    out.flush()
-    del out
+    with path.open("wb") as handle:
+        description = npy_format.dtype_to_descr(np.dtype(np.float32))
+        npy_format.write_array_header_1_0(handle, {"descr": description, "fortran_order": False, "shape": shape})
+        for day in track(range(days + 1), "daily snapshots"):
+            for row, window in zip(running, (*windows, None), strict=True):
+                if day >= 1:
+                    add(row, day - 1, 1)
+                if window is not None and day - 1 - window >= 0:
+                    add(row, day - 1 - window, -1)
+            counters = running.reshape(len(windows) + 1, products, len(KINDS)).transpose(1, 0, 2)
+            handle.write(counters.astype(np.float32).tobytes())
     return np.load(path, mmap_mode="r")

@@ -138,7 +138,7 @@ def _scripts(titles: pa.ChunkedArray) -> dict[str, float]:
 
 def _describe_events(path: Path) -> dict[str, Any]:
     with duckdb.connect() as connection:
-        events = connection.read_parquet(str(path))
+        events = connection.read_parquet(str(path), hive_partitioning=False)
         counts = events.aggregate(
             "count(*) AS count, count(DISTINCT user_id) AS users, count(DISTINCT (user_id, session_id)) AS sessions, "
             "count(DISTINCT nullif(query, '')) AS queries, "

@@ -1,8 +1,9 @@
 """The four tables: checked batches -> one validated Parquet file each, and the pictures as one array."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -13,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from catalog.checks import Checked, Fault, Mask, first_only
+from catalog.gaps import stray_gap
 from catalog.intake import Extra, Run, checked_batches, require_files
 from catalog.picture_store import Source, holds_bytes, sources_in_parquet, store_pictures
 from catalog.schema import (
@@ -24,8 +26,11 @@ from catalog.schema import (
     PRODUCTS_SCHEMA,
     user_table_columns,
 )
+from catalog.splits import SECONDS_PER_DAY
 
 _SORT_MEMORY = "1GB"  # beyond it DuckDB sorts on disk
+_WRITTEN_ROWS = 8192  # products at a time: their longest text must fit in one Arrow array of 32-bit offsets
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNKNOWN_PRODUCT = "no such product in the products table (or its row was refused)"
 
 
@@ -42,9 +47,9 @@ class Products:
     origins: list[tuple[Path, npt.NDArray[np.int64]]]
 
     @property
-    def ids(self) -> pa.Array:
+    def ids(self) -> pa.ChunkedArray:
         """[products] product_id, in reading order."""
-        return self.columns["product_id"].combine_chunks()
+        return self.columns["product_id"]
 
 
 def check_products(run: Run) -> Products:
@@ -83,24 +88,64 @@ def write_judgments(run: Run, products: Products) -> None:
 
 
 def write_events(run: Run, products: Products) -> datetime:
-    """Check the events and write them sorted by (timestamp, input order); returns midnight UTC of the first day."""
+    """Check the events and write them sorted by (timestamp, input order); returns midnight UTC of the first day.
+
+    A few events that lie years before all others have the time of a wrong clock, and are refused.
+    """
     require_files(run, "events")
     unsorted = run.folder / "unsorted.parquet"
-    schema = EVENTS_SCHEMA.append(pa.field("input_order", pa.int64()))
-    first, count = None, 0
+    schema = pa.schema([*EVENTS_SCHEMA, ("input_order", pa.int64()), ("file", pa.string()), ("row", pa.int64())])
+    per_day: Counter[int] = Counter()
+    count = 0
     with pq.ParquetWriter(unsorted, schema, compression="lz4") as writer:
         for kept in checked_batches(run, "events", EVENT_COLUMNS, _known_product(products.ids)):
-            order = pa.array(np.arange(count, count + len(kept.rows)))
-            table = kept.columns.select(EVENTS_SCHEMA.names).append_column("input_order", order)
+            table = kept.columns.select(EVENTS_SCHEMA.names)
+            table = table.append_column("input_order", pa.array(np.arange(count, count + len(kept.rows))))
+            table = table.append_column("file", pa.repeat(str(kept.path.relative_to(run.source)), len(kept.rows)))
+            table = table.append_column("row", pa.array(kept.rows))
             writer.write_table(table.cast(schema))
             count += len(kept.rows)
-            if len(kept.rows):
-                earliest = pc.min(kept.columns["timestamp"]).as_py()
-                first = earliest if first is None else min(first, earliest)
-    assert first is not None  # a table of events without a usable row was refused
-    _sort_events(unsorted, run.folder / "events.parquet", run.workers)
+            per_day.update(_day_numbers(table["timestamp"]))
+    first_day = _refuse_strays(run, unsorted, per_day)
+    _sort_events(unsorted, run.folder / "events.parquet", first_day, run.workers)
     unsorted.unlink()
-    return datetime(first.year, first.month, first.day, tzinfo=UTC)
+    return first_day
+
+
+def _day_numbers(times: pa.ChunkedArray) -> dict[int, int]:
+    """Events of each day that has any; day 0 is 1970-01-01."""
+    days, events = np.unique(times.cast(pa.int64()).to_numpy() // (SECONDS_PER_DAY * 1_000_000), return_counts=True)
+    return dict(zip(days.tolist(), events.tolist(), strict=True))
+
+
+def _refuse_strays(run: Run, unsorted: Path, per_day: Counter[int]) -> datetime:
+    """Tell the events before the log, as `stray_gap` finds them; returns midnight UTC of the log's first day."""
+    days = np.array(sorted(per_day), np.int64)
+    gap = stray_gap(days, np.array([per_day[day] for day in days.tolist()], np.int64))
+    if gap is None:
+        return _midnight(int(days[0]))
+    first_day = _midnight(gap.end)
+    strays = pq.read_table(
+        unsorted,
+        columns=["file", "row", "timestamp"],
+        filters=pc.field("timestamp") < pa.scalar(first_day, EVENTS_SCHEMA.field("timestamp").type),
+        partitioning=None,
+    )
+    reason = (
+        f"a wrong clock: {gap.days:,} days without any event lie between this time and the log, which begins on "
+        f"{first_day:%Y-%m-%d}; mend the time"
+    )
+    for file in strays["file"].unique().to_pylist():
+        here = strays.filter(pc.equal(strays["file"], file))
+        values = [f"{time:%Y-%m-%d %H:%M:%S} UTC" for time in here["timestamp"].to_pylist()]
+        count = here.num_rows
+        run.rejects.add("events", file, here["row"].to_pylist(), ["timestamp"] * count, values, [reason] * count)
+    run.reports["events"].kept -= strays.num_rows
+    return first_day
+
+
+def _midnight(day: int) -> datetime:
+    return _EPOCH + timedelta(days=day)
 
 
 def write_products(run: Run, products: Products, first_day: datetime, image_size: int) -> None:
@@ -115,8 +160,17 @@ def write_products(run: Run, products: Products, first_day: datetime, image_size
     table = table.set_column(table.column_names.index("created_at"), "created_at", created)
     table = table.append_column("image_row", pa.array(stored.image_row))
     table = table.append_column("image_sha256", pa.array(stored.sha256, pa.string()))
-    table = table.select(PRODUCTS_SCHEMA.names).cast(PRODUCTS_SCHEMA).sort_by("product_id")
-    pq.write_table(table, run.folder / "products.parquet", compression="zstd")
+    _write_sorted_products(table.select(PRODUCTS_SCHEMA.names).cast(PRODUCTS_SCHEMA), run.folder / "products.parquet")
+
+
+def _write_sorted_products(table: pa.Table, target: Path) -> None:
+    """Write products by product_id; a column's texts may take more than the 2 GiB that one array of strings can."""
+    wide = [field.with_type(pa.large_string()) if field.type == pa.string() else field for field in table.schema]
+    table = table.cast(pa.schema(wide)).combine_chunks()
+    order = pc.sort_indices(table["product_id"])
+    with pq.ParquetWriter(target, PRODUCTS_SCHEMA, compression="zstd") as writer:
+        for start in range(0, len(order), _WRITTEN_ROWS):
+            writer.write_table(table.take(order.slice(start, _WRITTEN_ROWS)).cast(PRODUCTS_SCHEMA))
 
 
 def _sources(products: Products) -> Iterator[Source]:
@@ -150,14 +204,15 @@ def _report_broken(run: Run, products: Products, broken: list[tuple[int, str, st
         )
 
 
-def _sort_events(source: Path, target: Path, workers: int) -> None:
+def _sort_events(source: Path, target: Path, first_day: datetime, workers: int) -> None:
     settings = {"threads": workers, "memory_limit": _SORT_MEMORY, "temp_directory": str(source.parent)}
     columns = ", ".join(EVENTS_SCHEMA.names)
     with duckdb.connect(config=settings) as connection:
         connection.execute(
-            f"COPY (SELECT {columns} FROM read_parquet($source) ORDER BY timestamp, input_order) "
+            f"COPY (SELECT {columns} FROM read_parquet($source, hive_partitioning = false) "
+            "WHERE epoch_us(timestamp) >= $first ORDER BY timestamp, input_order) "
             f"TO '{_quoted(target)}' (FORMAT parquet, COMPRESSION zstd)",
-            {"source": str(source)},
+            {"source": str(source), "first": (first_day - _EPOCH) // timedelta(microseconds=1)},
         )
 
 

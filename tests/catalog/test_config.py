@@ -55,3 +55,17 @@ def test_a_broken_file_is_named(tmp_path: Path, content: bytes) -> None:
         read_yaml(path)
     with pytest.raises(ConfigError, match="absent"):
         read_yaml(tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize("content", ["epochs: 1\nname: x\n'epochs': 2\n", "inner:\n  a: 1\n  a: 2\n"])
+def test_a_repeated_key_is_an_error_with_its_line(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "shop.yaml"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=r"(?s)shop\.yaml: .* stands in one mapping twice.*and again.* line 3"):
+        read_yaml(path)
+
+
+def test_a_merged_mapping_may_give_a_key_anew(tmp_path: Path) -> None:
+    path = tmp_path / "shop.yaml"
+    path.write_text("one:\n  b: &b {<<: {x: 1}, x: 2}\ntwo: {<<: *b, x: 3}\n")
+    assert read_yaml(path) == {"one": {"b": {"x": 2}}, "two": {"x": 3}}

@@ -1,10 +1,12 @@
 """Hand-worked logs: what each example, page and counter must be."""
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import ibis
@@ -15,7 +17,7 @@ import pytest
 
 from catalog import behaviour_log
 from catalog.config import parse_config
-from catalog.errors import ArtifactError, ConfigError
+from catalog.errors import ArtifactError, ConfigError, DataError
 from catalog.feature_store import FeatureStore
 from catalog.features import FeaturesConfig, build
 from catalog.schema import KIND_WEIGHTS, KINDS
@@ -456,6 +458,35 @@ def test_a_table_that_is_missing_broken_or_short_of_a_column_is_refused(tmp_path
     events.unlink()
     with pytest.raises(ArtifactError, match="no such table; run the ingest stage first"):
         build(tmp_path / "t", tmp_path / "f", FeaturesConfig(), SPLITS)
+
+
+@pytest.mark.parametrize("folder", ["dt=2026-03-01", "kind=demo"])
+def test_a_folder_called_key_and_value_is_no_column(tmp_path: Path, folder: str) -> None:
+    (tmp_path / folder).mkdir()
+    write_tables(tmp_path / folder / "t", FRAME, {"user_id": ["zz"], "country": ["DE"]})
+    store = build(tmp_path / folder / "t", tmp_path / folder / "f", FeaturesConfig(), SPLITS)
+    assert {name: values.tolist() for name, values in store.user_columns.items()} == {"country": ["DE"]}
+    assert store.interaction_kind.tolist() == [KINDS.index("view")] * 2
+
+
+def test_snapshots_that_the_disk_cannot_hold_are_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tables(tmp_path / "t", FRAME)
+    needed = 5 * 4 * 18 * 4  # the starts of days 0 to 4, products, counters, bytes
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=needed - 1))
+    with pytest.raises(DataError, match=r"daily snapshots .* GB free\. Make room"):
+        build(tmp_path / "t", tmp_path / "f", FeaturesConfig(), SPLITS)
+    assert not (tmp_path / "f").exists()
+
+
+def test_a_pause_of_more_than_a_year_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_tables(tmp_path / "t", [act("u", "s", "-500 10:00:00", "view", "a"), *FRAME])
+    build(tmp_path / "t", tmp_path / "f", FeaturesConfig(), SPLITS)
+    told = " ".join(capsys.readouterr().err.split())
+    # Days -499 to -1; day 0 is 1 March 2026.
+    assert "The log begins on 2024-10-17; 499 days without an event lie between 1 event(s)" in told
+    assert "all others, from 2026-03-01" in told
 
 
 @pytest.mark.parametrize(

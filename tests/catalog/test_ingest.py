@@ -206,6 +206,75 @@ def test_rows_that_an_open_quote_swallows_count_as_refused(raw):
         run(raw, IngestConfig())
 
 
+def test_every_row_that_a_stray_quote_swallows_counts_as_refused(raw):
+    # Rows 10 to 100 become one cell: `"red dress` opens it, and the quote of `tv 5"` closes it.
+    queries = ["dress"] * 9 + ['"red dress'] + ["dress"] * 89 + ['tv 5" wide'] + ["dress"] * 8
+    rows = [f"u,s,2026-01-02,click,p1,{query}\n" for query in queries]
+    (raw / "events.csv").write_text(EVENTS_HEADER.replace("\n", ",query\n") + "".join(rows))
+    assert run(raw).events["query"].to_pylist() == ["dress"] * 17
+    assert summary(raw)["tables"]["events"]["rejected"] == 91
+    (told,) = rejects(raw)
+    assert (told["table"], told["row"], told["column"]) == ("events", 10, "")
+
+
+def test_texts_of_several_lines_are_read(raw):
+    text = 'Soft, warm.\n\nSizes: S, M, L\nCare: "30 degrees", line dry'
+    quoted = text.replace('"', '""')
+    (raw / "products.csv").write_text(
+        f'product_id,title,description,review_text\np1,a,"{quoted}","{quoted}"\np2,b,,\np3,c,,\n'
+    )
+    shop = run(raw)
+    assert shop.products["description"].to_pylist() == [text, "", ""]
+    assert shop.products["review_text"].to_pylist() == [text, "", ""]
+    assert rejects(raw) == []
+
+
+def test_an_event_with_a_clock_years_behind_is_told_and_left_out(raw):
+    days = [f"u,s,2026-01-{day:02d},click,p1\n" for day in range(1, 29)] * 10
+    (raw / "events.csv").write_text(EVENTS_HEADER + "".join([*days, "u,s,1999-01-01,click,p1\n"]))
+    shop = run(raw)
+    assert shop.events.num_rows == 280
+    assert set(shop.products["created_at"].to_pylist()) == {datetime(2026, 1, 1, tzinfo=UTC)}
+    assert summary(raw)["tables"]["events"]["rejected"] == 1
+    (told,) = rejects(raw)
+    assert (told["file"], told["row"], told["column"]) == ("events.csv", 281, "timestamp")
+    assert told["value"] == "1999-01-01 00:00:00 UTC"
+    # From 2 January 1999 to 31 December 2025: 27 years of 365 days and 7 leap days, less 1 January 1999.
+    assert "a wrong clock: 9,861 days without any event" in told["reason"]
+
+
+def test_a_shop_that_opens_for_a_season_keeps_every_year(raw):
+    days = [f"u,s,{year}-0{month}-01,click,p1\n" for year in (2023, 2024, 2025) for month in (6, 7, 8)]
+    (raw / "events.csv").write_text(EVENTS_HEADER + "".join(days))
+    assert run(raw).events.num_rows == 9
+    assert rejects(raw) == []
+
+
+def test_products_are_sorted_over_batches_and_keep_their_types(raw, monkeypatch):
+    monkeypatch.setattr(readers, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(tables, "_WRITTEN_ROWS", 2)
+    ids = [f"p{row * 3 % 10}" for row in range(10)]
+    (raw / "products.csv").write_text("product_id,title\n" + "".join(f"{name},title of {name}\n" for name in ids))
+    shop = run(raw)
+    assert shop.products["title"].to_pylist() == [f"title of p{row}" for row in range(10)]
+    assert shop.products.schema.types == PRODUCTS_SCHEMA.types
+
+
+def test_a_folder_called_key_and_value_is_no_column(raw, tmp_path):
+    shop = ingest(raw, tmp_path / "kind=demo" / "tables", LOOSE)
+    assert shop.events["kind"].to_pylist() == ["impression", "click", "click"]
+    assert shop.events.schema.types == EVENTS_SCHEMA.types
+    assert shop.products.schema.names == PRODUCTS_SCHEMA.names
+
+
+def test_two_picture_columns_are_an_error(raw):
+    (raw / "products.csv").unlink()
+    table = pa.table([["p1"], ["t"], ["a.png"], ["b.png"]], ["product_id", "title", "image", "image"])
+    pq.write_table(table, raw / "products.parquet")
+    with pytest.raises(DataError, match="two columns named 'image'"):
+        run(raw)
+
+
 def test_extra_columns_are_named_in_the_summary_and_left_out(raw):
     (raw / "products.csv").write_text("product_id,title,warehouse,ean\np1,a,7,1\np2,b,7,2\np3,c,7,3\n")
     assert "warehouse" not in run(raw).products.column_names

@@ -58,11 +58,10 @@ def test_csv_rows_with_too_many_or_few_fields_are_told_and_the_others_keep_their
 @pytest.mark.parametrize(
     ("end", "told"),
     [
-        ('3,"open\n4,x\n5,x\n', (3, "b", "a quote is never closed: 2 lines after it were read as this cell", 3)),
-        (
-            '"3,open\n4,x\n5,x\n',
-            (3, "", "the row has 1 fields, the header 2 (it takes 3 lines: a quote that is never closed?)", 3),
-        ),
+        ('3,"open\n4,x\n5,x\n', (3, 3)),
+        ('"3,open\n4,x\n5,x\n', (3, 3)),
+        ('3,"red dress\n4,x\n5,x\n6,tv 5" wide\n7,x\n', (3, 4)),
+        ('3,"red dress\n4,x\n5,x\n6,x\n7,x\n8,tv 5"\n9,x\n', (3, 6)),
         ('3,"two\nlines"\n', None),
         ('3,5" heel\n', None),
         ('3,"open', None),  # nothing follows that could be lost
@@ -70,7 +69,37 @@ def test_csv_rows_with_too_many_or_few_fields_are_told_and_the_others_keep_their
 )
 def test_csv_rows_that_an_open_quote_swallows_are_told(tmp_path, end, told):
     (batch,) = read_batches(write(tmp_path / "t.csv", "a,b\n1,x\n2,x\n" + end), WANTED)
-    assert [(item.row, item.column, item.reason, item.lines) for item in batch.unread] == ([told] if told else [])
+    assert [(item.row, item.lines) for item in batch.unread] == ([told] if told else [])
+    assert all("a quote is not closed, or not doubled" in item.reason for item in batch.unread)
+
+
+def test_a_swallowing_row_is_told_with_its_own_text(tmp_path):
+    (batch,) = read_batches(write(tmp_path / "t.csv", 'a,b\n1,"x\n2,y" z\n3,w\n'), WANTED)
+    (told,) = batch.unread
+    assert told.value == '1,"x\n2,y" z'
+    assert batch.columns["a"].to_pylist() == ["3"]
+    assert batch.rows.tolist() == [2]
+
+
+def test_a_row_with_too_few_fields_over_several_lines_is_told_with_them(tmp_path):
+    _, unread, _ = read(write(tmp_path / "t.csv", 'a,b\n"1\n2"\n3,x\n'))
+    assert unread == [(1, "", "the row has 1 fields, the header 2 (it takes 2 lines: a quote that is never closed?)")]
+
+
+@pytest.mark.parametrize("text", ['a,"b\n1,x\n2,x\n', 'a,"b\n' + "1,x\n" * 40_000])
+def test_a_header_whose_quote_is_not_closed_is_an_error(tmp_path, text):
+    with pytest.raises(DataError, match=r"the header cannot be read .*a quote in it is never closed"):
+        read(write(tmp_path / "t.csv", text))
+
+
+def test_a_name_of_two_lines_is_a_name(tmp_path):
+    _, unread, names = read(write(tmp_path / "t.csv", 'a,"price\n(EUR)"\n1,2\n'))
+    assert names == {"a", "price\n(EUR)"}
+    assert unread == []
+
+
+def test_blank_lines_before_the_header_are_skipped(tmp_path):
+    assert read(write(tmp_path / "t.csv", "\n\r\na,b\n1,2\n"))[0] == {1: {"a": "1", "b": "2"}}
 
 
 @settings(max_examples=25, deadline=None)
@@ -135,6 +164,15 @@ def test_parquet_rows_are_numbered_over_batches(tmp_path, monkeypatch):
     assert {row: cells["a"] for row, cells in read(tmp_path / "t.parquet")[0].items()} == {n: n for n in range(1, 11)}
 
 
+def test_parquet_rows_with_long_texts_come_few_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(readers, "BATCH_BYTES", 100_000)
+    texts = [f"{row:05d}" * 2000 for row in range(40)]  # 10,000 characters each: ten a batch, or fewer
+    pq.write_table(pa.table({"a": np.arange(40), "b": pa.array(texts, pa.large_string())}), tmp_path / "t.parquet")
+    batches = list(read_batches(tmp_path / "t.parquet", WANTED))
+    assert max(len(batch.rows) for batch in batches) <= 10
+    assert [cell for batch in batches for cell in batch.columns["b"].to_pylist()] == texts
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
 def test_compressed_text(tmp_path, suffix):
     text = "a\n1\n" if suffix == ".csv" else '{"a": 1}\n'
@@ -176,6 +214,15 @@ def test_a_header_in_another_encoding(tmp_path):
         read(write(tmp_path / "t.csv", "a,名称\n1,2\n", "gb18030"))
 
 
+@pytest.mark.parametrize(
+    ("encoding", "said"), [("utf-16", "UTF-16"), ("utf-16-le", "UTF-16LE"), ("utf-16-be", "UTF-16BE")]
+)
+@pytest.mark.parametrize(("name", "text"), [("t.csv", "a,b\n1,红色\n"), ("t.jsonl", '{"a": "红色"}\n')])
+def test_utf_16_is_named(tmp_path, encoding, said, name, text):
+    with pytest.raises(DataError, match=rf"is {said} text.*iconv -f {said} -t UTF-8"):
+        read(write(tmp_path / name, text, encoding))
+
+
 def test_a_broken_parquet_file(tmp_path):
     with pytest.raises(DataError, match="a whole Parquet file"):
         read(write(tmp_path / "t.parquet", "PAR1 and then nothing"))
@@ -184,6 +231,9 @@ def test_a_broken_parquet_file(tmp_path):
 def test_two_columns_of_one_name(tmp_path):
     with pytest.raises(DataError, match="two columns named 'a'"):
         read(write(tmp_path / "t.csv", "a,b,a\n1,2,3\n"))
+    pq.write_table(pa.table([[1], [2]], ["a", "a"]), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match="two columns named 'a'"):
+        read(tmp_path / "t.parquet")
 
 
 def test_find_files(tmp_path):

@@ -1,3 +1,4 @@
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog.schema import KINDS
-from catalog.snapshots import counter_names, write_snapshots
+from catalog.snapshots import counter_names, snapshots_bytes, write_snapshots
 
 CLICK = KINDS.index("click")
 
@@ -52,6 +53,18 @@ def test_the_file_is_a_read_only_map(tmp_path: Path) -> None:
     out = write_snapshots(tmp_path / "s.npy", counts([]), products=2, days=1, windows=(7,))
     assert isinstance(out, np.memmap)
     assert not out.flags.writeable
+
+
+def test_a_full_disk_is_an_error_and_no_end_of_the_process() -> None:
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_snapshots(Path("/dev/full"), counts([]), products=2, days=1, windows=(7,))
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_the_size_is_known_before(tmp_path: Path) -> None:
+    write_snapshots(tmp_path / "s.npy", counts([]), products=50, days=3, windows=(7,))
+    assert snapshots_bytes(products=50, days=3, windows=(7,)) == 4 * 50 * 12 * 4  # days + 1, products, counters, bytes
+    assert (tmp_path / "s.npy").stat().st_size == 4 * 50 * 12 * 4 + 128  # and the header
 
 
 cells = st.tuples(st.integers(0, 5), st.integers(0, 2), st.integers(0, 5))
