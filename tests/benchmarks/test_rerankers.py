@@ -43,7 +43,7 @@ def test_systems_beside_ours() -> None:
     rows = rerankers.compared(setting, {"ours": right, "rival": wrong}, "ours")["search"]
     assert [row["system"] for row in rows] == ["ours", "rival"]
     assert (rows[0]["ndcg@10"], rows[1]["ndcg@10"]) == (1.0, 0.0)
-    assert rows[1]["ahead_ndcg@10"] == {"estimate": 1.0, "low": 1.0, "high": 1.0}
+    assert rows[1]["ahead_ndcg@10"] == {"estimate": 1.0, "low": 1.0, "high": 1.0, "units": 2}
     assert "ahead_ndcg@10" not in rows[0]
 
 
