@@ -2,8 +2,11 @@
 
 import gc
 import os
+from collections.abc import Iterator
 
 import pytest
+
+from tests.eager import eagerly
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -12,6 +15,13 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 # Tracing makes millions of objects that live as long as their graph: the default, a collection every 700 of them, costs
 # the tests of trainings an eighth of their time.
 gc.set_threshold(50_000, 20, 20)
+
+
+@pytest.fixture(name="eagerly")
+def run_eagerly() -> Iterator[None]:
+    """As `tests.eager.eagerly`, for a whole test."""
+    with eagerly():
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,12 +12,16 @@ from pipelines.run import run_pipeline
 from pipelines.workspace import Workspace
 from serving.client import SearchClient
 from serving.errors import BadRequestError
+from tests.eager import eagerly
 from tests.tiny_shop import bare_workspace
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    return run_pipeline(bare_workspace(tmp_path_factory).config)
+    config = bare_workspace(tmp_path_factory).config
+    with eagerly():
+        run_pipeline(config, until="rerank")
+    return run_pipeline(config)
 
 
 def test_it_is_served_and_says_what_it_cannot_do(workspace: Workspace) -> None:

@@ -16,6 +16,7 @@ from catalog.simulate import SimulateConfig, simulate
 from pipelines.config import PipelineConfig
 from pipelines.run import run_pipeline
 from pipelines.workspace import Workspace, open_workspace
+from tests.eager import eagerly
 
 CONFIG: dict[str, Any] = {
     "name": "tiny",
@@ -60,7 +61,8 @@ def bare_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         if not (shared / "finished").exists():
             shutil.rmtree(shared, ignore_errors=True)
             _write_bare_files(shared)
-            run_pipeline(_config(values, shared / "run"), until="candidates")
+            with eagerly():
+                run_pipeline(_config(values, shared / "run"), until="candidates")
             (shared / "finished").touch()
     shutil.copytree(shared / "run", own / "run")
     return open_workspace(_config(values, own / "run"))

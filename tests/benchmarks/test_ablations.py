@@ -188,6 +188,7 @@ def test_without_the_unchanged_towers_there_is_nothing_to_compare_with() -> None
         answer({"without text": Kept({}, {})}, fake_judge())
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_tiny_shop_is_ablated_and_a_second_run_trains_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

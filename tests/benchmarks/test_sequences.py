@@ -181,6 +181,7 @@ def trained(data: Path, attributes: Path, config: TowersConfig = SMALL, seed: in
     return training.model.get_weights()
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_the_test_target_never_changes_a_weight(data: Path, attributes: Path) -> None:
     before = trained(data, attributes)
     swapped = [line.split() for line in LINES]
@@ -218,6 +219,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
     command.main()
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_the_command_prints_json_last_and_goes_on_from_finished_seeds(
     data: Path, attributes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,6 +17,7 @@ from catalog.errors import ArtifactError
 from rerank.export import ABSENT_SCORE, OUTPUTS, BatchScorer, Reranker
 from rerank.lists import request_inputs
 from rerank.train import train
+from tests.eager import eagerly
 
 CANDIDATES, HISTORY = 12, 6
 
@@ -26,7 +27,8 @@ def trained_dir(made_up_shop: MadeUpShop, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("rerank")
     config = made_up_shop.config.model_copy(update={"epochs": 1, "max_requests": 300, "max_validation_requests": 50})
     shop = made_up_shop
-    train(shop.shop, shop.features, shop.tokenizer, shop.pictures, shop.candidates_dir, config, folder)
+    with eagerly():
+        train(shop.shop, shop.features, shop.tokenizer, shop.pictures, shop.candidates_dir, config, folder)
     return folder
 
 

@@ -91,6 +91,7 @@ def test_metrics_are_written(trained_dir: Path) -> None:
     assert len(metrics["examination"]) == len(EXAMINATION)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_killed_run_goes_on_and_ends_where_an_unbroken_one_does(
     made_up_shop: MadeUpShop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,6 +127,7 @@ def test_the_best_epoch_is_one_of_the_second_half() -> None:
     assert learner.best_epoch(history[:1], 1) == 0
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_other_pictures_are_not_gone_on_with(made_up_shop: MadeUpShop, tmp_path: Path) -> None:
     told: list[list[float]] = []
 
@@ -143,6 +145,7 @@ def test_other_pictures_are_not_gone_on_with(made_up_shop: MadeUpShop, tmp_path:
     assert told[0] != told[1]
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_loss_that_is_no_number_stops_the_run(made_up_shop: MadeUpShop, tmp_path: Path) -> None:
     with pytest.raises(TandemError, match="learning_rate"):
         run(made_up_shop, tmp_path, learning_rate=1e30, max_requests=200, max_validation_requests=50)

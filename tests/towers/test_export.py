@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from catalog.files import write_npy
 from catalog.schema import KINDS
+from tests.eager import eagerly
 from towers.config import TowersConfig
 from towers.export import PRODUCT_TEXTS, ProductEncoder, QueryEncoder, tracked_variables
 from towers.train import train
@@ -36,7 +37,8 @@ def towers(toy, config: TowersConfig, tmp_path_factory: pytest.TempPathFactory) 
     out_dir = tmp_path_factory.mktemp("export")
     settings = config.model_copy(update={"profile_columns": ("country",)})
     settings = settings.model_copy(update={"training": config.training.model_copy(update={"epochs": 1})})
-    train(toy.shop, toy.features, toy.images_dir, settings, out_dir)
+    with eagerly():
+        train(toy.shop, toy.features, toy.images_dir, settings, out_dir)
     return load(out_dir, toy.shop, toy.features, toy.images_dir)
 
 
@@ -250,7 +252,8 @@ def test_finetuned_pictures_are_read_from_the_towers_folder(
     settings = config.model_copy(
         update={"training": config.training.model_copy(update={"epochs": 1, "finetune_images": True})}
     )
-    train(toy.shop, toy.features, images_dir, settings, tmp_path / "towers")
+    with eagerly():
+        train(toy.shop, toy.features, images_dir, settings, tmp_path / "towers")
     towers = load(tmp_path / "towers", toy.shop, toy.features, images_dir)
     after = np.load(tmp_path / "towers" / "pictures" / "embeddings.npy")
     assert after.shape == before.shape

@@ -83,6 +83,7 @@ def test_writes_network_embeddings_and_how_good_they_are(prepared: Path, made: k
         np.testing.assert_allclose(made(pixels, training=False), embeddings, atol=0.02)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_second_run_keeps_the_network_and_embeds_what_is_new(
     prepared: Path, made: keras.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,6 +113,7 @@ def test_other_settings_or_mostly_new_pictures_make_it_again(
         prepare_images(shop(80 if change else 200), CONFIG.model_copy(update=change), prepared)
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("pictures", [0, 1, 5])
 def test_few_pictures_leave_the_network_untrained_and_say_so(
     pictures: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -147,6 +147,7 @@ def test_a_killed_training_goes_on_after_its_last_epoch(toy, config: TowersConfi
     assert (out_dir / "tokenizer.model").read_bytes() == tokenizer
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_other_data_or_settings_start_anew(
     trained: tuple[Path, Towers], toy, config: TowersConfig, tmp_path: Path
 ) -> None:
@@ -158,6 +159,7 @@ def test_other_data_or_settings_start_anew(
     assert len(read_json(out_dir / "metrics.json")["epochs"]) == 1
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_training_stops_when_validation_gets_no_better(toy, config: TowersConfig, tmp_path: Path) -> None:
     # A learning rate of next to nothing changes no ranking: the first epoch is the best one, one more is tried.
     settings = with_training(plainest(config), epochs=9, patience=1, learning_rate=1e-12)
@@ -170,6 +172,7 @@ def test_training_stops_when_validation_gets_no_better(toy, config: TowersConfig
     assert len(metrics["epochs"]) == 2
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_loss_that_is_no_number_stops_with_the_step(toy, config: TowersConfig, tmp_path: Path) -> None:
     settings = with_training(plainest(config), learning_rate=1e30, warmup_steps=0)
     with pytest.raises(TrainingError, match=r"the loss of step \d+ is nan, not a number.*lower"):
@@ -177,6 +180,7 @@ def test_a_loss_that_is_no_number_stops_with_the_step(toy, config: TowersConfig,
     assert not (tmp_path / "towers.weights.h5").exists()
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("shop", [{"searches": False, "pictures": False}, {"products": 3, "users": 6}])
 def test_shops_that_lack_something(make_toy: Callable, config: TowersConfig, tmp_path: Path, shop: dict) -> None:
     toy = make_toy(**shop)
@@ -188,6 +192,7 @@ def test_shops_that_lack_something(make_toy: Callable, config: TowersConfig, tmp
     assert np.isfinite(ask(towers, "red", "")).all()
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_another_fusion_hard_negatives_profiles_and_no_histories(toy, config: TowersConfig, tmp_path: Path) -> None:
     settings = with_training(config, epochs=2, hard_negatives=8, next_items=0)
     settings = settings.model_copy(update={"fusion": "concat", "profile_columns": ("country",)})
@@ -197,6 +202,7 @@ def test_another_fusion_hard_negatives_profiles_and_no_histories(toy, config: To
     assert np.isfinite(ask(towers, "red")).all()
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_what_is_left_out_is_never_read(toy, config: TowersConfig, tmp_path: Path) -> None:
     left_out = config.model_copy(update={"left_out": ("text", "identity", "history")})
     train(toy.shop, toy.features, toy.images_dir, with_training(left_out, epochs=1, alignment=0.1), tmp_path)
@@ -214,6 +220,7 @@ def test_a_profile_column_that_nobody_has(toy, config: TowersConfig, tmp_path: P
         train(toy.shop, toy.features, toy.images_dir, config.model_copy(update={"profile_columns": ("age",)}), tmp_path)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_mixed_precision(toy, config: TowersConfig, tmp_path: Path) -> None:
     train(
         toy.shop,
