@@ -105,6 +105,14 @@ class Setting:
         return result
 
 
+def setting_key(workspace: Workspace) -> str:
+    """Of all that a trained reranker and its scores on these lists depend on, but its own changes."""
+    config = workspace.config
+    candidates = read_json(workspace / "stages" / "candidates.json")["fingerprint"]
+    asked = f"test {config.evaluate.requests} {config.evaluate.seed} {config.release.candidates}"
+    return f"{candidates} {config.rerank.model_dump_json()} {asked}"
+
+
 def build_setting(workspace: Workspace) -> Setting:
     """Candidates of the test days by exact search, and everybody's features, computed once.
 
@@ -138,9 +146,7 @@ def build_setting(workspace: Workspace) -> Setting:
     whole = config.release.candidates + settings.list_length
     in_index = eligible_rows(shop, features, morning)
     return Setting(
-        key=read_json(workspace / "stages" / "candidates.json")["fingerprint"]
-        + settings.model_dump_json()
-        + f"test {config.evaluate.requests} {config.evaluate.seed} {config.release.candidates}",
+        key=setting_key(workspace),
         features=features,
         products=shop.products,
         truth=AlignedTruth(Truth.load(workspace / "truth"), shop.products.column("product_id").to_pylist()),
