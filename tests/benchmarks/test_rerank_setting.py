@@ -24,7 +24,7 @@ def key(folder: Path, candidates: str = "one", **sections: dict[str, Any]) -> st
         {"candidates": "two"},
         {"evaluate": {"seed": 1}},
         {"evaluate": {"requests": 7}},
-        {"release": {"candidates": 100}},
+        {"release": {"candidates": 100}, "index": {"k": 100}},
         {"rerank": {"epochs": 1}},
     ],
     ids=str,
