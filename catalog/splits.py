@@ -80,11 +80,16 @@ def slice_days(days: int, config: SplitsConfig) -> Slices:
     return Slices(towers=(0, a), rerank=(a, b), validation=(b, c), test=(c, days))
 
 
+def folded_query(query: str) -> str:
+    """What a judged query is known by: neither case nor the blanks around it count."""
+    return query.strip().lower()
+
+
 def judgments_for_training(queries: Sequence[str]) -> npt.NDArray[np.bool_]:
     """Which judged queries a model may learn from: seven of ten, by a hash of the query; evaluation keeps the rest.
 
     Judgments have no time, so it is the queries that are kept apart.
     """
-    digests = (hashlib.sha256(query.strip().lower().encode()).digest() for query in queries)
+    digests = (hashlib.sha256(folded_query(query).encode()).digest() for query in queries)
     shares = [int.from_bytes(digest[:4], "big") / 2**32 for digest in digests]
     return np.array(shares, np.float64) < _JUDGED_FOR_TRAINING

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from catalog.feature_store import FeatureStore
 from catalog.schema import KIND_WEIGHTS, KINDS
+from catalog.splits import folded_query
 from evaluation.arrays import Gains, Ints, Mask, Rows, Strings, ragged_indices
 
 if TYPE_CHECKING:
@@ -173,10 +174,10 @@ def judged_relevance(requests: "Requests", judgments: pa.Table, product_ids: lis
     columns = (judgments.column(name).to_pylist() for name in ("query", "product_id", "grade"))
     for query, product_id, grade in zip(*columns, strict=True):
         if product_id in row_of:
-            rows, grades = by_query.setdefault(_folded(query), ([], []))
+            rows, grades = by_query.setdefault(folded_query(query), ([], []))
             rows.append(row_of[product_id])
             grades.append(grade)
-    judged = [by_query.get(_folded(query), ([], [])) for query in requests.queries.tolist()]
+    judged = [by_query.get(folded_query(query), ([], [])) for query in requests.queries.tolist()]
     owner = np.repeat(np.arange(len(requests)), [len(rows) for rows, _ in judged])
     product = np.array([row for rows, _ in judged for row in rows], np.int32)
     grade = np.array([grade for _, grades in judged for grade in grades], np.float32)
@@ -185,9 +186,5 @@ def judged_relevance(requests: "Requests", judgments: pa.Table, product_ids: lis
 
 def asked_again(queries: Strings, known: Collection[str]) -> Mask:
     """Which queries, [R], are among the known ones, whatever the case and the blanks around them."""
-    folded = {_folded(query) for query in known}
-    return np.array([_folded(query) in folded for query in queries.tolist()], np.bool_)
-
-
-def _folded(query: str) -> str:
-    return query.strip().lower()
+    folded = {folded_query(query) for query in known}
+    return np.array([folded_query(query) in folded for query in queries.tolist()], np.bool_)
