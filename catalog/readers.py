@@ -17,6 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from catalog.csv_quotes import sealed_blocks, unseal
+from catalog.encodings import not_utf8, refuse_utf16
 from catalog.errors import DataError
 from catalog.schema import Column
 
@@ -26,7 +27,6 @@ SUFFIXES = (".parquet", ".csv", ".csv.gz", ".jsonl", ".jsonl.gz")
 BATCH_ROWS = 131_072
 BATCH_BYTES = 256 * 1024 * 1024  # of a Parquet file at a time, about
 BLOCK_BYTES = 16 * 1024 * 1024  # of text at a time; one row must fit in it
-_SNIFFED = 1000  # bytes that tell an encoding
 _SHOWN = 100  # characters of a header in an error
 
 
@@ -95,13 +95,14 @@ def read_batches(path: Path, wanted: tuple[Column, ...]) -> Iterator[Batch]:
     else:
         batches = _read_jsonl(path, wanted)
     try:
-        _refuse_utf16(path)
+        if not path.name.endswith(".parquet"):
+            refuse_utf16(path)
         yield from batches
     except UnicodeDecodeError as error:
-        raise _not_utf8(path, str(error)) from error
+        raise not_utf8(path, str(error)) from error
     except (pa.ArrowException, OSError, EOFError) as error:
         if "utf8" in str(error).lower().replace("-", ""):
-            raise _not_utf8(path, str(error)) from error
+            raise not_utf8(path, str(error)) from error
         raise DataError(f"{path} cannot be read: {error}; expected {_expected(path)}") from error
 
 
@@ -109,31 +110,6 @@ def _expected(path: Path) -> str:
     if path.name.endswith(".parquet"):
         return "a whole Parquet file"
     return "a header line and rows of commas" if ".csv" in path.suffixes else "one JSON object a line"
-
-
-def _not_utf8(path: Path, detail: str) -> DataError:
-    return DataError(
-        f"{path} is not UTF-8 text ({detail}); convert it first, for example: iconv -f GB18030 -t UTF-8 (or -f LATIN1)"
-    )
-
-
-def _refuse_utf16(path: Path) -> None:
-    """UTF-16 is told by its first bytes: its mark, or a NUL in every other byte of Latin text."""
-    if path.name.endswith(".parquet"):
-        return
-    with pa.input_stream(str(path)) as stream:
-        start = stream.read(_SNIFFED)
-    low, high = start[::2].count(0), start[1::2].count(0)
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        encoding = "UTF-16"
-    elif abs(low - high) > len(start) // 4:
-        encoding = "UTF-16BE" if low > high else "UTF-16LE"
-    else:
-        return
-    raise DataError(
-        f"{path} is {encoding} text, as Excel's 'Unicode text' is; expected UTF-8. Convert it, for example: iconv "
-        f"-f {encoding} -t UTF-8; or in Excel save it as 'CSV UTF-8 (comma delimited)'"
-    )
 
 
 def parquet_file(path: Path) -> pq.ParquetFile:
