@@ -19,11 +19,7 @@ $(STAMP): requirements.lock pyproject.toml
 demo: $(STAMP)  ## the demo shop, end to end: data, training, export, serving, answers, report
 	$(BIN)/tandem demo
 
-# Three workers fill two cores, since some wait for processes and servers that they started: threads of TensorFlow's own
-# beside them only get in each other's way.
-test: export TF_NUM_INTRAOP_THREADS := 1
-test: export TF_NUM_INTEROP_THREADS := 1
-test: export OMP_NUM_THREADS := 1
+# Three workers fill two cores, since some wait for processes and servers that they started.
 test: $(STAMP)  ## every test
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 

@@ -96,7 +96,7 @@ def _curve(measured: list[dict[str, Any]], tuning: dict[str, Any]) -> Curve:
     for leaves in sorted({row["leaves"] for row in measured if row["leaves"]}):
         rows = [row for row in measured if row["leaves"] == leaves]
         front = [row for row in rows if _is_worth_showing(row, rows, {"kind": ""})]
-        series[f"ScaNN, {leaves:,} leaves"] = _at(x, front)
+        series[f"ScaNN, {leaves:,} leaves" if leaves > 1 else "ScaNN, no tree"] = _at(x, front)
     for name in dict.fromkeys(row["index"] for row in measured if not row["leaves"]):
         series[name] = _at(x, [row for row in measured if row["index"] == name])
     chosen = [row for row in measured if _is_chosen(row, tuning["chosen"])]

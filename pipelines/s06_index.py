@@ -12,7 +12,6 @@ from pipelines.snapshot import eligible_rows, snapshot_day
 from pipelines.workspace import Workspace
 
 _VALIDATION = 2
-_QUERIES = 1000
 
 
 def run(workspace: Workspace) -> None:
@@ -26,7 +25,7 @@ def run(workspace: Workspace) -> None:
     towers = load(workspace / "towers", shop, features, workspace / "images")
     day = snapshot_day(features, workspace.config.release.snapshot)
     rows = eligible_rows(shop, features, day)
-    requests = slice_requests(features, _VALIDATION, _QUERIES, towers.config.seed)
+    requests = slice_requests(features, _VALIDATION, workspace.config.index.queries, towers.config.seed)
     if not len(requests):
         raise DataError(
             "the validation slice holds no page, logged or presumed, to tune the index with; make it longer"

@@ -51,7 +51,8 @@ def behaviour_names(counters: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def behaviour_features(facts: ProductFacts, counters: tuple[str, ...], snapshot: Floats, day: int) -> Floats:
-    """Features of every product on one day.
+    """Features of every product on one day. What a category or the catalogue is like is that of the products launched
+    before it.
 
     Args:
         snapshot: [N, len(counters)], events counted before the day.
@@ -67,7 +68,7 @@ def behaviour_features(facts: ProductFacts, counters: tuple[str, ...], snapshot:
         columns.append(_log_lift(column[f"{what}_{window}"], column[f"{of}_{window}"], prior))
     for window in _windows(counters):
         interest = sum(column[name] for name in counters if name.endswith(f"_{window}") and not name.startswith("impr"))
-        columns.append(percentile_within(facts.category, np.asarray(interest, dtype=np.float64)))
+        columns.append(percentile_within(facts.category, np.asarray(interest, dtype=np.float64), facts.launched < day))
     columns.extend(_catalogue_columns(facts, day))
     return np.stack(columns, axis=1).astype(np.float32)
 
@@ -94,16 +95,20 @@ def served_facts(
     return replace(facts, rating_average=filled.rating_average, rating_count=count), filled.counters.astype(np.float32)
 
 
-def percentile_within(group: Ints, value: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """[N]: share of the group's members that are below, equal ones counting half; 0.5 for a group of equals."""
+def percentile_within(
+    group: Ints, value: npt.NDArray[np.float64], counted: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float64]:
+    """[N]: share of the group's counted members that are below, equal ones counting half; 0.5 where none is counted."""
     order = np.lexsort((value, group))
     sorted_group, sorted_value = group[order], value[order]
     new_group = np.diff(sorted_group, prepend=sorted_group[:1] - 1) != 0
     new_value = new_group | (np.diff(sorted_value, prepend=sorted_value[:1]) != 0)
-    group_start, group_size = _runs(new_group)
-    tie_start, tie_size = _runs(new_value)
+    before = np.concatenate([[0], np.cumsum(counted[order])])
+    group_from, group_to = (before[place] for place in _runs(new_group))
+    ties_from, ties_to = (before[place] for place in _runs(new_value))
+    size = group_to - group_from
     result = np.empty(len(value))
-    result[order] = (tie_start - group_start + tie_size / 2) / group_size
+    result[order] = np.where(size, (ties_from + ties_to - 2 * group_from) / (2 * np.maximum(size, 1)), 0.5)
     return result
 
 
@@ -113,17 +118,14 @@ def log_price(price: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _catalogue_columns(facts: ProductFacts, day: int) -> list[npt.NDArray[np.float64]]:
-    known = facts.price > 0
+    known, old = facts.price > 0, facts.launched < day
     price = log_price(facts.price)
-    over_category = np.zeros(len(price))
-    percentile = np.full(len(price), 0.5)
-    if known.any():
-        over_category[known] = price[known] - _group_mean(facts.category[known], price[known])
-        percentile[known] = percentile_within(facts.category[known], price[known])
+    percentile = np.where(known, percentile_within(facts.category, price, known & old), 0.5)
+    over_category = np.where(known, _over_group(facts.category, price, known & old), 0.0)
     count = np.maximum(facts.rating_count, 0).astype(np.float64)
     rated = np.isfinite(facts.rating_average) & (count > 0)
     total = np.where(rated, np.nan_to_num(facts.rating_average) * count, 0.0)
-    mean = total.sum() / max(count[rated].sum(), 1.0)
+    mean = total[old].sum() / max(count[rated & old].sum(), 1.0)
     rating = (total + _PRIOR_RATINGS * mean) / (np.where(rated, count, 0) + _PRIOR_RATINGS) - mean
     age = np.maximum(day - facts.launched.astype(np.float64), 0.0)
     return [
@@ -140,16 +142,19 @@ def _log_lift(
     return np.log((events + prior * base) / (chances + prior) / base)
 
 
-def _group_mean(group: Ints, value: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _over_group(group: Ints, value: npt.NDArray[np.float64], counted: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """[N]: the value less the mean of the group's counted members; 0 where none is counted."""
     _, member = np.unique(group, return_inverse=True)
-    return (np.bincount(member, weights=value) / np.bincount(member))[member]
+    size = np.bincount(member, weights=counted)
+    mean = np.bincount(member, weights=np.where(counted, value, 0.0)) / np.maximum(size, 1.0)
+    return np.where(size[member] > 0, value - mean[member], 0.0)
 
 
 def _runs(starts: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Start and size of the run each place belongs to."""
+    """Start and end of the run that each place belongs to."""
     first = np.flatnonzero(starts)
     run = np.cumsum(starts) - 1
-    return first[run], np.diff(first, append=len(starts))[run]
+    return first[run], np.append(first[1:], len(starts))[run]
 
 
 def _windows(counters: tuple[str, ...]) -> tuple[str, ...]:

@@ -98,7 +98,7 @@ class RerankConfig(Config):
         description="How much the power of the position by which examination falls may change from one knot of its "
         "curve to the next, a prior standard deviation; a small one holds it to one power.",
     )
-    max_position: int = Field(40, ge=1, description="Positions beyond share the last one's examination.")
+    max_position: int = Field(40, ge=2, description="Positions beyond share the last one's examination.")
     unshown_weight: float = Field(
         0.01, ge=0, le=1, description="Share of examination that a never-shown candidate has in the list's softmax."
     )

@@ -255,7 +255,7 @@ def _token_table(
     splitter = tensorflow_text.SentencepieceTokenizer(model=tokenizer.read_bytes())
     size = int(splitter.vocab_size().numpy())
     column = [f"{title} {rest}" for title, rest in zip(texts["title"], texts["attributes"], strict=True)]
-    ids = map_text(column, lambda text: splitter.tokenize(text).to_tensor(-1, shape=[None, 2 * limit]) + 1)
+    ids = map_text(column, lambda text: splitter.tokenize(clean_text(text)).to_tensor(-1, shape=[None, 2 * limit]) + 1)
     kept = distinct(ids.astype(np.int32), limit)
     counts = np.bincount(kept[:-1][known].ravel(), minlength=size + 1)
     idf = inverse_document_frequency(counts.astype(np.int64), int(known.sum()))

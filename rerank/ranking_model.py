@@ -76,7 +76,7 @@ class RankingModel(keras.Model):
         deep = inputs
         for layer in self.deep:
             deep = self.dropout(layer(deep), training=training)
-        logits = self.heads(tf.concat([tf.cast(self.cross(inputs), tf.float32), tf.cast(deep, tf.float32)], -1))
+        logits = self._logits(tf.cast(self.cross(inputs), tf.float32), tf.cast(deep, tf.float32))
         logits = tf.reshape(logits, [-1, tf.shape(numeric)[1], logits.shape[-1]])
         if self._config.heads in HEADS:
             return HeadLogs(*(tf.math.log_sigmoid(logits[..., 0]),) * len(HEADS))
@@ -85,8 +85,18 @@ class RankingModel(keras.Model):
             return HeadLogs(click, click + cart, click + purchase)
         return HeadLogs(click, cart, purchase)
 
+    def _logits(self, crossed: tf.Tensor, deep: tf.Tensor) -> tf.Tensor:
+        """What `heads` makes of both networks' outputs side by side, without a copy of the larger."""
+        width = crossed.shape[-1]
+        if not self.heads.built:
+            self.heads.build((None, width + deep.shape[-1]))
+        kernel = self.heads.kernel.value
+        return tf.matmul(crossed, kernel[:width]) + tf.matmul(deep, kernel[width:]) + self.heads.bias.value
+
     def _inputs(self, numeric: tf.Tensor, values: tf.Tensor, profile: tf.Tensor) -> tf.Tensor:
-        normal = tf.clip_by_value((numeric - self.mean) * self.scale, -_CLIP, _CLIP)
+        normal = tf.raw_ops.ClipByValue(
+            t=(numeric - self.mean) * self.scale, clip_value_min=-_CLIP, clip_value_max=_CLIP
+        )
         persons = self.profile_embedding(profile)
         if profile.shape[1] == 0:
             return tf.concat([normal, values], -1)

@@ -11,6 +11,8 @@ from tests.eager import eagerly
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+for _threads in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")  # TensorFlow's own, beside several workers, get in each other's way
 
 # Tracing makes millions of objects that live as long as their graph: the default, a collection every 700 of them, costs
 # the tests of trainings an eighth of their time.

@@ -71,6 +71,7 @@ class Batches:
     ) -> None:
         self._features, self._tables, self._tokenizer = features, tables, tokenizer
         self._profile, self._config = profile, config
+        self.search_length = min(config.history.search_length, config.history.length)
         self._end = features.slices.towers[1]
         self.launched = np.flatnonzero(features.launched < self._end).astype(np.int32)
         self.searches = np.flatnonzero((features.example_slice == 0) & (features.example_query >= 0))
@@ -126,7 +127,10 @@ class Batches:
         return steps
 
     def _probabilities(self) -> npt.NDArray[np.float32]:
-        """[N] the probability with which a candidate of a batch is this product: Q of the logQ correction."""
+        """[N] how likely a candidate of a batch is this product: Q of the logQ correction, over the largest Q.
+
+        RetrievalTask takes what is below 1e-6 for 1e-6, as every product of a catalogue of millions would be.
+        """
         n, sizes, features = self._tables.n_products, self.sizes, self._features
         total = np.zeros(n)
         if sizes.search:
@@ -137,7 +141,7 @@ class Batches:
             total += sizes.next_items * counts / counts.sum()
         if len(self.launched):
             total[self.launched] += (sizes.catalogue + sizes.negatives) / len(self.launched)
-        return (total / max(total.sum(), 1e-9)).astype(np.float32)
+        return (total / max(total.max(), 1e-9)).astype(np.float32)
 
     def epoch(self, epoch: int, replica: int = 0) -> Iterator[Batch]:
         """The batches of one epoch, for one replica."""
@@ -181,8 +185,7 @@ class Batches:
         features, config = self._features, self._config
         chosen = self.searches[drawn]
         users = features.example_user[chosen]
-        length = min(config.history.search_length, config.history.length)
-        rows, kinds, timestamps = features.history(users, features.example_history_end[chosen], length)
+        rows, kinds, timestamps = features.history(users, features.example_history_end[chosen], self.search_length)
         variant = rng.integers(1, 1 + _MISSPELT_VARIANTS, len(chosen))
         variant[rng.random(len(chosen)) >= config.text.noisy_share] = 0
         batch: Batch = {

@@ -109,7 +109,7 @@ class BehaviourEncoder(keras.layers.Layer):
     ) -> tf.Tensor:
         """[batch, width] float32: the features before normalisation, the same in training and in serving."""
         counters = tf.maximum(tf.cast(counters, tf.float32), 0.0)
-        priced = tf.math.is_finite(price) & (price >= 0)
+        priced = tf.math.is_finite(price) & (price > 0)
         log_price = tf.where(priced, tf.math.log1p(tf.where(priced, price, 0.0)), 0.0)
         rated = _rated(rating_average, rating_count)
         count = tf.where(rated, rating_count, 0.0)

@@ -1,4 +1,4 @@
-"""What a killed training goes on from: weights and optimizer after each whole epoch."""
+"""What a killed training goes on from: weights, optimizer and random numbers after each whole epoch."""
 
 import shutil
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from catalog.errors import ArtifactError
 from catalog.files import atomic_directory, atomic_path, read_json, write_json
 
 _KEPT = 2
+_STATES = "states.npz"
 
 
 @dataclass
@@ -65,8 +66,8 @@ class Checkpoints:
             save_weights(self.model, self.best_weights)
         with atomic_directory(self._path(progress.epoch)) as temporary:
             self.model.save_weights(temporary / "model.weights.h5")
-            states = {f"{index:04d}": _numpy(variable) for index, variable in enumerate(self.optimizer.variables)}
-            np.savez(temporary / "optimizer.npz", **states)
+            states = {f"{index:04d}": _numpy(variable) for index, variable in enumerate(self._states())}
+            np.savez(temporary / _STATES, **states)
             write_json(temporary / "progress.json", asdict(progress))
         for old in self._epochs()[:-_KEPT]:
             shutil.rmtree(self._path(old))
@@ -76,12 +77,12 @@ class Checkpoints:
         for epoch in reversed(self._epochs()):
             path = self._path(epoch)
             progress = Progress(**read_json(path / "progress.json"))
-            if progress.key != key:
+            if progress.key != key or not (path / _STATES).exists():
                 self.clear()
                 break
             load_weights(self.model, path / "model.weights.h5")
-            with np.load(path / "optimizer.npz") as states:
-                for index, variable in enumerate(self.optimizer.variables):
+            with np.load(path / _STATES) as states:
+                for index, variable in enumerate(self._states()):
                     variable.assign(states[f"{index:04d}"])
             return progress
         return Progress(key)
@@ -93,6 +94,11 @@ class Checkpoints:
         if self.folder.exists():
             self.folder.replace(aside)
             shutil.rmtree(aside, ignore_errors=True)
+
+    def _states(self) -> list[Any]:
+        """The optimizer's variables, and those of the model's random numbers, which are none of its weights."""
+        weights = {id(weight) for weight in self.model.weights}
+        return [*self.optimizer.variables, *(item for item in self.model.variables if id(item) not in weights)]
 
     def _path(self, epoch: int) -> Path:
         return self.folder / f"epoch-{epoch:04d}"

@@ -35,13 +35,21 @@ class FusedAdam(keras.optimizers.Adam):
     def _clip_gradients(self, grads: Any) -> Any:
         """As Keras's, which sums a table's sparse gradient up twice: once squared, to measure it, and once to scale it.
 
-        Of a sparse gradient the norm is that of its slices, before those of one row are summed.
+        Of a sparse gradient the norm is that of its slices, before those of one row are summed. Of several replicas,
+        which Keras clips each for itself, the sum is clipped, and each is given its share of it.
         """
         if not self.global_clipnorm:
             return super()._clip_gradients(grads)
-        norm = tf.linalg.global_norm(grads)
+        context = tf.distribute.get_replica_context()
+        replicas = context.num_replicas_in_sync if context is not None else 1
         dense = [None if gradient is None else tf.convert_to_tensor(gradient) for gradient in grads]
-        return tf.clip_by_global_norm(dense, self.global_clipnorm, norm)[0]
+        if replicas == 1:
+            return tf.clip_by_global_norm(dense, self.global_clipnorm, tf.linalg.global_norm(grads))[0]
+        some = [place for place, gradient in enumerate(dense) if gradient is not None]
+        summed = context.all_reduce(tf.distribute.ReduceOp.SUM, [dense[place] for place in some])
+        for place, gradient in zip(some, tf.clip_by_global_norm(summed, self.global_clipnorm)[0], strict=True):
+            dense[place] = gradient / replicas
+        return dense
 
     def update_step(self, gradient: Any, variable: tf.Variable, learning_rate: Any) -> None:
         if isinstance(gradient, tf.IndexedSlices):

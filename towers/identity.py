@@ -20,7 +20,7 @@ def id_buckets(ids: tf.Tensor, buckets: int) -> tf.Tensor:
 class HashedIdentity(keras.layers.Layer):
     """The sum of two rows of one table, chosen by two hashes of an id (hash embeddings, Svenstrup et al. 2017).
 
-    Two ids share both rows with probability 1 / buckets^2, so a table no larger than the catalogue is enough. Over a
+    Two ids share both rows with probability 2 / buckets^2, so a table no larger than the catalogue is enough. Over a
     catalogue that never grows, one row an id is exact: `buckets` is then [..., 1], the number of each product.
 
     Args:

@@ -21,7 +21,7 @@ from towers.index_config import IndexConfig, IndexParameters
 
 _REORDER = (1.5, 2.5, 5.0, 10.0)  # times k
 _SEARCHED = (0.005, 0.01, 0.02, 0.04, 0.07, 0.12, 0.2, 0.35, 0.6, 1.0)  # shares of the leaves
-_LEAVES = (1.0, 2.0, 4.0)  # times the square root of the number of products
+_LEAVES = (1.0, 2.0, 4.0)  # times the square root of the number of products; besides, one leaf: no tree
 _BATCH = 256
 _TIE = 1e-5
 
@@ -147,7 +147,9 @@ def tune(embeddings: npt.NDArray[np.float32], queries: npt.NDArray[np.float32], 
     )
     console.print(result.table())
     if config.kind == "scann" and result.chosen.kind == "exact":
-        console.print(f"[yellow]no tree reached recall {config.recall_target}: brute force is chosen[/yellow]")
+        console.print(
+            f"[yellow]nothing quantised reached recall {config.recall_target}: brute force is chosen[/yellow]"
+        )
     return result
 
 
@@ -191,8 +193,9 @@ def _measure_tree(
     k: int,
     config: IndexConfig,
 ) -> list[Measurement]:
-    """For each depth of reordering, the fewest leaves that reach the target, and the step before."""
-    console.print(f"building a tree of {leaves:,} leaves over {len(embeddings):,} products")
+    """For each depth of reordering, the fewest leaves that reach the target, and the steps before."""
+    tree = f"a tree of {leaves:,} leaves" if leaves > 1 else "quantised vectors without a tree"
+    console.print(f"building {tree} over {len(embeddings):,} products")
     built, seconds = _timed(
         lambda: ScannIndex(embeddings, rows, IndexParameters(kind="scann", leaves=leaves, reorder=k), k)
     )
@@ -204,7 +207,7 @@ def _measure_tree(
     )
     result: list[Measurement] = []
     depths = sorted({min(round(k * factor), len(embeddings)) for factor in _REORDER})
-    for reorder in track(depths, f"ScaNN, {leaves:,} leaves"):
+    for reorder in track(depths, f"ScaNN, {leaves:,} leaves" if leaves > 1 else "ScaNN, no tree"):
         for searched in sorted({max(1, round(leaves * share)) for share in _SEARCHED}):
             call = _bound(graph, searched, reorder)
             recall, speed = _recall_and_speed(call, queries, least)
@@ -217,7 +220,7 @@ def _measure_tree(
 
 
 def _leaf_counts(products: int) -> list[int]:
-    return sorted({max(1, min(products, round(factor * products**0.5))) for factor in _LEAVES})
+    return sorted({1, *(max(1, min(products, round(factor * products**0.5))) for factor in _LEAVES)})
 
 
 def _compiled(index: Index, k: int) -> Callable[[Any], Any]:

@@ -1,8 +1,10 @@
-"""Hard negatives: products that the present towers rank high for a training search and that were not its answer."""
+"""Hard negatives: products that the present towers rank high for a training search and that nobody chose after it."""
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
+from catalog.feature_store import FeatureStore
 from towers.batches import Batches
 from towers.trained import Towers
 from towers.validation import example_questions
@@ -27,13 +29,21 @@ def mine_hard_negatives(
     features, launched = towers.features, batches.launched
     index = products[launched]
     low, high = min(_RANKS[0], len(launched) - 1), min(_RANKS[1], len(launched))
+    chosen = _chosen(features, batches.searches)[:, launched]
     mined = np.zeros((len(batches.searches), _KEPT), np.int32)
     for start in range(0, len(batches.searches), _CHUNK):
         examples = batches.searches[start : start + _CHUNK]
-        questions = example_questions(features, examples, towers.config.history.search_length)
+        questions = example_questions(features, examples, batches.search_length)
         scores = towers.query_embeddings(questions) @ index.T
+        scores[chosen[features.example_query[examples]].toarray()] = -np.inf
         top = np.argpartition(-scores, high - 1, axis=1)[:, :high] if high < len(launched) else np.argsort(-scores, 1)
         ranked = np.take_along_axis(top, np.argsort(-np.take_along_axis(scores, top, 1), axis=1), axis=1)
         drawn = rng.integers(low, high, (len(examples), _KEPT))
         mined[start : start + _CHUNK] = launched[np.take_along_axis(ranked, drawn, axis=1)]
     return mined
+
+
+def _chosen(features: FeatureStore, searches: npt.NDArray[np.int64]) -> csr_array:
+    """[queries, products] bool: what anybody chose after a query, in these searches."""
+    pairs = features.example_query[searches], features.example_product[searches]
+    return csr_array((np.ones(len(searches), bool), pairs), (len(features.queries), features.n_products))

@@ -117,7 +117,7 @@ class GraphTokenizer(tf.Module):
 
 
 def _window(text: str, length: int) -> str:
-    # A lone surrogate has no UTF-8 form; the graph sees the replacement character there as well.
+    # A lone surrogate has no UTF-8 form, so no request holds one.
     return text[: _CHARACTERS_A_TOKEN * length].encode("utf-8", errors="replace").decode("utf-8")
 
 
@@ -132,7 +132,7 @@ def graph_product_text(fields: Mapping[str, tf.Tensor]) -> tf.Tensor:
 class TextEncoder(keras.layers.Layer):
     """Token ids to one vector: embeddings and positions, transformer blocks, attention pooling.
 
-    The pooling gives each token, and in it each head, a softmax weight from the token alone (Lin et al. 2017, eq. 1).
+    The pooling gives each token, and in it each head, a softmax weight from the token alone (Lin et al. 2017, eq. 5).
 
     Args:
         vocab_size: number of pieces.

@@ -238,7 +238,8 @@ class _Training:
             **recall,
         }
         progress.epochs.append({"epoch": progress.epoch, **values})
-        if recall["recall/mean"] > progress.best:
+        unjudged = len(recall) == 1  # the mean of nothing: then the last epoch is the best
+        if unjudged or recall["recall/mean"] > progress.best:
             progress.best, progress.best_epoch = recall["recall/mean"], progress.epoch
         progress.stopped = progress.epoch - progress.best_epoch >= self.config.training.patience
         with writer.as_default():
@@ -282,7 +283,7 @@ def _optimizer(config: TowersConfig, steps: int) -> keras.optimizers.Optimizer:
     rate = keras.optimizers.schedules.CosineDecay(
         training.learning_rate / max(warmup, 1),
         max(steps - warmup, 1),
-        alpha=_FINAL_RATE * max(warmup, 1),
+        alpha=_FINAL_RATE,
         warmup_target=training.learning_rate,
         warmup_steps=warmup,
     )

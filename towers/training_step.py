@@ -137,7 +137,8 @@ class TrainingStep:
 
     def _query_pictures(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         embeddings, present = self.tables.image(rows), self.tables.has_image(rows)
-        noise = tf.random.normal(tf.shape(embeddings)) * self._image_deviation * self.config.training.picture_noise
+        noise = keras.random.normal(tf.shape(embeddings), seed=self.model.query.random)
+        noise *= self._image_deviation * self.config.training.picture_noise
         return self.model.image(embeddings + noise, presence=present), present
 
 

@@ -20,7 +20,7 @@ from towers.tables import GraphTables, Vocabulary
 from towers.text import TextEncoder
 from towers.tower_image import ImageProjection
 
-_TEMPERATURES = (0.01, 0.5)  # a learned temperature stays between these
+_LOG_TEMPERATURES = (math.log(0.01), math.log(0.5))  # a learned temperature stays between these
 
 
 class HistoryTables(Protocol):
@@ -58,6 +58,7 @@ class TwoTowers(keras.Model):
             shape=(),
             initializer=keras.initializers.Constant(math.log(config.training.temperature)),
             trainable=config.training.learn_temperature,
+            constraint=lambda value: tf.clip_by_value(value, *_LOG_TEMPERATURES),
             dtype="float32",
             name="log_temperature",
         )
@@ -71,8 +72,7 @@ class TwoTowers(keras.Model):
     @property
     def temperature(self) -> tf.Tensor:
         """The softmax temperature, a scalar."""
-        low, high = _TEMPERATURES
-        return tf.clip_by_value(tf.exp(self._log_temperature.value), low, high)
+        return tf.exp(self._log_temperature.value)
 
     def call(self, inputs: Any) -> Any:
         raise NotImplementedError("call `query`, `product` or `encode_queries`; the towers never run as one")

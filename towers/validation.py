@@ -125,14 +125,16 @@ def target_ranks(
     launched: npt.NDArray[np.int32],
     days: npt.NDArray[np.int32],
 ) -> npt.NDArray[np.int64]:
-    """[R] how many products launched by that day score above each query's target; N where it is not launched."""
+    """[R] how many products launched by that day score above each query's target, and half of those that score alike,
+    rounded down; N where it is not launched.
+    """
     ranks = np.zeros(len(queries), np.int64)
     for start in range(0, len(queries), _CHUNK):
         part = slice(start, start + _CHUNK)
         scores = queries[part] @ products.T
         scores[launched[None, :] > days[part, None]] = -np.inf
         target = np.take_along_axis(scores, targets[part, None].astype(np.int64), axis=1)
-        above = (scores > target).sum(axis=1)
+        above = (scores > target).sum(axis=1) + ((scores == target).sum(axis=1) - 1) // 2
         ranks[part] = np.where(np.isfinite(target[:, 0]), above, len(products))
     return ranks
 

@@ -48,7 +48,7 @@ def test_unknown_values_are_zero_beside_a_flag() -> None:
     assert column("log_price", SNAPSHOT)[2] == 0
     assert column("rating_known", SNAPSHOT) == [1, 0, 1]
     # Mean of all ratings 4; (50 + 40) / 20 - 4 = 0.5, no rating 0, (30 + 40) / 20 - 4 = -0.5.
-    np.testing.assert_allclose(column("rating", SNAPSHOT), [0.5, 0, -0.5], atol=1e-6)
+    np.testing.assert_allclose(column("rating", SNAPSHOT, day=10), [0.5, 0, -0.5], atol=1e-6)
 
 
 def test_price_is_compared_within_the_category() -> None:
@@ -58,19 +58,32 @@ def test_price_is_compared_within_the_category() -> None:
     assert column("price_percentile", SNAPSHOT) == [0.25, 0.75, 0.5]
 
 
+def test_products_that_are_not_launched_yet_change_nothing_about_those_that_are() -> None:
+    # On day 4 the second is not launched: it is placed among the first alone, and the third, of no price, nowhere.
+    later = {"launched": np.array([-5, 4, 9], np.int32), "category": np.array([0, 0, 0], np.int32)}
+    over = np.log(21) - np.log(11)
+    np.testing.assert_allclose(column("price_over_category", SNAPSHOT, **later), [0, over, 0], atol=1e-6)
+    assert column("price_percentile", SNAPSHOT, **later) == [0.5, 1, 0.5]
+    assert column("category_percentile_7d", SNAPSHOT, **later) == [0.5, 0, 0]
+    np.testing.assert_allclose(column("rating", SNAPSHOT, **later), [0, 0, -1], atol=1e-6)  # the mean is 5
+
+
 def test_age_is_counted_from_the_launch_and_never_negative() -> None:
     np.testing.assert_allclose(column("log_age", SNAPSHOT), np.log1p([9, 1, 0]), rtol=1e-6)
 
 
 def test_percentile_halves_ties() -> None:
     group = np.array([0, 0, 0, 0, 1], np.int32)
-    assert percentile_within(group, np.array([1.0, 2.0, 2.0, 3.0, 7.0])).tolist() == [0.125, 0.5, 0.5, 0.875, 0.5]
+    value, everyone = np.array([1.0, 2.0, 2.0, 3.0, 7.0]), np.ones(5, bool)
+    assert percentile_within(group, value, everyone).tolist() == [0.125, 0.5, 0.5, 0.875, 0.5]
+    # Of the first group one of the two in the middle is counted, of the second its only one.
+    assert percentile_within(group, value, np.arange(5) % 3 == 1).tolist() == [0, 0.5, 0.5, 1, 0.5]
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5)), min_size=1, max_size=30))
 def test_percentiles_average_to_a_half_in_every_group(pairs: list[tuple[int, int]]) -> None:
     group = np.array([pair[0] for pair in pairs], np.int32)
-    percentile = percentile_within(group, np.array([pair[1] for pair in pairs], np.float64))
+    percentile = percentile_within(group, np.array([pair[1] for pair in pairs], np.float64), np.ones(len(pairs), bool))
     for number in set(group.tolist()):
         assert abs(percentile[group == number].mean() - 0.5) < 1e-9
 

@@ -97,11 +97,12 @@ def test_the_same_epoch_is_the_same_again_and_another_is_another(batches: Batche
 
 
 def test_probabilities_are_those_of_the_draws(batches: Batches) -> None:
-    assert batches.probabilities.sum() == pytest.approx(1.0, rel=1e-5)
+    assert batches.probabilities.max() == 1.0
+    expected = batches.probabilities / batches.probabilities.sum()
     drawn = np.concatenate([batch["product"] for epoch in range(40) for batch in batches.epoch(epoch)])
     shares = np.bincount(drawn, minlength=len(batches.probabilities)) / len(drawn)
-    assert np.abs(shares - batches.probabilities).max() < 0.01
-    assert np.corrcoef(shares, batches.probabilities)[0, 1] > 0.97
+    assert np.abs(shares - expected).max() < 0.01
+    assert np.corrcoef(shares, expected)[0, 1] > 0.97
 
 
 def test_a_shop_without_searches_or_without_histories(make_toy: Callable, config: TowersConfig) -> None:

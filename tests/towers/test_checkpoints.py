@@ -9,7 +9,7 @@ from towers.checkpoints import Checkpoints, Progress, load_weights, save_weights
 
 
 def make(units: int = 2) -> tuple[keras.Model, keras.optimizers.Optimizer]:
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(units)])
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dropout(0.5, seed=7), keras.layers.Dense(units)])
     optimizer = keras.optimizers.Adam(0.1)
     optimizer.build(model.trainable_variables)
     return model, optimizer
@@ -24,11 +24,16 @@ def step(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
 def test_a_restored_training_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
     model, optimizer = make()
     step(model, optimizer)
+    ones = np.ones((4, 3), np.float32)
+    first = model(ones, training=True)
     Checkpoints(tmp_path, model, optimizer).save(Progress("key", epoch=1, step=1, best_epoch=1, best=0.5))
+    second = model(ones, training=True)
     step(model, optimizer)
     other, other_optimizer = make()
     progress = Checkpoints(tmp_path, other, other_optimizer).restore("key")
     assert progress == Progress("key", epoch=1, step=1, best_epoch=1, best=0.5)
+    np.testing.assert_allclose(other(ones, training=True), second, atol=1e-6)  # what is dropped goes on as well
+    assert not np.allclose(first, second)
     step(other, other_optimizer)
     for one, two in zip(model.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_allclose(one, two, atol=1e-6)

@@ -1,5 +1,8 @@
 """The fused optimizer and batch normalisation beside Keras's, and by hand."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +58,37 @@ def test_the_optimizer_does_what_keras_does(settings: dict[str, Any]) -> None:
         after_steps(FusedAdam(rate, **settings)), after_steps(keras.optimizers.Adam(rate, **settings)), strict=True
     ):
         np.testing.assert_allclose(ours, theirs, atol=2e-6)
+
+
+def test_replicas_clip_the_sum_of_their_gradients() -> None:
+    # 4 + 3 and 0 + 1 are (7, 1), of a norm over 1: together they move the weight by a step of norm 1.
+    code = """
+import numpy as np, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import keras
+from towers.fused import FusedAdam
+class Plain(keras.optimizers.SGD):
+    _clip_gradients = FusedAdam._clip_gradients
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+with strategy.scope():
+    weight, unused = keras.Variable(np.zeros(2, np.float32)), keras.Variable(np.zeros(1, np.float32))
+    optimizer = Plain(1.0, global_clipnorm=1.0)
+    optimizer.build([weight, unused])
+gradients = tf.constant([[4.0, 0.0], [3.0, 1.0]])
+@tf.function
+def step():
+    def each():
+        own = gradients[tf.distribute.get_replica_context().replica_id_in_sync_group]
+        optimizer.apply([own, None], [weight, unused])
+    strategy.run(each)
+step()
+print(*weight.numpy().tolist())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    moved = np.array(done.stdout.split(), np.float64)
+    np.testing.assert_allclose(moved, -np.array([7, 1]) / 50**0.5, rtol=1e-5)
 
 
 def test_amsgrad_is_refused() -> None:

@@ -25,10 +25,12 @@ BEST = [[1038, 1034, 1030], [1036, 1032, 1028]]
 SCORES = [[39, 35, 31], [37, 33, 29]]
 
 TREE = IndexParameters(kind="scann", leaves=3, leaves_to_search=3, reorder=40)
+NO_TREE = IndexParameters(kind="scann", reorder=40)
 MAKERS: dict[str, Any] = {
     "exact": ExactIndex,
     "scann brute force": ScannIndex,
     "scann": lambda embeddings, rows: ScannIndex(embeddings, rows, TREE),
+    "scann without a tree": lambda embeddings, rows: ScannIndex(embeddings, rows, NO_TREE),
 }
 
 

@@ -43,6 +43,7 @@ def test_writes_down_what_it_measured(tuned: TuneResult, tmp_path: Path) -> None
     assert (exact.index, exact.recall) == ("exact", 1.0)
     assert exact.latency_ms is not None
     assert exact.latency_ms > 0
+    assert {row.leaves for row in tuned.measurements if row.index == "scann"} == {1, 55, 110, 219}  # 1: no tree
 
 
 def test_small_shops_get_exact_search() -> None:

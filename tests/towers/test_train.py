@@ -15,7 +15,7 @@ import pytest
 from catalog.errors import ArtifactError, ConfigError
 from catalog.files import read_json
 from towers.config import TowersConfig
-from towers.train import TrainingError, train
+from towers.train import TrainingError, _optimizer, train
 from towers.trained import Towers, load
 from towers.validation import Questions, example_questions
 
@@ -50,6 +50,17 @@ def trained(toy, config: TowersConfig, tmp_path_factory: pytest.TempPathFactory)
         toy.shop, toy.features, toy.images_dir, with_training(config, epochs=6, steps_per_epoch=30, patience=9), out_dir
     )
     return out_dir, load(out_dir, toy.shop, toy.features, toy.images_dir)
+
+
+def test_the_rate_rises_and_then_falls_to_a_twentieth(config: TowersConfig) -> None:
+    settings = with_training(config, learning_rate=4e-3, warmup_steps=100)
+    for steps, warmup in ((2000, 100), (200, 20)):
+        rate = _optimizer(settings, steps)._learning_rate
+        rates = np.array([float(rate(step)) for step in range(steps + 1)])
+        assert rates[warmup] == pytest.approx(4e-3)
+        assert rates[-1] == pytest.approx(4e-3 / 20)
+        assert (np.diff(rates[: warmup + 1]) > 0).all()
+        assert (np.diff(rates[warmup:]) < 0).all()
 
 
 def test_it_writes_what_it_says(trained: tuple[Path, Towers], config: TowersConfig) -> None:
@@ -200,6 +211,13 @@ def test_another_fusion_hard_negatives_profiles_and_no_histories(toy, config: To
     towers = load(tmp_path, toy.shop, toy.features, toy.images_dir)
     assert towers.config.fusion == "concat"
     assert np.isfinite(ask(towers, "red")).all()
+
+
+def test_searches_read_no_more_than_a_history_holds(toy, config: TowersConfig, tmp_path: Path) -> None:
+    short = config.history.model_copy(update={"length": 3, "search_length": 6})
+    settings = with_training(config, epochs=2, steps_per_epoch=2, hard_negatives=4, next_items=0)
+    train(toy.shop, toy.features, toy.images_dir, settings.model_copy(update={"history": short}), tmp_path)
+    assert len(read_json(tmp_path / "metrics.json")["epochs"]) == 2
 
 
 @pytest.mark.usefixtures("eagerly")

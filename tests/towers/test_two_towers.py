@@ -1,5 +1,6 @@
 """Both towers on the toy shop's tables, with random weights: what masks, padding and presence must do."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -155,8 +156,11 @@ def test_the_temperature_starts_where_it_is_told_and_stays_in_bounds(towers: tup
     model, _ = towers
     assert float(model.temperature) == pytest.approx(0.05, rel=1e-5)
     before = model._log_temperature.numpy()
-    model._log_temperature.assign(-99.0)
-    assert float(model.temperature) == pytest.approx(0.01)
+    for gradient, bound in ((1.0, 0.01), (-1.0, 0.5)):
+        keras.optimizers.SGD(99.0).apply([tf.constant(gradient)], [model._log_temperature])
+        assert float(model.temperature) == pytest.approx(bound)
+    keras.optimizers.SGD(1.0).apply([tf.constant(1.0)], [model._log_temperature])  # and it comes back from there
+    assert 0.01 < float(model.temperature) < 0.5
     model._log_temperature.assign(before)
 
 

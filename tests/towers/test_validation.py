@@ -16,6 +16,12 @@ def test_ranks_by_hand() -> None:
     assert target_ranks(queries, products, targets, launched, days).tolist() == [1, 2, 1, 0]
 
 
+def test_what_scores_alike_counts_half() -> None:
+    queries, products = np.ones((1, 2), np.float32), np.ones((5, 2), np.float32)
+    nothing = np.zeros(5, np.int32)
+    assert target_ranks(queries, products, np.array([3], np.int32), nothing, nothing[:1]).tolist() == [2]
+
+
 def test_a_product_that_is_not_launched_is_not_found() -> None:
     one = np.ones((1, 1), np.float32)
     launched, target = np.array([3], np.int32), np.array([0], np.int32)
