@@ -36,8 +36,16 @@ def parse_config(section: type[Section], values: Any, origin: str) -> Section:
     try:
         return section.model_validate(values)
     except ValidationError as error:
-        lines = [_explain(section, dict(fault)) for fault in error.errors()]
-        raise ConfigError(f"{origin} has {len(lines)} unusable setting(s):\n  " + "\n  ".join(lines)) from error
+        raise unusable(section, error, origin) from error
+
+
+def unusable(section: type[BaseModel], error: ValidationError, origin: str) -> ConfigError:
+    """What pydantic found wrong with the values of a section, in the words of `parse_config`.
+
+    The value of a field with `repr=False` is a secret: the text has its type only.
+    """
+    lines = [_explain(section, dict(fault)) for fault in error.errors()]
+    return ConfigError(f"{origin} has {len(lines)} unusable setting(s):\n  " + "\n  ".join(lines))
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -79,7 +87,9 @@ def _explain(section: type[BaseModel], fault: dict[str, Any]) -> str:
     if fault["type"] == "value_error":  # of several settings together: the message names them
         return f"{key}: {fault['msg']}" if key else str(fault["msg"])
     if fault["type"] != "extra_forbidden":
-        return f"{key}: received {fault.get('input')!r}: {fault['msg']}"
+        field, value = section.model_fields.get(location[0]) if location else None, fault.get("input")
+        shown = repr(value) if field is None or field.repr else f"{type(value).__name__}, not shown"
+        return f"{key}: received {shown}: {fault['msg']}"
     known = _fields_at(section, location[:-1])
     near = get_close_matches(location[-1], known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known))}"

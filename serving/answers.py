@@ -8,9 +8,13 @@ import numpy.typing as npt
 
 from serving.errors import ServingError
 from serving.protos import PredictResponse
-from serving.tensors import Array, TensorError, to_array
+from serving.tensors import Array, TensorError, to_array, type_name_of
 
-_PROBABILITIES = ("click_probability", "cart_probability", "purchase_probability")
+_NUMBERS = ("score", "retrieval_score", "click_probability", "cart_probability", "purchase_probability")
+"""The numbers of a `Hit`, the outputs [B, K] that they come in."""
+
+_NUMERIC = "fiV"
+"""Kinds of numpy's dtypes that an order can be made of; V is bfloat16."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,8 @@ class Outputs:
 
     Attributes:
         model, version: what answered.
-        tensors: by name, each [B, ...].
+        tensors: by name, what the client reads: `product_id` as str and the numbers of a `Hit`, each [B, K] of one K;
+            `query_embedding` [B, D].
     """
 
     model: str
@@ -78,22 +83,37 @@ class Outputs:
     tensors: Mapping[str, Array]
 
 
-def read_outputs(response: PredictResponse, model: str, batch: int, required: Sequence[str]) -> Outputs:
+def read_outputs(
+    response: PredictResponse, model: str, batch: int, required: Sequence[str], width: int | None = None
+) -> Outputs:
     """The tensors of a response.
 
+    Args:
+        width: K, where the request sets it; None for the width of `score`.
+
     Raises:
-        ServingError: if one of `required` is missing, or they are not of this batch.
+        ServingError: if one of `required` is missing, or one has another shape or dtype than it should; for an id that
+            is not UTF-8; for a score that is not finite, in a place that holds a product.
     """
+    used = [name for name in (*_NUMBERS, "product_id", "query_embedding") if name in response.outputs]
     try:
-        tensors = {name: to_array(proto) for name, proto in response.outputs.items()}
+        tensors = {name: to_array(response.outputs[name]) for name in used}
     except TensorError as error:
         raise ServingError(f"{model} answered with an unreadable tensor: {error}") from error
     missing = sorted(set(required) - set(tensors))
     if missing:
         raise ServingError(f"{model} answered without {', '.join(missing)}; is it one of this project's models?")
-    for name in required:
-        if tensors[name].ndim != 2 or len(tensors[name]) != batch:
-            raise ServingError(f"{model} answered with {name} of shape {tensors[name].shape}; expected [{batch}, ...]")
+    places = tensors["score"].shape[1:] if width is None else (width,)
+    for name, values in tensors.items():
+        side = values.shape[1:] if name == "query_embedding" else places
+        if values.ndim != 2 or values.shape != (batch, *side):
+            expected = ", ".join(map(str, [batch, *(side if len(side) == 1 else "K")]))
+            raise ServingError(f"{model} answered with {name} of shape {values.shape}; expected [{expected}]")
+        if values.dtype.kind not in ("O" if name == "product_id" else _NUMERIC):
+            raise ServingError(f"{model} answered with {name} as {type_name_of(values)}; is it one of this project's?")
+    if "product_id" in tensors:
+        tensors["product_id"] = _decoded(tensors["product_id"], model)
+        _check_finite(tensors["score"][tensors["product_id"] != ""], model)
     return Outputs(model, response.model_spec.version.value, tensors)
 
 
@@ -103,18 +123,17 @@ def read_hits(
     """The first k products of each request; places that the index could not fill have no id and are left out.
 
     Args:
-        tensors: `product_id` and `score` [B, K], and what else a `Hit` holds.
+        tensors: `product_id` (str) and `score` [B, K], and what else a `Hit` holds.
         k: None for all.
         excluded: of each request the ids that are left out.
     """
-    names = [name for name in ("score", "retrieval_score", *_PROBABILITIES) if name in tensors]
+    names = [name for name in _NUMBERS if name in tensors]
     columns = [tensors[name].tolist() for name in names]
     answers = []
     for row, products in enumerate(tensors["product_id"].tolist()):
         hits: list[Hit] = []
         dropped = {"", *excluded[row]}
-        for product, *values in zip(products, *(column[row] for column in columns), strict=True):
-            product_id = product.decode() if isinstance(product, bytes) else product
+        for product_id, *values in zip(products, *(column[row] for column in columns), strict=True):
             if product_id not in dropped and (k is None or len(hits) < k):
                 hits.append(Hit(product_id, **dict(zip(names, values, strict=True))))
         answers.append(tuple(hits))
@@ -143,10 +162,14 @@ def read_reranked(
     """The candidates of each retrieval in the order of their new scores; those beyond the reranker's C have no place.
 
     A `rerank` model's outputs are [B, C], in the order of the candidates.
+
+    Raises:
+        ServingError: for a candidate's score that is not finite.
     """
     answers = []
     for row, retrieval in enumerate(retrievals):
         scored = {name: values[row, : len(retrieval.hits)] for name, values in outputs.tensors.items()}
+        _check_finite(scored["score"], outputs.model)
         order = np.argsort(-scored["score"], kind="stable")
         best = {name: values[order][None] for name, values in scored.items()}
         best["product_id"] = np.array([[hit.product_id for hit in retrieval.hits]], object)[:, order]
@@ -154,3 +177,17 @@ def read_reranked(
         hits = read_hits(best, k, [excluded[row]])[0]
         answers.append(Answer(hits, outputs.model, outputs.version, reranked=True))
     return answers
+
+
+def _decoded(ids: Array, model: str) -> Array:
+    """Ids as str, of the same shape."""
+    try:
+        decoded = [each.decode() for each in ids.ravel().tolist()]
+    except UnicodeDecodeError as error:
+        raise ServingError(f"{model} answered with the product_id {error.object!r}, which is not UTF-8") from error
+    return np.array(decoded, object).reshape(ids.shape)
+
+
+def _check_finite(scores: Array, model: str) -> None:
+    if not np.isfinite(scores).all():
+        raise ServingError(f"{model} answered with a score that is not finite; look at its log, or release it again")

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any
@@ -12,7 +13,7 @@ import grpc.aio
 
 from serving.answers import Answer, Retrieval
 from serving.calls import Handle, Pause, Plan, Reply, Rpc, Send, Start, Step, T, Wait
-from serving.channels import channel_credentials, open_channel, open_methods
+from serving.channels import channel_credentials, check_process, open_channel, open_methods
 from serving.client_config import ClientConfig, client_config
 from serving.errors import ServingError
 from serving.planner import CallOptions, Planner
@@ -45,6 +46,8 @@ class AsyncSearchClient:
         self._channel: Any = None
         self._methods: Mapping[str, Any] = {}
         self._closed = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = os.getpid()
 
     @property
     def address(self) -> str:
@@ -60,7 +63,9 @@ class AsyncSearchClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connection; calls under way end with a ServingError."""
+        """Close the connection; calls under way end with a ServingError. Does nothing in another process."""
+        if os.getpid() != self._process:
+            return
         self._closed.set()
         if self._channel is not None:
             await self._channel.close()
@@ -79,12 +84,12 @@ class AsyncSearchClient:
         exclude: Collection[str] = (),
     ) -> Answer:
         """The best products for a query, a picture, both, or (with neither) for what the shopper did."""
-        request = Request(query, tuple(history), user, image, timestamp, exclude)
+        request = Request(query, history, user, image, timestamp, exclude)
         return (await self.search_many([request], k, timeout, traceparent, metadata))[0]
 
     async def search_many(
         self,
-        requests: Sequence[Request],
+        requests: Iterable[Request],
         k: int = 10,
         timeout: float | None = None,
         traceparent: str | None = None,
@@ -105,7 +110,7 @@ class AsyncSearchClient:
         metadata: Mapping[str, str] | None = None,
     ) -> Retrieval:
         """The candidates that retrieval finds, all of them, best first."""
-        request = Request(query, tuple(history), user, image, timestamp)
+        request = Request(query, history, user, image, timestamp)
         return await self._run(self._planner.retrieve(request, CallOptions(timeout, traceparent, metadata)))
 
     async def rerank(
@@ -122,7 +127,7 @@ class AsyncSearchClient:
         exclude: Collection[str] = (),
     ) -> Answer:
         """Order what `retrieve` found, by the `rerank` of the same version."""
-        request = Request(query, tuple(history), user, None, timestamp, exclude)
+        request = Request(query, history, user, None, timestamp, exclude)
         return await self._run(self._planner.rerank(request, retrieval, k, CallOptions(timeout, traceparent, metadata)))
 
     async def _run(self, plan: Plan[T]) -> T:
@@ -154,6 +159,7 @@ class AsyncSearchClient:
     def _started(self, rpc: Rpc) -> Handle:
         self._check_open()
         if self._channel is None:
+            self._loop = asyncio.get_running_loop()
             self._channel = open_channel(grpc.aio, self.config, self._credentials)
             self._methods = open_methods(self._channel)
         handle: Handle = self._methods[rpc.method](rpc.request, timeout=rpc.timeout, metadata=rpc.metadata)
@@ -182,5 +188,10 @@ class AsyncSearchClient:
             raise
 
     def _check_open(self) -> None:
+        check_process(self._process, self.address)
+        if self._loop not in (None, asyncio.get_running_loop()):
+            raise ServingError(
+                f"the client of {self.address} belongs to the event loop of its first call; open another in this one"
+            )
         if self._closed.is_set():
             raise ServingError(f"the client of {self.address} is closed; open another")

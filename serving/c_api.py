@@ -19,7 +19,6 @@ _LONG = ("TF_LoadSessionFromSavedModel", "TF_SessionRun", "TF_CloseSession", "TF
 """What runs without Python's lock. The others are over sooner than the lock is taken back among busy threads."""
 
 
-
 @ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
 def free_strings(data: int, size: int, _: int | None) -> None:
     """Deallocator of a tensor of strings in memory of `library().allocate`."""

@@ -14,12 +14,19 @@ from typing import Any, Protocol, TypeVar
 import grpc
 
 from serving.client_config import ClientConfig
+from serving.errors import BadRequestError, DeadlineError, ModelNotFoundError, ServerUnavailableError, ServingError
 
 T = TypeVar("T")
 
 _RETRYABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
 _TOO_LARGE = "larger than max"
 """In gRPC's text for a message over a size limit, which is RESOURCE_EXHAUSTED too and stays too large."""
+
+_OVERLOADED = ("batch scheduling queue", "more requests waiting")
+"""In what TF Serving's batching and the embedded server say with UNAVAILABLE when they have too much to do."""
+
+_UNKNOWN_LABEL = "Unrecognized servable version label"
+"""In TF Serving's text for a label that the model, if there is one, does not have."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +107,33 @@ def too_large(error: Any) -> bool:
 def retryable(error: Any) -> bool:
     """Whether the same request may be answered later: nobody answers, or the server has too much to do."""
     return error.code() in _RETRYABLE and not too_large(error)
+
+
+def explain(error: Any, model: str, address: str) -> ServingError:
+    """The status that an RPC ended with, as an error that says what to do."""
+    code, details = error.code(), error.details()
+    overloaded = any(text in (details or "") for text in _OVERLOADED)
+    if code is grpc.StatusCode.UNAVAILABLE and not overloaded:
+        return ServerUnavailableError(
+            f"no server answers at {address} ({details}); start one with `tandem serve`, or check the address"
+        )
+    if too_large(error):
+        return BadRequestError(
+            f"{model} at {address}: {details}; ask for fewer requests at once, or raise max_message_bytes"
+        )
+    if code in _RETRYABLE:
+        return ServerUnavailableError(f"{address} has too much to do ({details}); ask less often, or add servers")
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return DeadlineError(
+            f"{address} did not answer in time; allow more than the timeout given, or look at its load"
+        )
+    if code is grpc.StatusCode.NOT_FOUND or _UNKNOWN_LABEL in (details or ""):
+        return ModelNotFoundError(f"{address} serves no such model or version: {details}")
+    if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION):
+        return BadRequestError(f"{model} at {address} cannot answer the request: {details}")
+    if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+        return ServingError(f"{address} does not let this client in ({details}); check its token and certificates")
+    return ServingError(f"{model} at {address} failed with {code.name}: {details}")
 
 
 def backoff(failures: int, first: float, most: float, chance: random.Random) -> float:

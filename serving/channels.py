@@ -2,15 +2,16 @@
 
 import functools
 import json
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc
 from pydantic import SecretStr
 
-from serving.client_config import ClientConfig, metadata_fault
-from serving.errors import BadRequestError
+from serving.client_config import ClientConfig, is_local, metadata_fault, token_fault
+from serving.errors import BadRequestError, ServingError
 from serving.protos import GetModelMetadataRequest, GetModelMetadataResponse, PredictRequest, PredictResponse
 
 PREDICT, GET_MODEL_METADATA = "Predict", "GetModelMetadata"
@@ -50,7 +51,15 @@ def channel_options(config: ClientConfig) -> list[tuple[str, int | str]]:
     ]
     if config.tls is not None and config.tls.server_name is not None:
         options.append(("grpc.ssl_target_name_override", config.tls.server_name))
+    if is_local(config.target):  # gRPC asks the proxy in http_proxy for these too; a proxy has a loopback of its own
+        options.append(("grpc.enable_http_proxy", 0))
     return options
+
+
+def check_process(process: int, address: str) -> None:
+    """ServingError in another process than the one that a client was made in: gRPC's threads are not forked along."""
+    if os.getpid() != process:
+        raise ServingError(f"the client of {address} was made in another process; open one after the fork")
 
 
 def open_methods(channel: Any) -> dict[str, Any]:
@@ -73,18 +82,29 @@ def call_metadata(
     A traceparent that is not one of https://www.w3.org/TR/trace-context/ is left out, as the standard has it.
 
     Raises:
-        BadRequestError: for extra metadata that gRPC would not send.
+        BadRequestError: for extra metadata that gRPC would not send, and a traceparent that is no text.
+        ServingError: for a token function that returns no token.
     """
     fault = metadata_fault(extra or {})
     if fault is not None:
         raise BadRequestError(fault)
+    if traceparent is not None and not isinstance(traceparent, str):
+        raise BadRequestError(f"traceparent: received {traceparent!r} ({type(traceparent).__name__}); expected text")
     known = traceparent is not None and _TRACEPARENT.fullmatch(traceparent)
     sent = {**config.metadata, **({"traceparent": str(traceparent)} if known else current_trace())}
     if config.bearer_token is not None:
-        token = config.bearer_token
-        text = token.get_secret_value() if isinstance(token, SecretStr) else token()
-        sent["authorization"] = f"Bearer {text}"
+        sent["authorization"] = f"Bearer {_token(config.bearer_token)}"
     return tuple({**sent, **(extra or {})}.items())
+
+
+def _token(token: SecretStr | Callable[[], str]) -> str:
+    if isinstance(token, SecretStr):
+        return token.get_secret_value()
+    text = token()
+    fault = token_fault(text)
+    if fault is not None:
+        raise ServingError(f"bearer_token, from its function: {fault}")
+    return text.rstrip("\r\n")
 
 
 def current_trace() -> dict[str, str]:

@@ -1,8 +1,9 @@
 """What a shop's backend imports: ask a server of TF Serving's API for products, without seeing a tensor."""
 
+import os
 import queue
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
@@ -12,7 +13,7 @@ import grpc
 
 from serving.answers import Answer, Hit, Retrieval
 from serving.calls import Handle, Pause, Plan, Reply, Rpc, Send, Start, Step, T, Wait
-from serving.channels import channel_credentials, open_channel, open_methods
+from serving.channels import channel_credentials, check_process, open_channel, open_methods
 from serving.client_config import ClientConfig, Tls, client_config
 from serving.errors import ServingError
 from serving.planner import CallOptions, Planner
@@ -25,7 +26,8 @@ class SearchClient:
     """Searches and recommends over gRPC. Threads may share one client; it holds one connection to each address.
 
     Asks `search`, else `search_exact`; where neither is loaded, `retrieval` (or `retrieval_exact`) and then `rerank`
-    of the same version. `serving.async_client.AsyncSearchClient` does the same for asyncio.
+    of the same version. It belongs to the process it was made in. `serving.async_client.AsyncSearchClient` does the
+    same for asyncio.
 
     Args:
         address: host:port, a gRPC target, or several IP:port; instead of the config's.
@@ -53,6 +55,7 @@ class SearchClient:
         self._channel = open_channel(grpc, self.config, channel_credentials(self.config))
         self._methods = open_methods(self._channel)
         self._closed = threading.Event()
+        self._process = os.getpid()
 
     @property
     def address(self) -> str:
@@ -68,9 +71,10 @@ class SearchClient:
         self.close()
 
     def close(self) -> None:
-        """Close the connection; calls under way end with a ServingError."""
-        self._closed.set()
-        self._channel.close()
+        """Close the connection; calls under way end with a ServingError. Does nothing in another process."""
+        if os.getpid() == self._process:
+            self._closed.set()
+            self._channel.close()
 
     def search(
         self,
@@ -104,12 +108,12 @@ class SearchClient:
             ServerUnavailableError, DeadlineError, ModelNotFoundError: as their names say.
             ServingError: for everything else.
         """
-        request = Request(query, tuple(history), user, image, timestamp, exclude)
+        request = Request(query, history, user, image, timestamp, exclude)
         return self.search_many([request], k, timeout, traceparent, metadata)[0]
 
     def search_many(
         self,
-        requests: Sequence[Request],
+        requests: Iterable[Request],
         k: int = 10,
         timeout: float | None = None,
         traceparent: str | None = None,
@@ -133,7 +137,7 @@ class SearchClient:
         metadata: Mapping[str, str] | None = None,
     ) -> Retrieval:
         """The candidates that retrieval finds, all of them, best first; arguments and errors as in `search`."""
-        request = Request(query, tuple(history), user, image, timestamp)
+        request = Request(query, history, user, image, timestamp)
         return self._run(self._planner.retrieve(request, CallOptions(timeout, traceparent, metadata)))
 
     def rerank(
@@ -150,7 +154,7 @@ class SearchClient:
         exclude: Collection[str] = (),
     ) -> Answer:
         """Order what `retrieve` found, by the `rerank` of the same version; other arguments as given to `retrieve`."""
-        request = Request(query, tuple(history), user, None, timestamp, exclude)
+        request = Request(query, history, user, None, timestamp, exclude)
         return self._run(self._planner.rerank(request, retrieval, k, CallOptions(timeout, traceparent, metadata)))
 
     def _run(self, plan: Plan[T]) -> T:
@@ -172,7 +176,8 @@ class SearchClient:
             case Start(rpc):
                 return self._started(rpc)
             case Wait(handles, seconds):
-                return _first(handles, seconds)
+                reply = _first(handles, seconds)
+                return reply if reply is None else self._told(reply)
             case Pause(seconds):
                 self._closed.wait(seconds)
                 return None
@@ -183,12 +188,18 @@ class SearchClient:
                 # Blocking takes gRPC no other thread, as a future would.
                 return Reply(self._methods[rpc.method](rpc.request, timeout=rpc.timeout, metadata=rpc.metadata))
             except grpc.RpcError as error:
-                return Reply(error=error)
+                return self._told(Reply(error=error))
 
     def _started(self, rpc: Rpc) -> Handle:
         with self._open():
             handle: Handle = self._methods[rpc.method].future(rpc.request, timeout=rpc.timeout, metadata=rpc.metadata)
             return handle
+
+    def _told(self, reply: Reply) -> Reply:
+        """A reply; the error of a closed client for an RPC that the closing cancelled."""
+        if reply.error is not None and reply.error.code() is grpc.StatusCode.CANCELLED:
+            self._check_open()
+        return reply
 
     @contextmanager
     def _open(self) -> Iterator[None]:
@@ -201,6 +212,7 @@ class SearchClient:
             raise
 
     def _check_open(self) -> None:
+        check_process(self._process, self.address)
         if self._closed.is_set():
             raise ServingError(f"the client of {self.address} is closed; open another")
 

@@ -8,14 +8,26 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from catalog.config import Config, parse_config
+from catalog.config import Config, unusable
 from catalog.errors import ConfigError
 
 Pem = bytes | str | PathLike[str]
-"""PEM text as bytes, or the path of a file that holds it."""
+"""PEM text as bytes, or as a str that holds `-----BEGIN`; any other str is the path of a file that holds it."""
 
+LONGEST_TIMEOUT = 86_400.0
+"""Seconds, a day: gRPC and the waits of Python's threads overflow far beyond it, each in its own way."""
+
+_MOST_C_INT = 2**31 - 1  # gRPC's channel arguments are C's int, times in milliseconds
 _METADATA_KEY = re.compile(r"(?!grpc-)[a-z0-9_.-]+(?<!-bin)")  # what gRPC sends as text
 
 
@@ -48,7 +60,13 @@ class Tls:
 
 
 class ClientConfig(Config):
-    """Settings of `SearchClient` and `AsyncSearchClient`; docs/client.md tells how they play together."""
+    """Settings of `SearchClient` and `AsyncSearchClient`; docs/client.md tells how they play together.
+
+    Raises:
+        ConfigError: with one line for each setting that cannot be used; secrets are not shown.
+    """
+
+    model_config = ConfigDict(allow_inf_nan=False, hide_input_in_errors=True)
 
     address: str | tuple[str, ...] = Field(
         "127.0.0.1:8500",
@@ -57,9 +75,8 @@ class ClientConfig(Config):
     version_label: str | None = Field(
         None, min_length=1, description="Ask the versions that the server's model config labels so; None: the newest."
     )
-    timeout: float = Field(5.0, gt=0, description="Seconds that one call may take in all, retries included.")
-    retrieval_share: float = Field(
-        0.6, gt=0, lt=1, description="Share of the time left that retrieval may take before a separate reranker."
+    timeout: float = Field(
+        5.0, gt=0, le=LONGEST_TIMEOUT, strict=True, description="Seconds that one call may take in all, with retries."
     )
     attempts: int = Field(3, ge=1, le=10, description="How often a request is sent when nobody answers; 1: once.")
     initial_backoff: float = Field(
@@ -71,7 +88,10 @@ class ClientConfig(Config):
     )
     retry_token_ratio: float = Field(0.1, gt=0, le=1, description="Tokens that an answer gives back.")
     hedge_after: float | None = Field(
-        None, gt=0, description="Seconds after which the same request is sent again, and the first answer taken."
+        None,
+        gt=0,
+        le=LONGEST_TIMEOUT,
+        description="Seconds after which the same request is sent again, and the first answer taken.",
     )
     load_balancing: Literal["round_robin", "pick_first"] = Field(
         "round_robin", description="How requests are shared between the addresses: in turn, or all to the first."
@@ -79,22 +99,38 @@ class ClientConfig(Config):
     keepalive_seconds: float = Field(
         300.0,
         gt=0,
+        le=_MOST_C_INT // 1000,
         description="Silence after which the connection is probed; servers refuse less than 300 as shipped.",
     )
-    keepalive_timeout_seconds: float = Field(10.0, gt=0, description="How long a peer may leave data unacknowledged.")
-    keepalive_without_calls: bool = Field(False, description="Probe idle connections too; the server must permit it.")
-    max_message_bytes: int = Field(64 << 20, ge=1 << 10, description="Largest request and largest answer.")
-    tls: Tls | None = Field(None, description="How the connection is secured; None for plain text.")
-    bearer_token: SecretStr | Callable[[], str] | None = Field(
-        None, description="Sent as `authorization: Bearer ...`; a function is asked before every call."
+    keepalive_timeout_seconds: float = Field(
+        10.0, gt=0, le=_MOST_C_INT // 1000, description="How long a peer may leave data unacknowledged."
     )
-    metadata: Mapping[str, str] = Field(default_factory=dict, description="Sent with every request.")
+    keepalive_without_calls: bool = Field(False, description="Probe idle connections too; the server must permit it.")
+    max_message_bytes: int = Field(
+        64 << 20, ge=1 << 10, le=_MOST_C_INT, description="Largest request and largest answer."
+    )
+    tls: Tls | None = Field(None, repr=False, description="How the connection is secured; None for plain text.")
+    bearer_token: SecretStr | Callable[[], str] | None = Field(
+        None, repr=False, description="Sent as `authorization: Bearer ...`; a function is asked before every call."
+    )
+    metadata: Mapping[str, str] = Field(default_factory=dict, repr=False, description="Sent with every request.")
 
     @field_validator("address")
     @classmethod
     def _addresses(cls, address: str | tuple[str, ...]) -> str | tuple[str, ...]:
         _target(address)
         return address
+
+    @field_validator("bearer_token", mode="before")
+    @classmethod
+    def _token(cls, token: Any) -> Any:
+        if token is None or callable(token):
+            return token
+        text = token.get_secret_value() if isinstance(token, SecretStr) else token
+        fault = token_fault(text)
+        if fault is not None:
+            raise ValueError(fault)
+        return SecretStr(text.rstrip("\r\n"))
 
     @field_validator("metadata")
     @classmethod
@@ -106,9 +142,17 @@ class ClientConfig(Config):
 
     @model_validator(mode="after")
     def _token_is_kept_secret(self) -> "ClientConfig":
-        if self.bearer_token is not None and self.tls is None and not _is_local(self.target):
+        if self.bearer_token is not None and self.tls is None and not is_local(self.target):
             raise ValueError(f"bearer_token: {self.target} would get it in plain text; set tls, or ask a local proxy")
         return self
+
+    @model_validator(mode="wrap")  # the last one: it stands around those above
+    @classmethod
+    def _faults_are_told(cls, values: Any, handler: ModelWrapValidatorHandler["ClientConfig"]) -> "ClientConfig":
+        try:
+            return handler(values)
+        except ValidationError as error:
+            raise unusable(cls, error, "the client") from None  # pydantic's own error holds what came, secrets too
 
     @property
     def target(self) -> str:
@@ -123,11 +167,23 @@ def client_config(
     given = {"address": address, "timeout": timeout}
     values: dict[str, Any] = {} if base is None else dict(base)
     values.update({name: value for name, value in given.items() if value is not None})
-    return parse_config(ClientConfig, values, "the client")
+    return ClientConfig(**values)
 
 
-def metadata_fault(metadata: Mapping[str, str]) -> str | None:
+def token_fault(token: Any) -> str | None:
+    """Why a bearer token cannot be sent, without showing it; None if it can, but for line ends after it."""
+    if not isinstance(token, str):
+        return f"received {type(token).__name__}; expected the token as text"
+    text = token.rstrip("\r\n")
+    if not text or text.strip() != text or not (text.isascii() and text.isprintable()):
+        return "received a token that is empty, no printable ASCII, or has blanks around it; expected it as issued"
+    return None
+
+
+def metadata_fault(metadata: Any) -> str | None:
     """What gRPC would not send of it; None if it sends everything."""
+    if not isinstance(metadata, Mapping):
+        return f"metadata: received {type(metadata).__name__}; expected a mapping of text to text"
     for key, value in metadata.items():
         if not isinstance(key, str) or not _METADATA_KEY.fullmatch(key):
             return f"metadata: received the key {key!r}; expected lower-case ASCII, without grpc- before or -bin after"
@@ -158,7 +214,8 @@ def _family(address: str) -> str | None:
     return f"ipv{version}" if port.isdigit() else None
 
 
-def _is_local(target: str) -> bool:
+def is_local(target: str) -> bool:
+    """Whether all addresses of a target are on this machine."""
     if target.startswith(("unix:", "unix-abstract:")):
         return True
     for address in target.removeprefix("dns:///").removeprefix("ipv4:").removeprefix("ipv6:").split(","):
@@ -171,7 +228,14 @@ def _is_local(target: str) -> bool:
 def _read_pem(name: str, value: Pem | None) -> bytes | None:
     if value is None or isinstance(value, bytes):
         return value
+    if isinstance(value, str) and "-----BEGIN" in value:
+        return value.encode()
+    if not isinstance(value, str | PathLike):
+        raise ConfigError(f"tls {name}: received {type(value).__name__}; expected PEM, or the path of a file with it")
+    if {"\n", "\r"} & set(str(value)):  # a key that lost its first line: not for a log
+        raise ConfigError(f"tls {name}: received several lines without -----BEGIN; expected PEM, or a path")
     try:
         return Path(value).read_bytes()
-    except OSError as error:
-        raise ConfigError(f"tls {name}: received {value}, which cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # ValueError: a null character
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"tls {name}: received {value}, which cannot be read: {reason}") from error

@@ -8,6 +8,7 @@ from catalog.errors import ConfigError
 from serving.errors import Rejection
 from serving.logs import where_it_failed
 from serving.manager import ModelManager
+from serving.messages import ModelServerConfig
 from serving.model_config import read_model_config
 
 _log = logging.getLogger(__name__)
@@ -17,7 +18,7 @@ class ConfigWatch:
     """Loads a model config file whenever it says something else than what the manager holds.
 
     As in TF Serving, the file wins over an earlier HandleReloadConfigRequest. A file that is broken or refused changes
-    nothing; what is wrong is logged once.
+    nothing; what is wrong is logged once for each change of it.
 
     Args:
         path: the file.
@@ -30,6 +31,7 @@ class ConfigWatch:
         self._manager = manager
         self._seconds = seconds
         self._problem = ""
+        self._tried: ModelServerConfig | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="model-config", daemon=True)
         self._thread.start()
@@ -44,9 +46,11 @@ class ConfigWatch:
         try:
             config = read_model_config(self._path)
             if config != self._manager.config:
-                _log.info("%s has changed", self._path)
+                if config != self._tried:
+                    _log.info("%s has changed", self._path)
+                    self._tried, self._problem = config, ""
                 self._manager.reload(config)
-            self._problem = ""
+            self._tried, self._problem = None, ""
         except (ConfigError, Rejection) as error:
             self._tell(str(error))
         except Exception as error:  # noqa: BLE001 - nobody else reads the file; the next look may succeed

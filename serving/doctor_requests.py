@@ -21,7 +21,7 @@ Clock = Callable[[], float]
 RECALL_DEPTH = 100
 _WARM = 3  # calls before latency is measured; the second and the third are compared
 _COLD_FACTOR, _COLD_SECONDS = 5.0, 0.05
-"""A second request slower than the third by both is no noise: a first ScaNN call takes 80 to 290 ms."""
+"""A second request slower than the third by both is no noise: a new graph takes a tenth of a second and more."""
 
 
 class Prober:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import grpc
 
-from catalog.errors import TandemError
+from catalog.errors import ArtifactError, TandemError
 
 _TRACE = re.compile(r"\n[^\n]*(?:most recent call last|[Ss]tack trace)")
 _PATH = re.compile(r"(?<![\w/.{])(?:/[\w.+@%=-]+)*/([\w.+@%=-]+)")
@@ -53,6 +53,18 @@ class Rejection(ServingError):
         return self.message[:_MESSAGE_LIMIT] + "...TRUNCATED"
 
 
+class LoadError(ArtifactError):
+    """A SavedModel that cannot be loaded.
+
+    Args:
+        code: the status that TensorFlow ended with. reason: what it said.
+    """
+
+    def __init__(self, code: grpc.StatusCode, reason: str) -> None:
+        super().__init__(f"the SavedModel cannot be loaded: {reason}")
+        self.code, self.reason = code, reason
+
+
 def invalid_argument(message: str) -> Rejection:
     """INVALID_ARGUMENT, the status of nearly every refused request."""
     return Rejection(grpc.StatusCode.INVALID_ARGUMENT, message)
@@ -60,8 +72,9 @@ def invalid_argument(message: str) -> Rejection:
 
 def as_rejection(error: Exception, path: Path | None = None) -> Rejection:
     """The status of whatever went wrong with a version in the folder `path`, without the server's paths."""
-    text = without_insides(str(error), path) or type(error).__name__
-    if isinstance(error, Rejection):
+    said = error.reason if isinstance(error, LoadError) else str(error)
+    text = without_insides(said, path) or type(error).__name__
+    if isinstance(error, Rejection | LoadError):
         return Rejection(error.code, text)
     if isinstance(error, ServingError):
         return Rejection(grpc.StatusCode.UNKNOWN, text)

@@ -222,6 +222,8 @@ def _read(name: str, value: str | None) -> Any:
     try:
         if kind == "switch":
             return _SWITCH[value.lower()]
+        if kind != "text" and "_" in value:  # Python reads 1_000
+            raise ValueError
         if kind == "whole number":
             return int(value)
         return float(value) if kind == "number" else value

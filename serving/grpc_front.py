@@ -1,5 +1,6 @@
 """The gRPC side of the embedded server: services, health, reflection, and what it listens on."""
 
+import re
 from collections.abc import Callable
 
 import grpc
@@ -134,7 +135,7 @@ def _credentials(ssl: SslConfig) -> grpc.ServerCredentials:
 
 
 def channel_arguments(text: str) -> list[tuple[str, int | str]]:
-    """Read --grpc_channel_arguments: name=value separated by commas; a whole number is passed as one.
+    """Read --grpc_channel_arguments: name=value separated by commas; a whole number of 32 bits is passed as one.
 
     Raises:
         ConfigError: for a part that is not name=value.
@@ -144,8 +145,6 @@ def channel_arguments(text: str) -> list[tuple[str, int | str]]:
         name, equals, value = part.strip().partition("=")
         if not (name and equals):
             raise ConfigError(f"grpc_channel_arguments: received {part!r}, expected name=value, separated by commas")
-        try:
-            arguments.append((name, int(value)))
-        except ValueError:
-            arguments.append((name, value))
+        is_number = re.fullmatch(r"\s*[+-]?[0-9]{1,20}", value) and -(1 << 31) <= int(value) < 1 << 31
+        arguments.append((name, int(value) if is_number else value))
     return arguments

@@ -16,6 +16,7 @@ HEAD_BYTES = 64 << 10
 """The longest head; the standard library's limit on a line is the same."""
 
 _PIECE = 256 << 10
+_ORIGIN = re.compile(r"\Ahttps?://[^/?#]*", re.I)
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?\r\n")
 
 
@@ -29,7 +30,7 @@ class BadHttpError(Exception):
 
 @dataclass(frozen=True)
 class HttpRequest:
-    """A request, read whole; `target` is path and query as sent, `departure` whether its client has gone."""
+    """A request, read whole; `target` is path and query, `departure` whether its client has gone."""
 
     method: str
     target: str
@@ -47,12 +48,14 @@ class HttpResponse:
     content_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
 
-    def encode(self, keep_alive: bool, with_body: bool = True) -> bytes:
-        """As sent; the answer to HEAD goes without its body."""
+    def encode(self, keep_alive: bool, with_body: bool = True, say_so: bool = False) -> bytes:
+        """As sent; the answer to HEAD goes without its body, and one to HTTP/1.0 says that the connection goes on."""
         lines = [f"HTTP/1.1 {self.status} {responses.get(self.status, 'Client Closed Request')}"]
         fields = {"Content-Type": self.content_type, "Content-Length": str(len(self.body)), **self.headers}
         if not keep_alive:
             fields["Connection"] = "close"
+        elif say_so:
+            fields["Connection"] = "keep-alive"
         lines += [f"{name}: {value}" for name, value in fields.items()]
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + (self.body if with_body else b"")
 
@@ -62,6 +65,8 @@ class Head:
     """A request's first line and headers.
 
     Attributes:
+        target: path and query.
+        version: HTTP/1.1, or an older one.
         length: of the body; None where it comes in chunks.
         keep_alive: whether the client wants to go on with this connection.
         expects_continue: whether it waits for a word before it sends the body.
@@ -69,6 +74,7 @@ class Head:
 
     method: str
     target: str
+    version: str
     headers: Message
     length: int | None
     keep_alive: bool
@@ -96,12 +102,12 @@ class _Parser(BaseHTTPRequestHandler):
 
 
 def parse_head(data: bytes) -> Head:
-    """Read a head, up to and with its empty line.
+    """Read a head, up to and with its empty line; an empty line before it is skipped (RFC 9112, 2.2).
 
     Raises:
         BadHttpError: if it is none, or leaves open where the body ends.
     """
-    parser = _Parser(data)
+    parser = _Parser(data.removeprefix(b"\r\n"))
     if not parser.parsed:
         raise BadHttpError(*parser.fault)
     encodings, lengths = parser.headers.get_all("Transfer-Encoding", []), parser.headers.get_all("Content-Length", [])
@@ -112,8 +118,10 @@ def parse_head(data: bytes) -> Head:
     if len(set(lengths)) > 1 or not all(re.fullmatch("[0-9]{1,18}", length.strip()) for length in lengths):
         raise BadHttpError(400, "Content-Length must be one whole number")
     length = None if encodings else int(lengths[0]) if lengths else 0
+    target = _ORIGIN.sub("", parser.path) or "/"
     keep_alive = not parser.close_connection
-    return Head(parser.command, parser.path, parser.headers, length, keep_alive, parser.expects_continue)
+    version = parser.request_version
+    return Head(parser.command, target, version, parser.headers, length, keep_alive, parser.expects_continue)
 
 
 async def read_pieces(reader: asyncio.StreamReader, length: int | None) -> AsyncIterator[bytes]:

@@ -199,7 +199,7 @@ class HttpServer:
             reader.watch(None)
             self._held.pop(task, None)
         keep_alive = head.keep_alive and not self._draining
-        writer.write(response.encode(keep_alive, with_body=head.method != "HEAD"))
+        writer.write(response.encode(keep_alive, head.method != "HEAD", say_so=head.version == "HTTP/1.0"))
         async with asyncio.timeout(self._limits.body_seconds):
             await writer.drain()
         return keep_alive

@@ -8,14 +8,17 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import grpc
 
 from serving.background import Background
+from serving.batch_task import Arrays
 from serving.batching import Batcher, BatchingParameters, can_batch
 from serving.call_record import current_call
 from serving.errors import Rejection, as_rejection, without_insides
 from serving.example_inference import classify, multi_inference, regress
+from serving.messages import SignatureDef
 from serving.monitoring import Monitoring
 from serving.predict import predict
 from serving.servable import Servable, Threads, start_shared_threads
@@ -77,7 +80,25 @@ class MeasuredServable(Servable):
     def run_tensors(self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout: float | None) -> list[Array]:
         """As a servable runs its graph."""
         with _measured_run(self.path):
-            return super().run_tensors(feeds, fetches, timeout)
+            definition = self._signature_between(set(feeds), set(fetches))
+            if self._batcher is None or definition is None or not can_batch(definition, feeds):
+                return super().run_tensors(feeds, fetches, timeout)
+            outputs = self._batcher.run((self, tuple(fetches)), partial(self._run_batch_of, fetches), feeds, timeout)
+            return [outputs[name] for name in fetches]
+
+    def _run_batch_of(self, fetches: Sequence[str], feeds: Arrays, timeout: float | None) -> dict[str, Array]:
+        return dict(zip(fetches, super().run_tensors(feeds, fetches, timeout), strict=True))
+
+    def _signature_between(self, feeds: set[str], fetches: set[str]) -> SignatureDef | None:
+        """The signature of exactly these tensors: as in TF Serving, a run of any other is not merged."""
+        for definition in self.signatures.values():
+            if feeds == _names(definition.inputs) and fetches == _names(definition.outputs):
+                return definition
+        return None
+
+
+def _names(tensors: Mapping[str, Any]) -> set[str]:
+    return {info.name for info in tensors.values()}
 
 
 @contextmanager
@@ -145,10 +166,13 @@ class Loader:
     def _load(self, path: Path) -> Servable:
         if self._given_up.is_set():
             raise Rejection(grpc.StatusCode.CANCELLED, "the server is stopping")
+        batcher, per_model = self._batcher, self._config.enable_per_model_batching_parameters
         own = self._own_parameters(path)
         servable = self._background.run(partial(self._load_and_warm, path))
         # Only now: the first run of a graph takes seconds, and would take them from a thread that batches wait for.
-        servable.merge_with(Batcher(own, self._monitoring.record_batch) if own else self._batcher, own is not None)
+        if per_model:  # what ships no file is not batched then
+            batcher = Batcher(own, self._monitoring.record_batch) if own else None
+        servable.merge_with(batcher, own is not None)
         return servable
 
     def _load_and_warm(self, path: Path) -> MeasuredServable:

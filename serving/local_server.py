@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 
 from serving.auth import Token, read_token
@@ -101,10 +102,11 @@ class Server:
             return
         self._loader.give_up()
         self._memory.stop()
-        if self._watch is not None:
-            self._watch.stop()
         fronts = [front for front in (self._grpc, self._rest) if front is not None]
-        stopping = [threading.Thread(target=front.stop, args=(self.config.drain_seconds,)) for front in fronts]
+        stops: list[Callable[[], None]] = [partial(front.stop, self.config.drain_seconds) for front in fronts]
+        if self._watch is not None:
+            stops.append(self._watch.stop)  # beside them: it waits for the model that it loads
+        stopping = [threading.Thread(target=stop) for stop in stops]
         for thread in stopping:
             thread.start()
         for thread in stopping:

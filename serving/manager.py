@@ -54,7 +54,9 @@ class ModelManager:
         self._wait_for_versions = wait_for_versions and poll_seconds > 0
         self._config = ModelServerConfig()
         self._taken: set[str] = set()  # models of the config that have once been available
-        self._work = threading.RLock()  # one change of the set of versions at a time
+        self._change = threading.Lock()  # of the config: one at a time, and none waits for a version that loads
+        self._work = threading.Lock()  # one change of the set of versions at a time
+        self._due = False  # a config has changed while versions were loaded
         self._wake = threading.Event()
         self._table = VersionTable(on_drained=self._wake.set)
         self._closing = False
@@ -85,23 +87,33 @@ class ModelManager:
         self._wake.set()
 
     def _replace(self, config: ModelServerConfig, called: str, wait: bool = False) -> None:
-        """As `reload`; an error calls the models so. Waits for models that have no version yet, or fails for them."""
-        with self._work:
+        """As `reload`; an error calls the models so. Waits for models that have no version yet, or fails for them.
+
+        Without new models it waits for nothing that loads: what the config wants else is done after that.
+        """
+        with self._change:
             check_model_list(config, self.model_names())
             labels = self._table.checked_labels(config, self._labels_before_versions)
             self._config = ModelServerConfig()
             self._config.CopyFrom(config)
             self._taken &= set(self.model_names())
             self._table.set_labels(labels)
+            new = [name for name in self.model_names() if name not in self._taken]
+        if not self._work.acquire(blocking=bool(new)):
+            self._due = True
+            self._wake.set()
+            return
+        try:
             if wait:
                 self._wait_for_all()
             problems = self._update()
-            new = [name for name in self.model_names() if name not in self._taken]
             for name in new:
                 if name in problems:
                     raise problems[name]
             self._require_available(new, called)
             self._taken.update(new)
+        finally:
+            self._work.release()
 
     def lease(self, spec: ModelSpec) -> AbstractContextManager[Version]:
         """As `VersionTable.lease`."""
@@ -140,7 +152,8 @@ class ModelManager:
             try:
                 with self._work:
                     self._close_drained()
-                    if self._poll_seconds:
+                    if self._poll_seconds or self._due:
+                        self._due = False
                         self._update()
             except Exception as error:  # noqa: BLE001 - nobody else looks at the versions; the next look may succeed
                 _log.error("looking at the versions failed: %s", where_it_failed(error))

@@ -7,6 +7,9 @@ from serving.call_record import Call
 from serving.metrics import Counter, Histogram, exposition
 
 _STAGES = ("queue", "parse", "batch", "run", "serialise")
+_INFERENCE = {"predict": "Predict", "classify": "Classify", "regress": "Regress"}
+"""The calls whose runs are measured, and over gRPC the only ones that are counted; REST shows them in lower case."""
+
 _MICROSECONDS = 1e6
 
 _QUEUING_LIMITS = tuple(100 * 1.2**power for power in range(52))
@@ -101,15 +104,17 @@ class Monitoring:
 
         A refused call's model is cleared if it is made up.
         """
-        if call.status != "OK":
-            if call.model not in self._models():
-                call.model = ""
+        if call.status != "OK" and call.model not in self._models():
+            call.model = ""
+        inference, rest = _INFERENCE.get(call.api.lower(), ""), call.entrypoint == "REST"
+        if inference or rest:
             self._request_count.add(call.model, call.status)
+        if call.status != "OK":
             return
-        self._request_count.add(call.model, "OK")
-        self._request_latency.observe(
-            (call.finished - call.queued) * _MICROSECONDS, call.model, call.api, call.entrypoint
-        )
+        if inference or rest:
+            api = inference.lower() if rest else inference
+            latency = (call.finished - call.queued) * _MICROSECONDS
+            self._request_latency.observe(latency, call.model, api, call.entrypoint)
         if call.examples:
             self._examples.observe(call.examples, call.model)
             self._examples_total.add(call.model, amount=call.examples)
@@ -122,7 +127,8 @@ class Monitoring:
             if stage != "batch" or call.batch_joined:
                 self._stage_latency.observe(elapsed, call.model, call.api, call.entrypoint, stage)
         run = (call.run_ended - joined) * _MICROSECONDS  # with the wait for a batch, as there
-        self._runtime_latency.observe(run, call.model, call.api, "TF1")
+        if inference:
+            self._runtime_latency.observe(run, call.model, inference, "TF1")
         self._graph_runs.add()
         self._graph_time.add(amount=round(run))
 

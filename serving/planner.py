@@ -1,17 +1,19 @@
 """Which models a client asks, in which order, and what it makes of answers and errors: `Plan`s, without I/O."""
 
 import logging
+import operator
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, SupportsIndex
 
 import grpc
+import numpy as np
 
 from serving.answers import Answer, Outputs, Retrieval, read_answers, read_outputs, read_reranked, read_retrievals
-from serving.calls import Caller, Plan, Rpc, too_large
+from serving.calls import Caller, Plan, Rpc, explain
 from serving.channels import GET_MODEL_METADATA, PREDICT, call_metadata
-from serving.client_config import ClientConfig
+from serving.client_config import LONGEST_TIMEOUT, ClientConfig
 from serving.errors import (
     BadRequestError,
     DeadlineError,
@@ -30,10 +32,10 @@ _REMEMBERED_SECONDS = 5.0
 """How long a model that the server does not hold is not asked for again, and its shapes are not doubted."""
 
 _RESERVE_SECONDS, _RESERVE_SHARE = 0.02, 0.05
-"""What is kept of the time for handing out retrieval's order when the reranker is late: the smaller of the two."""
+"""What is kept of the time for handing out retrieval's order when the reranker is late: the smaller of the two. With
+less than that again before it, the reranker is not asked."""
 
-_UNKNOWN_LABEL = "Unrecognized servable version label"
-"""In TF Serving's text for a label that the model, if there is one, does not have."""
+_LATE = "retrieval left no time for the reranker"
 
 _DEGRADED = {
     DeadlineError: "the reranker was late",
@@ -98,14 +100,14 @@ class Planner:
         self._contracts: dict[tuple[str, int], Contract] = {}
         self._absent_until: dict[tuple[_Names, int | None], float] = {}
 
-    def search(self, requests: Sequence[Request], k: int, options: CallOptions) -> Plan[list[Answer]]:
+    def search(self, requests: Iterable[Request], k: int, options: CallOptions) -> Plan[list[Answer]]:
         """An answer to each request, in order. One RPC, or one for those with and one for those without a picture."""
-        _check_k(k)
+        wanted, requests = _count(k), _checked(requests)
         context = self._context(options)
         answers: dict[int, Answer] = {}
         for signature in dict.fromkeys(request.signature for request in requests):
             places = [place for place, request in enumerate(requests) if request.signature == signature]
-            found = yield from self._search([requests[place] for place in places], k, context)
+            found = yield from self._search([requests[place] for place in places], wanted, context)
             answers.update(zip(places, found, strict=True))
         return [answers[place] for place in range(len(requests))]
 
@@ -116,8 +118,10 @@ class Planner:
 
     def rerank(self, request: Request, retrieval: Retrieval, k: int, options: CallOptions) -> Plan[Answer]:
         """The candidates in the order of the reranker of their version."""
-        _check_k(k)
-        answers = yield from self._rerank([request], [retrieval], k, self._context(options))
+        wanted = _count(k)
+        if not isinstance(retrieval, Retrieval):
+            raise BadRequestError(f"retrieval: received {retrieval!r}; expected what `retrieve` returned")
+        answers = yield from self._rerank([request], [retrieval], wanted, self._context(options))
         return answers[0]
 
     def _search(self, requests: Sequence[Request], k: int, context: _Context) -> Plan[list[Answer]]:
@@ -128,10 +132,10 @@ class Planner:
         return read_answers(outputs, k, [request.exclude for request in requests])
 
     def _retrieve_and_rerank(self, requests: Sequence[Request], k: int, context: _Context) -> Plan[list[Answer]]:
-        now = time.monotonic()
-        share = self._config.retrieval_share * max(context.deadline - now, 0.0)
+        reserve = min(_RESERVE_SECONDS, _RESERVE_SHARE * context.timeout)
+        in_time = replace(context, deadline=context.deadline - reserve)
         try:
-            retrievals = yield from self._retrieve(requests, replace(context, deadline=now + share))
+            retrievals = yield from self._retrieve(requests, in_time)
         except ModelNotFoundError as error:
             self._absent_until.clear()
             tried = ", ".join((*SEARCH.names, *RETRIEVAL.names))
@@ -141,17 +145,16 @@ class Planner:
                 f"{self._config.target} serves none of {tried}{which}; look at its model config, or release one with "
                 "`tandem run`"
             ) from error
-        reserve = min(_RESERVE_SECONDS, _RESERVE_SHARE * context.timeout)
-        try:
-            in_time = replace(context, deadline=context.deadline - reserve)
-            return (yield from self._rerank(requests, retrievals, k, in_time))
-        except ServingError as error:
-            _log.info("retrieval's order stands: %s", error)
-            reason = _DEGRADED.get(type(error), _DEGRADED[ServingError])
-            return [
-                _retrieved(found, request.exclude, k, reason)
-                for found, request in zip(retrievals, requests, strict=True)
-            ]
+        reason = _LATE
+        if in_time.deadline - time.monotonic() > reserve:
+            try:
+                return (yield from self._rerank(requests, retrievals, k, in_time))
+            except ServingError as error:
+                _log.info("retrieval's order stands: %s", error)
+                reason = _DEGRADED.get(type(error), _DEGRADED[ServingError])
+        return [
+            _retrieved(found, request.exclude, k, reason) for found, request in zip(retrievals, requests, strict=True)
+        ]
 
     def _retrieve(self, requests: Sequence[Request], context: _Context) -> Plan[list[Retrieval]]:
         return read_retrievals((yield from self._ask(RETRIEVAL, Question(requests), context)))
@@ -182,7 +185,8 @@ class Planner:
             model = changed
             message = question.message(model.name, model.contract, self._config.version_label)
             response = yield from self._call(PREDICT, message, model.name, context)
-        outputs = read_outputs(response, model.name, len(question.requests), names.outputs)
+        width = model.contract.candidates
+        outputs = read_outputs(response, model.name, len(question.requests), names.outputs, width)
         if outputs.version != model.version:
             self._follow(sought, model, outputs.version)
         return outputs
@@ -229,36 +233,13 @@ class Planner:
 
     def _context(self, options: CallOptions) -> _Context:
         seconds = self._config.timeout if options.timeout is None else options.timeout
-        if not seconds > 0:
-            raise BadRequestError(f"timeout: received {seconds!r}; expected seconds, more than 0")
+        number = isinstance(seconds, int | float | np.integer | np.floating) and not isinstance(seconds, bool)
+        if not number or not 0 < seconds <= LONGEST_TIMEOUT:
+            raise BadRequestError(
+                f"timeout: received {seconds!r}; expected seconds, more than 0 and at most {LONGEST_TIMEOUT:,.0f}"
+            )
         metadata = call_metadata(self._config, options.traceparent, options.metadata)
-        return _Context(seconds, time.monotonic() + seconds, metadata)
-
-
-def explain(error: Any, model: str, address: str) -> ServingError:
-    """The status that an RPC ended with, as an error that says what to do."""
-    code, details = error.code(), error.details()
-    if code is grpc.StatusCode.UNAVAILABLE:
-        return ServerUnavailableError(
-            f"no server answers at {address} ({details}); start one with `tandem serve`, or check the address"
-        )
-    if too_large(error):
-        return BadRequestError(
-            f"{model} at {address}: {details}; ask for fewer requests at once, or raise max_message_bytes"
-        )
-    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        return ServerUnavailableError(f"{address} has too much to do ({details}); ask less often, or add servers")
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return DeadlineError(
-            f"{address} did not answer in time; allow more than the timeout given, or look at its load"
-        )
-    if code is grpc.StatusCode.NOT_FOUND or _UNKNOWN_LABEL in (details or ""):
-        return ModelNotFoundError(f"{address} serves no such model or version: {details}")
-    if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION):
-        return BadRequestError(f"{model} at {address} cannot answer the request: {details}")
-    if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
-        return ServingError(f"{address} does not let this client in ({details}); check its token and certificates")
-    return ServingError(f"{model} at {address} failed with {code.name}: {details}")
+        return _Context(float(seconds), time.monotonic() + float(seconds), metadata)
 
 
 def _retrieved(found: Retrieval, excluded: Collection[str], k: int, degraded: str) -> Answer:
@@ -267,6 +248,22 @@ def _retrieved(found: Retrieval, excluded: Collection[str], k: int, degraded: st
     return Answer(hits, found.model, found.version, reranked=False, degraded=degraded)
 
 
-def _check_k(k: int) -> None:
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+def _count(k: SupportsIndex) -> int:
+    """k, an int or one of numpy's; BadRequestError for anything else."""
+    try:
+        count = 0 if isinstance(k, bool) else operator.index(k)
+    except TypeError:
+        count = 0
+    if count < 1:
         raise BadRequestError(f"k: received {k!r}; expected how many products, 1 or more")
+    return count
+
+
+def _checked(requests: Iterable[Request]) -> list[Request]:
+    if not isinstance(requests, Iterable):
+        raise BadRequestError(f"requests: received {requests!r}; expected Requests, such as a list")
+    listed = list(requests)
+    for request in listed:
+        if not isinstance(request, Request):
+            raise BadRequestError(f"requests: received {request!r}; expected Request(query, history, ...)")
+    return listed

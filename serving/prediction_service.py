@@ -29,7 +29,7 @@ from serving.messages import (
 )
 from serving.predict import predict
 from serving.servable import Servable
-from serving.tracing import TRACEPARENT, read_traceparent, span
+from serving.tracing import TRACEPARENT, TRACESTATE, read_traceparent, span
 
 _log = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ def answer(context: grpc.ServicerContext, api: str, spec: ModelSpec, work: Calla
     if not context.add_callback(call.departure.leave):
         call.departure.leave()
     try:
-        with in_hand(call), span(call):
+        with in_hand(call), span(call, metadata_of(context, TRACESTATE)):
             check_accepted(call)
             return work()
     except Rejection as rejection:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -85,12 +85,12 @@ class Request:
 
     Attributes:
         query: the text; "" asks for a recommendation. Cut at MAX_QUERY_CHARACTERS.
-        history: what the shopper did, in any order.
+        history: what the shopper did, in any order; kept as a tuple.
         user: profile columns; a column that is left out is unknown.
         image: the bytes of a picture file to search by, beside or instead of the text.
         timestamp: the time of the request; None is now, 0 the time of the model's snapshot.
         exclude: products that the answer leaves out: what is in the cart, or was bought. They are dropped from the K
-            products that the model returns, so the answer may have fewer.
+            products that the model returns, so the answer may have fewer. Kept as a frozenset.
 
     Raises:
         BadRequestError: with what came and what was expected.
@@ -105,6 +105,9 @@ class Request:
 
     def __post_init__(self) -> None:
         _text(self.query, "query", math.inf)
+        if not isinstance(self.history, Iterable):
+            raise BadRequestError(f"history: received {self.history!r}; expected HistoryEvents, such as a list")
+        object.__setattr__(self, "history", tuple(self.history))  # what is given once, a generator, is read once
         for event in self.history:
             if not isinstance(event, HistoryEvent):
                 raise BadRequestError(
@@ -116,7 +119,10 @@ class Request:
                     f"history kind: received {event.kind!r}; expected one of {', '.join(HISTORY_KINDS)}"
                 )
             epoch_seconds(event.timestamp, "history timestamp")
+        if self.user is not None and not isinstance(self.user, Mapping):
+            raise BadRequestError(f"user: received {self.user!r}; expected a mapping of profile columns")
         for name, value in (self.user or {}).items():
+            _text(name, "user column", math.inf)
             _text(value, f"user column {name!r}", math.inf)
         if self.image is not None and not isinstance(self.image, bytes):
             raise BadRequestError(f"image: received {type(self.image).__name__}; expected the bytes of a picture file")
@@ -124,8 +130,12 @@ class Request:
             epoch_seconds(self.timestamp, "timestamp")
         if isinstance(self.exclude, str):
             raise BadRequestError(f"exclude: received the text {self.exclude!r}; expected product ids, such as a set")
-        for product_id in self.exclude:
+        if not isinstance(self.exclude, Iterable):
+            raise BadRequestError(f"exclude: received {self.exclude!r}; expected product ids, such as a set")
+        excluded = tuple(self.exclude)
+        for product_id in excluded:
             _text(product_id, "exclude", _MAX_ID_CHARACTERS)
+        object.__setattr__(self, "exclude", frozenset(excluded))
 
     @property
     def signature(self) -> str:
@@ -185,9 +195,10 @@ def epoch_seconds(moment: int | float | datetime, name: str) -> int:
         moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     if isinstance(moment, bool) or not isinstance(moment, int | float | np.integer | np.floating):
         raise BadRequestError(f"{name}: received {moment!r}; expected seconds since the epoch or a datetime")
-    if not math.isfinite(moment) or not 0 <= moment < _MAX_SECONDS:
-        hint = " (are these milliseconds?)" if math.isfinite(moment) and moment >= _MAX_SECONDS else ""
-        raise BadRequestError(f"{name}: received {moment!r}{hint}; expected seconds since the epoch, 0 or more")
+    if not 0 <= moment < _MAX_SECONDS:  # neither is NaN
+        hint = " (are these milliseconds?)" if _MAX_SECONDS <= moment < math.inf else ""
+        shown = "a number of more than 30 digits" if isinstance(moment, int) and abs(moment) > 10**30 else repr(moment)
+        raise BadRequestError(f"{name}: received {shown}{hint}; expected seconds since the epoch, 0 or more")
     return int(moment)
 
 

@@ -39,7 +39,7 @@ from serving.rest_json import parse_json, read_signature_name
 from serving.rest_predict import fill_inputs, write_outputs
 from serving.servable import DEFAULT_SIGNATURE
 from serving.server_config import ServerConfig
-from serving.tracing import TRACEPARENT, read_traceparent, span
+from serving.tracing import TRACEPARENT, TRACESTATE, read_traceparent, span
 from serving.version_table import Version
 
 _log = logging.getLogger(__name__)
@@ -112,7 +112,8 @@ class RestApi:
                 return HttpResponse(200, page, "text/plain; charset=utf-8", self._headers)
             call.entrypoint, call.api = "REST", "request"
             call.traceparent = read_traceparent(request.headers.get(TRACEPARENT, ""))
-            with in_hand(call), span(call):
+            tracestate = ",".join(request.headers.get_all(TRACESTATE, []))
+            with in_hand(call), span(call, tracestate):
                 check_accepted(call)
                 return HttpResponse(200, self._route(request, call), headers=self._headers)
         except Rejection as rejection:

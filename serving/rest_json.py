@@ -12,6 +12,7 @@ import numpy as np
 from tensorflow.core.framework import types_pb2
 
 from serving.errors import Rejection, invalid_argument
+from serving.rest_json_faults import find_fault
 from serving.tensors import Array, data_type_name
 
 MAX_DEPTH = 64
@@ -27,10 +28,17 @@ to nothing. A picture of 224 x 224 x 3 pixels has 200,000 commas and brackets: t
 
 _MARKS = {b",": 1, b"[": 1, b"{": 1, b":": 4}
 _DEBUG_CHARACTERS = 256
-_DECODER = json.JSONDecoder()
 ENCODER = json.JSONEncoder(ensure_ascii=False)
-_INF = re.compile(r'("[^"\\]*+(?:\\.[^"\\]*+)*+")|\bInf\b', re.DOTALL)
-"""A string, or the short word for infinity that rapidjson reads and Python's parser does not."""
+_WORDS = {"Inf": "Infinity", "-NaN": "NaN"}
+"""Numbers that rapidjson reads, as Python's parser knows them."""
+
+_STRING_OR_WORD = re.compile(r'("[^"\\]*+(?:\\.[^"\\]*+)*+")|Inf(?!inity)|-NaN', re.DOTALL)
+_ALIKE = bytes.maketrans(b"123456789E", b"000000000e")
+_LARGE_EXPONENT, _LARGE_WHOLE = re.compile(rb"e\+?000"), b"0" * 309
+"""What a number too big for a double has, once its digits are made alike: quick to look for."""
+
+_LARGE_NUMBER = re.compile(rb"[\[,:\s]-?(?:[0-9]++(?:\.[0-9]++)?[eE]\+?[0-9]{3}|[0-9]{309})")
+_HALF_PAIR = re.compile(rb"\\u[Dd][89ABab](?!..\\u[Dd][C-Fc-f])")
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 
@@ -45,7 +53,27 @@ INTEGERS: dict[int, tuple[type, type]] = {
     types_pb2.DT_UINT64: (np.uint64, np.uint64),
 }
 _FLOATS: dict[int, type] = {types_pb2.DT_FLOAT: np.float32, types_pb2.DT_DOUBLE: np.float64}
-_TYPE_NAMES = {type(None): "Null", str: "String", list: "Array", dict: "Object", int: "Number", float: "Number"}
+_TYPE_NAMES = {type(None): "Null", str: "String", list: "Array", int: "Number", float: "Number"}
+
+
+class Repetitive(dict[str, Any]):
+    """An object that has a name twice: of each the first value, which rapidjson's FindMember finds.
+
+    Attributes:
+        last: of each the last value, which a feature of a tf.Example keeps.
+    """
+
+    def __init__(self, members: list[tuple[str, Any]]) -> None:
+        super().__init__(reversed(members))
+        self.last = dict(members)
+
+
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    return found if len(found) == len(members) else Repetitive(members)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
 def parse_json(body: bytes) -> dict[str, Any]:
@@ -59,33 +87,38 @@ def parse_json(body: bytes) -> dict[str, Any]:
             f"JSON Parse error: more than {MAX_VALUES:,} values, counted by commas, brackets and, fourfold, names; "
             "ask for less at once, or over gRPC"
         )
+    if not body:
+        raise invalid_argument("JSON Parse error: The document is empty")
     try:
-        text = body.decode("utf-8-sig")
-        start = _SPACE.match(text).end()  # type: ignore[union-attr]  # it matches nothing, too
-        if start == len(text):
-            raise invalid_argument("JSON Parse error: The document is empty")
-        document = _decoded(text, start)
+        document = _decoded(body.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise invalid_argument(f"JSON Parse error: not UTF-8 at offset: {error.start}") from None
-    except json.JSONDecodeError as error:
-        what = "Invalid value." if error.msg == "Expecting value" else error.msg
-        raise invalid_argument(f"JSON Parse error: {what} at offset: {error.pos}") from None
     except RecursionError:
-        raise invalid_argument("JSON Parse error: nested too deeply") from None
-    except ValueError as error:  # a number of thousands of digits
-        raise invalid_argument(f"JSON Parse error: {error}") from None
+        raise invalid_argument(f"JSON Parse error: {find_fault(body) or 'nested too deeply'}") from None
+    except ValueError:
+        raise invalid_argument(f"JSON Parse error: {find_fault(body) or 'Unspecific syntax error.'}") from None
+    if (not isinstance(document, dict) or _may_be_refused(body)) and (fault := find_fault(body)):
+        raise invalid_argument(f"JSON Parse error: {fault}")
     if not isinstance(document, dict):
         raise format_error(document, "Is not object")
     return document
 
 
-def _decoded(text: str, start: int) -> Any:
+def _may_be_refused(body: bytes) -> bool:
+    """Whether rapidjson may refuse what Python's parser has read: numbers too big, and halves of surrogate pairs."""
+    alike = body.translate(_ALIKE)
+    large = _LARGE_WHOLE in alike or _LARGE_EXPONENT.search(alike)
+    return bool((large and _LARGE_NUMBER.search(body)) or _HALF_PAIR.search(body))
+
+
+def _decoded(text: str) -> Any:
+    start = _SPACE.match(text).end()  # type: ignore[union-attr]  # it matches nothing, too
     try:
         return _DECODER.raw_decode(text, start)[0]
     except json.JSONDecodeError as error:
-        if not error.doc.startswith(("Inf", "-Inf"), error.pos):
+        if not error.doc.startswith(("Inf", "-Inf", "-NaN"), error.pos):
             raise
-    return _DECODER.raw_decode(_INF.sub(lambda match: match[1] or "Infinity", text), start)[0]
+    return _DECODER.raw_decode(_STRING_OR_WORD.sub(lambda match: match[1] or _WORDS[match[0]], text), start)[0]
 
 
 def read_signature_name(document: dict[str, Any]) -> str:
@@ -97,19 +130,23 @@ def read_signature_name(document: dict[str, Any]) -> str:
 
 
 def decode_base64(value: dict[str, Any]) -> bytes:
-    """The bytes of {"b64": "..."}; padding may be missing, as for absl::Base64Unescape."""
+    """The bytes of {"b64": "..."}; padding is right or missing, with dots for = too, as for absl::Base64Unescape."""
     if not is_base64(value):
         raise format_error(value, "not formatted correctly for base64 data")
-    text = "".join(value["b64"].split()).rstrip("=")
+    padded = b"".join(encode_text(value["b64"]).split())
+    text = padded.rstrip(b"=.")
+    missing = -len(text) % 4
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        raise invalid_argument("Unable to base64 decode") from None
+        if len(padded) - len(text) in (0, missing):
+            return base64.b64decode(text + b"=" * missing, validate=True)
+    except binascii.Error:
+        pass
+    raise invalid_argument("Unable to base64 decode")
 
 
 def is_base64(value: Any) -> bool:
     """Whether a JSON value stands for bytes."""
-    return isinstance(value, dict) and len(value) == 1 and isinstance(value.get("b64"), str)
+    return type(value) is dict and len(value) == 1 and isinstance(value.get("b64"), str)
 
 
 def encode_text(value: str) -> bytes:
@@ -137,7 +174,9 @@ def shown(value: Any) -> str:
 
 def type_name(value: Any) -> str:
     """The name of a JSON type, as in messages."""
-    return str(value) if isinstance(value, bool) else _TYPE_NAMES[type(value)]
+    if isinstance(value, bool):
+        return str(value)
+    return "Object" if isinstance(value, dict) else _TYPE_NAMES[type(value)]
 
 
 def to_tensor(value: Any, dtype: int) -> Array:
@@ -186,11 +225,8 @@ def _elements(items: list[Any], dtype: int) -> Array:
         return array
     if dtype in _FLOATS:
         _check_types(items, (float, int), dtype)
-        try:
-            with np.errstate(over="ignore"):
-                return np.array(items, np.float64).astype(_FLOATS[dtype])
-        except OverflowError:
-            raise _too_big() from None
+        with np.errstate(over="ignore"):
+            return np.array(items, np.float64).astype(_FLOATS[dtype])
     if dtype in INTEGERS:
         _check_types(items, (int,), dtype)
         read_as, kept_as = INTEGERS[dtype]
@@ -203,18 +239,6 @@ def _elements(items: list[Any], dtype: int) -> Array:
         return np.array(items, np.bool_)
     value = shown(items[0]) if items else "[]"
     raise Rejection(grpc.StatusCode.UNIMPLEMENTED, f"Conversion of JSON Value: {value} to type: {dtype_name(dtype)}")
-
-
-def to_double(number: int) -> float:
-    """A whole number as a double."""
-    try:
-        return float(number)
-    except OverflowError:
-        raise _too_big() from None
-
-
-def _too_big() -> Rejection:
-    return invalid_argument("JSON Parse error: Number too big to be stored in double.")
 
 
 def _string(item: Any) -> bytes:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
+import grpc
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2, rewriter_config_pb2
 
-from catalog.errors import ArtifactError
 from serving.c_api import Output
 from serving.c_session import CSession, TensorFlowError, start_threads
-from serving.errors import Rejection, invalid_argument, status_of
+from serving.errors import LoadError, Rejection, invalid_argument, status_of
 from serving.process import trim_heaps
 from serving.tensors import Array
 
@@ -61,10 +61,10 @@ DEFAULT_THREADS = Threads()
 
 @dataclass(frozen=True)
 class _Plan:
-    """The tensors of one signature by input and by output name."""
+    """The tensors of one signature by input and by output name; None for a sparse output, which is no one tensor."""
 
     feeds: Mapping[str, Output]
-    fetches: Mapping[str, Output]
+    fetches: Mapping[str, Output | None]
 
 
 class Servable:
@@ -84,7 +84,7 @@ class Servable:
         >>> servable.run("serving_default", {"query": np.array([b"red dress"], object), ...})["product_id"]
 
     Raises:
-        ArtifactError: if the folder holds no SavedModel that this process can load.
+        LoadError: if the folder holds no SavedModel that this process can load.
     """
 
     def __init__(self, path: Path, threads: Threads = DEFAULT_THREADS) -> None:
@@ -96,8 +96,8 @@ class Servable:
         try:
             self._session = CSession(path, _session_config(threads))
         except (TensorFlowError, ValueError) as error:
-            reason = _first_line(error).replace(str(path), path.name)
-            raise ArtifactError(f"the SavedModel cannot be loaded: {reason}") from error
+            code = status_of(error.code) if isinstance(error, TensorFlowError) else grpc.StatusCode.INVALID_ARGUMENT
+            raise LoadError(code, _first_line(error).replace(str(path), path.name)) from error
         self.signatures = self._session.signatures
 
     def __repr__(self) -> str:
@@ -128,7 +128,7 @@ class Servable:
         names = list(plan.fetches) if outputs is None else list(outputs)
         try:
             feeds = {name: (plan.feeds[name], value) for name, value in inputs.items()}
-            fetches = [plan.fetches[name] for name in names]
+            fetches = [plan.fetches[name] or self._tensor("") for name in names]
         except KeyError as error:
             raise invalid_argument(
                 f"signature {signature!r} has no {error}; its inputs are {', '.join(sorted(plan.feeds))}, "
@@ -162,7 +162,7 @@ class Servable:
         with self._plans_lock:
             plan = _Plan(
                 {name: self._tensor(info.name) for name, info in definition.inputs.items()},
-                {name: self._tensor(info.name) for name, info in definition.outputs.items()},
+                {name: self._tensor(info.name) if info.name else None for name, info in definition.outputs.items()},
             )
             self._plans[signature] = plan
         return plan

@@ -48,7 +48,7 @@ class SslConfig:
 
     Attributes:
         key, certificate: the server's own.
-        authority: whom client certificates must be signed by; empty for the system's list.
+        authority: whom client certificates must be signed by; empty only where clients need not show one.
         verify_client: whether a client must show one.
     """
 

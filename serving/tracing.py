@@ -11,6 +11,7 @@ from typing import Any
 from serving.call_record import Call
 
 TRACEPARENT = "traceparent"
+TRACESTATE = "tracestate"
 
 # version-trace_id-parent_id-flags; all zeros are no id, and versions after 00 may append to it
 _FORM = re.compile(r"((?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2})(-.*)?", re.DOTALL)
@@ -25,16 +26,22 @@ def read_traceparent(value: str) -> str:
 
 
 @contextmanager
-def span(call: Call) -> Iterator[None]:
-    """Work inside a server span of the client's trace, where it brought one and opentelemetry-api is there."""
+def span(call: Call, tracestate: str = "") -> Iterator[None]:
+    """Work inside a server span of the client's trace, where it brought one and opentelemetry-api is there.
+
+    Args:
+        call: what is worked on.
+        tracestate: what vendors added to its trace, as the client sent it.
+    """
     opentelemetry = _opentelemetry() if call.traceparent else None
     if opentelemetry is None:
         yield
         return
     trace, propagate = opentelemetry
+    carrier = {TRACEPARENT: call.traceparent} | ({TRACESTATE: tracestate} if tracestate else {})
     started = trace.get_tracer("tandem.serving").start_as_current_span(
         f"{call.entrypoint} {call.api}",
-        context=propagate.extract({TRACEPARENT: call.traceparent}),
+        context=propagate.extract(carrier),
         kind=trace.SpanKind.SERVER,
         record_exception=False,  # its text may quote what the client sent
         set_status_on_exception=False,

@@ -42,6 +42,15 @@ def test_every_fault_is_listed_with_what_came() -> None:
     assert "inner.learning_rate: received -1" in str(error.value)
 
 
+def test_what_a_config_does_not_print_its_errors_do_not_either() -> None:
+    class Secrets(Config):
+        key: dict[str, int] = Field(default_factory=dict, repr=False)
+
+    with pytest.raises(ConfigError, match=r"key\.a: received str, not shown: Input should be a valid integer") as error:
+        parse_config(Secrets, {"key": {"a": "hush"}}, "shop.yaml")
+    assert "hush" not in str(error.value)
+
+
 def test_a_config_that_is_no_mapping() -> None:
     with pytest.raises(ConfigError, match="expected a mapping of settings, received list"):
         parse_config(Outer, [1], "shop.yaml")

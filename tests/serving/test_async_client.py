@@ -141,3 +141,17 @@ def test_calls_run_side_by_side(scripted: Scripts, loop: asyncio.AbstractEventLo
 
 def test_a_client_that_never_connected_is_closed(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.run_coroutine_threadsafe(AsyncSearchClient("127.0.0.1:1").close(), loop).result()
+
+
+def test_a_client_in_a_second_event_loop_says_so(scripted: Scripts) -> None:
+    client = AsyncSearchClient(scripted(search=[answer]).address)
+
+    async def ask() -> int:
+        return len(await client.search("dress"))
+
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        assert first.run(ask()) == 1
+        with pytest.raises(ServingError, match="belongs to the event loop of its first call"):
+            second.run(ask())
+        assert first.run(ask()) == 1
+        first.run(client.close())

@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from catalog.errors import ConfigError
 from serving.loading import BATCHING_FILE
 from serving.local_server import ServerConfig, serve
-from serving.messages import PredictionServiceStub, PredictRequest, PredictResponse
+from serving.messages import ClassificationRequest, PredictionServiceStub, PredictRequest, PredictResponse
 from serving.tensors import to_array
 
 Build = Callable[..., PredictRequest]
@@ -152,13 +152,24 @@ def test_a_version_s_own_parameters_count_where_that_is_wanted(
 ) -> None:
     base = tmp_path / "scale"
     shutil.copytree(exported / "scale" / "1", base / "1")
-    written(base / "1", "max_batch_size { value: 1 }", BATCHING_FILE)
-    for wanted, expected in ((True, grpc.StatusCode.INVALID_ARGUMENT), (False, None)):
+    own = written(base / "1", "max_batch_size { value: 1 }", BATCHING_FILE)
+    for_all = written(tmp_path, "max_batch_size { value: 1 }")
+    too_large = grpc.StatusCode.INVALID_ARGUMENT
+    # Where they are wanted, those of the server count for none, not even for a version that ships no file.
+    for wanted, ships, given, expected in (
+        (True, True, None, too_large),
+        (False, True, None, None),
+        (False, True, for_all, too_large),
+        (True, False, for_all, None),
+    ):
+        if not ships:
+            own.unlink()
         config = ServerConfig(
             model_name="scale",
             model_base_path=base,
             port=0,
             enable_batching=True,
+            batching_parameters_file=given,
             enable_per_model_batching_parameters=wanted,
         )
         server = serve(config)
@@ -169,6 +180,42 @@ def test_a_version_s_own_parameters_count_where_that_is_wanted(
         finally:
             server.stop()
         assert answer is expected if expected else isinstance(answer, PredictResponse)
+
+
+def test_examples_are_merged_and_bounded_as_well(exported: Path, tmp_path: Path) -> None:
+    text = "max_batch_size { value: 2 } batch_timeout_micros { value: 200000 } num_batch_threads { value: 1 }"
+    monitoring = written(tmp_path, "prometheus_config { enable: true }", "monitoring.config")
+    config = ServerConfig(
+        model_name="tf1",
+        model_base_path=exported / "tf1",
+        port=0,
+        rest_api_port=0,
+        enable_batching=True,
+        batching_parameters_file=written(tmp_path, text),
+        monitoring_config_file=monitoring,
+    )
+
+    def request(*values: float) -> ClassificationRequest:
+        asked = ClassificationRequest()
+        asked.model_spec.name = "tf1"
+        for value in values:
+            asked.input.example_list.examples.add().features.feature["x"].float_list.value.append(value)
+        return asked
+
+    server = serve(config)
+    try:
+        with grpc.insecure_channel(server.address) as channel, ThreadPoolExecutor(2) as pool:
+            stub = PredictionServiceStub(channel)
+            answers = list(pool.map(stub.Classify, [request(1.0), request(4.0)]))
+            with pytest.raises(grpc.RpcError) as error:
+                stub.Classify(request(1.0, 2.0, 3.0))
+        page = urlopen(f"http://127.0.0.1:{server.rest_port}/monitoring/prometheus/metrics", timeout=30).read().decode()
+    finally:
+        server.stop()
+    assert [answer.result.classifications[0].classes[1].score for answer in answers] == [2.0, 8.0]
+    assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "larger than maximum input batch size 2" in error.value.details()
+    assert ':batching_session:processed_batch_size_count{thread_pool_name="batch_threads"} 1' in page
 
 
 def test_too_many_waiting_are_refused_at_once_while_health_answers(

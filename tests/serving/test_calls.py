@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serving import call_record
 from serving.calls import Caller, Reply, RetryBudget, Rpc, Send, Start, Wait, backoff
 from serving.client import ClientConfig, SearchClient
 from serving.errors import BadRequestError, DeadlineError, ServerUnavailableError
@@ -87,6 +88,20 @@ def test_an_overloaded_server_is_asked_again_and_then_named(connect: Connect, sc
     with pytest.raises(ServerUnavailableError, match=r"too much to do \(queue full\)"):
         client.search("dress")
     assert server.predicted("search") == 2 + 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The batch scheduling queue to which this task was submitted is full; currently 8 batches enqueued",
+        call_record.OVERLOADED,
+    ],
+)
+def test_a_full_queue_is_not_taken_for_a_server_that_is_gone(connect: Connect, scripted: Scripts, text: str) -> None:
+    server = scripted(search=[fails(grpc.StatusCode.UNAVAILABLE, text)])
+    with pytest.raises(ServerUnavailableError, match="has too much to do") as error:
+        connect(server.address, attempts=1).search("dress")
+    assert "no server answers" not in str(error.value)
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.INTERNAL])

@@ -1,5 +1,6 @@
 """Connections: TLS, several servers, and what is sent along with a request."""
 
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -133,6 +134,40 @@ def test_a_trace_that_is_none_is_left_out_and_metadata_that_is_none_refused(
         client.search("dress", metadata={"Upper": "x"})
     with pytest.raises(BadRequestError, match="not printable ASCII"):
         client.search("dress", metadata={"shop": "a\nb"})
+
+
+@pytest.mark.parametrize("metadata", [["shop"], "shop", {"shop": 1}])
+def test_metadata_and_trace_of_another_type_are_named(connect: Connect, metadata: object) -> None:
+    client = connect("127.0.0.1:1")
+    with pytest.raises(BadRequestError, match="metadata"):
+        client.search("dress", metadata=metadata)
+    for trace in (TRACE.encode(), 7):
+        with pytest.raises(BadRequestError, match=r"traceparent: received .*; expected text"):
+            client.search("dress", traceparent=trace)
+
+
+def test_a_function_gives_a_token_that_can_be_sent(connect: Connect, scripted: Scripts) -> None:
+    server = scripted(search=[answer])
+    connect(server.address, bearer_token=lambda: "read from a file\n").search("dress")
+    assert server.metadata["authorization"] == "Bearer read from a file"
+    for wrong in (None, b"hush", "", "hush\nhush", "hush "):
+        with pytest.raises(ServingError, match="bearer_token, from its function: received") as error:
+            connect(server.address, bearer_token=lambda wrong=wrong: wrong).search("dress")
+        assert "hush" not in str(error.value)
+
+
+def test_a_proxy_is_not_asked_for_servers_on_the_same_machine(
+    connect: Connect, scripted: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = scripted(search=[answer])
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        for name in ("no_proxy", "no_grpc_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        for host in ("127.0.0.1", "localhost"):
+            client = connect(server.address.replace("127.0.0.1", host), timeout=10)
+            assert len(client.search("dress")) == 1
+    assert ("grpc.enable_http_proxy", 0) not in channels.channel_options(ClientConfig(address="shop:8500"))
 
 
 def test_a_token_that_is_refused_is_named(connect: Connect, scripted: Scripts) -> None:

@@ -1,21 +1,19 @@
 """Both clients against a server: which model they ask, what they get, and what they say when they get nothing."""
 
 import io
+import math
+import re
 import shutil
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import grpc
+import numpy as np
 import pytest
 from PIL import Image
 
-from serving.client import ClientConfig, HistoryEvent, Request, SearchClient
-from serving.errors import BadRequestError, ModelNotFoundError, ServingError
+from serving.client import HistoryEvent, Request, SearchClient
+from serving.errors import BadRequestError, ModelNotFoundError
 from serving.local_server import Server, ServerConfig, serve
-from serving.messages import PredictRequest, PredictResponse
-from tests.serving.scripted import Never, ScriptedServer
 
 HISTORY = [HistoryEvent("seen", "cart", 10)]
 Connect = Callable[..., SearchClient]
@@ -155,17 +153,36 @@ def test_a_new_version_with_longer_histories_is_followed(
     assert [hit.product_id for hit in client.search("dress", HISTORY)] == ["dress", "seen"]
 
 
-@pytest.mark.parametrize("k", [0, -1, 1.5, True])
+@pytest.mark.parametrize("k", [0, -1, 1.5, True, None, "3"])
 def test_k_is_a_number_of_products(connect: Connect, shared_server: Server, k: int) -> None:
     client = connect(shared_server.address)
     with pytest.raises(BadRequestError, match="k: received"):
         client.search("dress", k=k)
 
 
-def test_a_timeout_is_positive(connect: Connect, shared_server: Server) -> None:
+def test_k_may_be_numpys(connect: Connect, shared_server: Server) -> None:
+    assert len(connect(shared_server.address).search("dress", HISTORY, k=np.int64(1))) == 1
+
+
+@pytest.mark.parametrize("timeout", [0, math.inf, math.nan, 1e30, 10**400, "1", True])
+def test_a_timeout_is_seconds_of_at_most_a_day(connect: Connect, shared_server: Server, timeout: float) -> None:
     client = connect(shared_server.address)
-    with pytest.raises(BadRequestError, match="timeout: received 0"):
-        client.search("dress", timeout=0)
+    with pytest.raises(BadRequestError, match=re.escape(f"timeout: received {timeout!r}; expected")):
+        client.search("dress", timeout=timeout)
+    assert len(client.search("dress", timeout=np.float32(30))) == 1
+
+
+def test_arguments_of_another_type_are_named(connect: Connect, shared_server: Server) -> None:
+    client = connect(shared_server.address)
+    for requests in (["a"], "a", None, Request("a")):
+        with pytest.raises(BadRequestError, match="requests: received"):
+            client.search_many(requests)
+    for retrieval in (None, client.search("dress")):
+        with pytest.raises(BadRequestError, match=r"retrieval: received .*; expected what `retrieve` returned"):
+            client.rerank(retrieval)
+    for call in (client.search, client.retrieve):
+        with pytest.raises(BadRequestError, match="history: received None"):
+            call("dress", None)
 
 
 def test_a_batch_is_answered_in_order_as_its_requests_are_alone(connect: Connect, serve_models: Serve) -> None:
@@ -182,6 +199,7 @@ def test_a_batch_is_answered_in_order_as_its_requests_are_alone(connect: Connect
     answers = client.search_many(requests, k=2)
     assert [[hit.product_id for hit in each] for each in answers] == [["dress", "seen"], [], ["shoes"], ["bag"], []]
     assert answers == [client.search_many([request], k=2)[0] for request in requests]
+    assert answers == client.search_many((request for request in requests), k=2)
     assert client.search_many([]) == []
 
 
@@ -196,56 +214,3 @@ def test_a_batch_is_reranked_each_with_its_own_candidates(connect: Connect, serv
     ]
     assert all(each.reranked and each.degraded is None for each in answers)
     assert answers == [client.search_many([request])[0] for request in requests]
-
-
-def test_a_closed_client_says_so(connect: Connect, shared_server: Server) -> None:
-    client = connect(shared_server.address)
-    client.search("dress")
-    client.close()
-    with pytest.raises(ServingError, match="is closed"):
-        client.search("dress")
-
-
-@pytest.mark.parametrize("settings", [{}, {"hedge_after": 1.0}], ids=["blocking", "hedged"])
-def test_a_client_that_is_closed_right_before_its_call_says_so(
-    settings: dict[str, float], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    client = SearchClient(config=ClientConfig(address="127.0.0.1:1", **settings))
-    client.close()
-    looks = iter([False])  # when the client looked first it was open
-    monkeypatch.setattr(client._closed, "is_set", lambda: next(looks, True))
-    with pytest.raises(ServingError, match="is closed"):
-        client.search("a")
-
-
-@pytest.mark.parametrize("hedge_after", [None, 0.01])
-def test_a_call_under_way_ends_when_the_client_is_closed(
-    connect: Connect, scripted: Callable[..., ScriptedServer], hedge_after: float | None
-) -> None:
-    never = Never()
-    client = connect(scripted(search=[never]).address, hedge_after=hedge_after)
-    with ThreadPoolExecutor(1) as pool:
-        call = pool.submit(client.search, "dress", timeout=60)
-        assert never.asked.wait(30)
-        client.close()
-        with pytest.raises(ServingError):
-            call.result(30)
-
-
-def test_a_pause_before_a_retry_ends_when_the_client_is_closed(
-    connect: Connect, scripted: Callable[..., ScriptedServer]
-) -> None:
-    failed = threading.Event()
-
-    def unavailable(request: PredictRequest, context: grpc.ServicerContext) -> PredictResponse:
-        failed.set()
-        context.abort(grpc.StatusCode.UNAVAILABLE, "as scripted")
-
-    server = scripted(search=[unavailable])
-    client = connect(server.address, timeout=1e6, initial_backoff=1e5, max_backoff=1e5)
-    with ThreadPoolExecutor(1) as pool:
-        call = pool.submit(client.search, "dress")
-        assert failed.wait(30)
-        client.close()
-        with pytest.raises(ServingError):
-            call.result(30)

@@ -78,6 +78,21 @@ def test_a_broken_or_refused_file_keeps_the_old_and_is_logged_once(
         assert reason in error
 
 
+def test_each_change_is_logged_once_however_often_it_is_refused(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    """The label's version is not there. Refused twice, changed elsewhere and refused twice again: two lines of each."""
+    caplog.set_level("INFO")
+    label = 'model_version_policy { all {} } version_labels { key: "new" value: 2 }'
+    for names in (("a",), ("a", "b")):
+        shop.write(*names, extra=label)
+        for _ in range(2):
+            shop.watch.look()
+    lines = [record.getMessage() for record in caplog.records if record.name == "serving.config_watch"]
+    assert [line.partition(":")[0] for line in lines] == [
+        f"{shop.path} has changed",
+        "the model config is not taken over, what is served stays as it is",
+    ] * 2
+
+
 def test_reading_goes_on_after_what_nobody_thought_of(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -112,6 +112,8 @@ def test_flags_that_need_another_say_so() -> None:
         (["--zzz"], "unknown flag --zzz; `tandem serve --help` lists the flags"),
         (["models"], "received 'models'; expected flags of the form --name=value"),
         (["--port=http"], "--port: received 'http', expected a whole number"),
+        (["--port=1_000"], "--port: received '1_000', expected a whole number"),
+        (["--drain_seconds=1_0.5"], "--drain_seconds: received '1_0.5', expected a number"),
         (["--port="], "--port: received '', expected a whole number"),
         (["--drain_seconds=soon"], "--drain_seconds: received 'soon', expected a number"),
         (["--enable_batching=yes"], "--enable_batching: received 'yes', expected true, false, 1 or 0"),

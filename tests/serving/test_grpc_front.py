@@ -18,6 +18,9 @@ def test_channel_arguments_are_numbers_or_text() -> None:
     text = "grpc.max_connection_age_ms=2000, grpc.primary_user_agent=shop,"
     assert channel_arguments(text) == [("grpc.max_connection_age_ms", 2000), ("grpc.primary_user_agent", "shop")]
     assert channel_arguments("") == []
+    numbers = {"2147483647": 2**31 - 1, "-2147483648": -(2**31), "+5": 5, "2147483648": "2147483648", "1_0": "1_0"}
+    for text, value in (numbers | {"9" * 5000: "9" * 5000}).items():
+        assert channel_arguments(f"a={text}") == [("a", value)]
     with pytest.raises(ConfigError, match="received 'alone', expected name=value"):
         channel_arguments("a=1,alone")
 

@@ -71,6 +71,40 @@ def test_a_connection_serves_request_after_request(start: Start) -> None:
     connection.close()
 
 
+def test_an_http_1_0_client_is_told_that_its_connection_goes_on(start: Start) -> None:
+    with socket.create_connection(("127.0.0.1", start().port), timeout=30) as connection:
+        for _ in range(2):
+            connection.sendall(b"GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+            assert b"\r\nConnection: keep-alive\r\n" in connection.recv(1000)
+        connection.sendall(b"GET /a HTTP/1.1\r\n\r\n")
+        assert b"Connection" not in connection.recv(1000)
+        connection.sendall(b"GET /a HTTP/1.0\r\n\r\n")
+        assert b"\r\nConnection: close\r\n" in connection.recv(1000)
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [("http://h:1/v1/models/x?a=b", "/v1/models/x?a=b"), ("HTTPS://h", "/"), ("/http://h/x", "/http://h/x")],
+)
+def test_a_target_that_names_the_host_is_read_by_its_path(start: Start, target: str, path: str) -> None:
+    assert send(start().port, f"GET {target} HTTP/1.0\r\n\r\n".encode()).endswith(f"GET {path} 0".encode())
+
+
+def test_an_empty_line_before_a_request_is_skipped(start: Start) -> None:
+    request = b"POST /x HTTP/1.1\r\nContent-Length: 2\r\n\r\nab"
+    with socket.create_connection(("127.0.0.1", start().port), timeout=30) as connection:
+        for _ in range(2):
+            connection.sendall(b"\r\n" + request)
+            assert connection.recv(1000).endswith(b"POST /x 2")
+
+
+def test_requests_sent_at_once_are_all_answered(start: Start) -> None:
+    """As long as the client keeps its sending side open: one that closes it looks like one that has gone."""
+    requests = b"GET /a HTTP/1.1\r\n\r\n" * 2 + b"GET /b HTTP/1.1\r\nConnection: close\r\n\r\n"
+    received = send(start().port, requests)
+    assert (received.count(b"GET /a 0"), received.count(b"GET /b 0")) == (2, 1)
+
+
 def test_bodies_in_chunks_and_gzipped(start: Start) -> None:
     port = start().port
     chunks = b"5;name=value\r\nhello\r\nA\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n"

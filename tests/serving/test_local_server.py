@@ -4,8 +4,10 @@ import contextlib
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import grpc
 import numpy as np
@@ -55,6 +57,24 @@ def test_sigterm_lets_requests_in_flight_finish(
     assert server.wait(timeout=30) == 0
     assert server.stdout is not None
     assert server.stdout.readline() == "stopped\n"
+
+
+def test_a_model_that_loads_holds_nobody_up_who_drains(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serve(ServerConfig(model_name="scale", model_base_path=exported / "scale", port=0))
+    drained, front = threading.Event(), server._grpc
+    assert front is not None
+    stop = front.stop
+
+    def drain(seconds: float) -> None:
+        stop(seconds)
+        drained.set()
+
+    monkeypatch.setattr(front, "stop", drain)
+    # A watch of the config file stops when what it loads has loaded.
+    server._watch = SimpleNamespace(stop=lambda: waited.append(drained.wait(20)))  # type: ignore[assignment]
+    waited: list[bool] = []
+    server.stop()
+    assert waited == [True]
 
 
 def test_health_and_reflection(shared_server: Server) -> None:

@@ -95,6 +95,32 @@ def test_batches_are_counted_under_tf_serving_s_names() -> None:
     assert '{thread_pool_name="pool",le="172.8"}' in monitoring.page()  # 100 * 1.2^3 microseconds
 
 
+def test_each_entry_point_counts_and_names_calls_as_there() -> None:
+    """gRPC counts Predict, Classify and Regress. REST counts all, and names those three alone; runs have one name."""
+    monitoring = Monitoring(lambda: ["m"])
+    times = {"queued": 1.0, "started": 1.0, "run_began": 1.0, "run_ended": 1.001, "finished": 1.002}
+    for api in ("Regress", "MultiInference"):
+        monitoring.record(Call(**times, entrypoint="GRPC", api=api, model="m"))
+    for api in ("GetModelMetadata", "GetModelStatus"):
+        monitoring.record(Call(entrypoint="GRPC", api=api, model="m"))
+        monitoring.record(Call(entrypoint="GRPC", api=api, model="m", status="NOT_FOUND"))
+    monitoring.record(Call(**times, entrypoint="REST", api="regress", model="m"))
+    for api in ("status", "metadata", "request"):
+        monitoring.record(Call(entrypoint="REST", api=api, model="m"))
+    found = samples(monitoring.page())
+    names = "request_count", "request_latency_count", "runtime_latency_count", "graph_runs"
+    assert {
+        name.partition(":serving:")[2]: value for name, value in found.items() if any(n in name for n in names)
+    } == {
+        'request_count{model_name="m",status="OK"}': 5,
+        'request_latency_count{model_name="m",API="Regress",entrypoint="GRPC"}': 1,
+        'request_latency_count{model_name="m",API="regress",entrypoint="REST"}': 1,
+        'request_latency_count{model_name="m",API="",entrypoint="REST"}': 3,
+        'runtime_latency_count{model_name="m",API="Regress",runtime="TF1"}': 2,
+        "": 3,  # graph runs
+    }
+
+
 def test_refusals_are_counted_and_made_up_names_are_not_kept() -> None:
     monitoring = Monitoring(lambda: ["m"])
     for model in ("m", "made-up-1", "made-up-2"):

@@ -1,30 +1,47 @@
 """How one search is planned: the time it is given, what comes when the reranker fails, which version is followed."""
 
+import math
 from collections.abc import Callable
 
 import grpc
+import numpy as np
 import pytest
 
 from serving import planner
 from serving.client import SearchClient
 from serving.errors import BadRequestError, DeadlineError, ServingError
 from serving.messages import PredictRequest, PredictResponse
+from serving.tensors import make_proto
 from tests.serving.scripted import Behaviour, Never, ScriptedServer, answer, fails
 
 Connect = Callable[..., SearchClient]
 Scripts = Callable[..., ScriptedServer]
 
 
-def test_retrieval_gets_its_share_of_the_time_and_the_reranker_the_rest(connect: Connect, scripted: Scripts) -> None:
+def test_retrieval_may_take_all_of_the_time_but_the_reserve(connect: Connect, scripted: Scripts) -> None:
     left = {}
 
     def timed(request: PredictRequest, context: grpc.ServicerContext) -> PredictResponse:
         left[request.model_spec.name] = context.time_remaining()
         return answer(request, context)
 
-    client = connect(scripted(retrieval=[timed], rerank=[timed]).address, retrieval_share=0.25)
+    client = connect(scripted(retrieval=[timed], rerank=[timed]).address)
     assert client.search("dress", timeout=40).reranked
-    assert left["retrieval"] < 11 < left["rerank"]  # 10 of 40, which gRPC rounds up on the wire; and what is left
+    assert left["retrieval"] > 35
+    assert left["rerank"] > 30
+
+
+def test_the_reranker_is_not_asked_when_retrieval_left_it_no_time(
+    connect: Connect, scripted: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Of 30 seconds 15 are kept, and of the other 15 a little less is left after retrieval: less than 15 again.
+    monkeypatch.setattr(planner, "_RESERVE_SECONDS", 30.0)
+    monkeypatch.setattr(planner, "_RESERVE_SHARE", 0.5)
+    server = scripted(retrieval=[answer], rerank=[answer])
+    degraded = connect(server.address).search("dress", timeout=30)
+    assert [hit.product_id for hit in degraded] == ["dress"]
+    assert (degraded.reranked, degraded.degraded) == (False, "retrieval left no time for the reranker")
+    assert not any(model == "rerank" for _, model in server.calls)
 
 
 def test_the_order_of_retrieval_comes_when_the_reranker_is_late(connect: Connect, scripted: Scripts) -> None:
@@ -107,6 +124,71 @@ def test_an_answer_that_is_none_is_an_error(connect: Connect, scripted: Scripts)
         client.search("dress")
     with pytest.raises(ServingError, match="search answered with an unreadable tensor"):
         client.search("dress")
+
+
+def answers_with(name: str, values: object) -> Behaviour:
+    """A line of a script: the usual answer, with these values in one output."""
+
+    def behaviour(request: PredictRequest, context: grpc.ServicerContext) -> PredictResponse:
+        response = answer(request, context)
+        response.outputs[name].CopyFrom(make_proto(np.asarray(values)))
+        return response
+
+    return behaviour
+
+
+SCORES = [[3.0, 2.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        answers_with("click_probability", [0.5]),
+        answers_with("click_probability", 0.5),
+        answers_with("click_probability", [[0.5, 0.5]]),
+        answers_with("score", [["3", "2", "1"]]),
+        answers_with("score", [[True, False, True]]),
+        answers_with("score", [[3.0, 2.0]]),
+        answers_with("score", [[3.0, 2.0, 1.0, 0.0]]),
+        answers_with("score", [[math.nan, 2.0, 1.0]]),
+        answers_with("score", [[math.inf, 2.0, 1.0]]),
+        answers_with("score", SCORES[0]),
+    ],
+)
+def test_an_odd_answer_of_the_reranker_degrades(connect: Connect, scripted: Scripts, odd: Behaviour) -> None:
+    client = connect(scripted(retrieval=[answer], rerank=[odd]).address)
+    degraded = client.search("dress")
+    assert [hit.product_id for hit in degraded] == ["dress"]
+    assert (degraded.reranked, degraded.degraded) == (False, "the reranker failed")
+    with pytest.raises(ServingError, match="rerank answered with"):
+        client.rerank(client.retrieve("dress"), "dress")
+
+
+def test_what_a_reranker_says_of_padding_does_not_count(connect: Connect, scripted: Scripts) -> None:
+    padded = answers_with("score", [[3.0, math.nan, -math.inf]])  # one candidate of three
+    assert connect(scripted(retrieval=[answer], rerank=[padded]).address).search("dress").hits[0].score == 3.0
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        answers_with("product_id", [[b"\xff"]]),
+        answers_with("product_id", [[7]]),
+        answers_with("product_id", [["a", "b"]]),
+        answers_with("score", [[math.nan]]),
+        answers_with("retrieval_score", [1.0]),
+        answers_with("query_embedding", ["a"]),
+        answers_with("query_embedding", [["a", "b"]]),
+    ],
+)
+def test_an_odd_answer_of_retrieval_is_an_error(connect: Connect, scripted: Scripts, odd: Behaviour) -> None:
+    with pytest.raises(ServingError, match="retrieval answered with"):
+        connect(scripted(retrieval=[odd]).address).retrieve("dress")
+
+
+def test_a_place_without_a_product_needs_no_score(connect: Connect, scripted: Scripts) -> None:
+    client = connect(scripted(search=[answers_with("score", [[math.nan]])]).address)
+    assert client.search("").hits == ()  # the scripted id is the query
 
 
 def test_two_versions_behind_one_address_are_followed_without_asking_for_their_shapes_again(

@@ -93,6 +93,8 @@ def test_user_columns_are_the_models() -> None:
         ({"query": b"bytes"}, "query: received b'bytes'"),
         ({"query": None}, "query: received None"),
         ({"query": "\ud800"}, "not valid Unicode"),
+        ({"history": None}, "history: received None; expected HistoryEvents"),
+        ({"history": HistoryEvent("p", "click", 1)}, r"history: received HistoryEvent\(.*; expected HistoryEvents"),
         ({"history": [("p", "click", 1)]}, "expected HistoryEvent"),
         ({"history": [HistoryEvent(7, "click", 1)]}, "history product_id: received 7"),
         ({"history": [HistoryEvent("p" * 513, "click", 1)]}, "513 characters; at most 512"),
@@ -102,17 +104,31 @@ def test_user_columns_are_the_models() -> None:
         ({"history": [HistoryEvent("p", "click", -1)]}, "history timestamp: received -1"),
         ({"history": [HistoryEvent("p", "click", "2024")]}, "history timestamp: received '2024'"),
         ({"timestamp": 1_700_000_000_000}, "milliseconds"),
-        ({"timestamp": math.inf}, "timestamp: received inf"),
+        ({"timestamp": math.inf}, "timestamp: received inf; expected"),
+        ({"timestamp": 10**400}, r"more than 30 digits \(are these milliseconds"),
+        ({"timestamp": -(10**5000)}, "more than 30 digits; expected"),
         ({"timestamp": True}, "timestamp: received True"),
         ({"user": {"city": 3}}, "user column 'city': received 3"),
+        ({"user": ["NL"]}, "user: received \\['NL'\\]; expected a mapping"),
+        ({"user": "NL"}, "user: received 'NL'; expected a mapping"),
+        ({"user": {3: "NL"}}, "user column: received 3"),
         ({"image": "picture.png"}, "expected the bytes of a picture file"),
         ({"exclude": "p1"}, "exclude: received the text 'p1'; expected product ids"),
         ({"exclude": [7]}, "exclude: received 7"),
+        ({"exclude": [["p1"]]}, "exclude: received \\['p1'\\]"),
+        ({"exclude": None}, "exclude: received None; expected product ids"),
     ],
 )
 def test_wrong_input_is_named(arguments: dict[str, object], reason: str) -> None:
     with pytest.raises(BadRequestError, match=reason):
         Request(**arguments)
+
+
+def test_what_can_be_read_once_is_kept() -> None:
+    event = HistoryEvent("p", "click", 1)
+    request = Request(history=(each for each in [event]), exclude=(each for each in ["a", "b"]))
+    assert (request.history, request.exclude) == ((event,), {"a", "b"})
+    assert request == Request(history=[event], exclude=["b", "a"])
 
 
 def test_datetimes_are_utc_unless_they_say_otherwise() -> None:

@@ -3,11 +3,13 @@
 import http.client
 import json
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from serving.call_record import Call
 from serving.errors import ServingError
 from serving.local_server import Server, ServerConfig, serve
 
@@ -93,7 +95,8 @@ def test_status_and_metadata(ask: Ask) -> None:
         ("GET", f"/v1/models/m/versions/{2**64}", None, 400, f"Failed to convert version: {2**64} to numeric."),
         ("GET", "/metrics", None, 404, "Not found: GET /metrics; the API is under /v1/models"),
         ("OPTIONS", "/v1/models/scale", None, 400, "Origin header is missing in CORS preflight"),
-        ("POST", "/v1/models/scale:predict", b"{", 400, "JSON Parse error: Expecting property name enclosed in"),
+        ("POST", "/v1/models/scale:predict", b"{", 400, "Missing a name for object member. at offset: 1"),
+        ("POST", "/v1/models/scale:predict", b'{"inputs": [1e400]}', 400, "Number too big to be stored in double."),
         (
             "POST",
             "/v1/models/scale:predict",
@@ -116,6 +119,24 @@ def test_errors(ask: Ask, method: str, path: str, body: object, status: int, mes
     got, answer = ask(method, path, body)
     assert (got, list(answer)) == (status, ["error"])
     assert message in answer["error"]
+
+
+def test_the_state_of_a_trace_is_passed_on_as_one(shared_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    states = []
+
+    def span(call: Call, tracestate: str) -> AbstractContextManager[None]:
+        states.append(tracestate)
+        return nullcontext()
+
+    monkeypatch.setattr("serving.rest.span", span)
+    connection = http.client.HTTPConnection("127.0.0.1", shared_server.rest_port, timeout=30)
+    connection.putrequest("GET", "/v1/models/scale")
+    for state in ("a=b", "c=d"):
+        connection.putheader("tracestate", state)
+    connection.endheaders()
+    assert connection.getresponse().status == 200
+    connection.close()
+    assert states == ["a=b,c=d"]
 
 
 def test_a_body_beyond_the_limit_is_refused(ask: Ask) -> None:

@@ -9,6 +9,7 @@ from tensorflow.core.example.example_pb2 import Example
 from serving.errors import Rejection
 from serving.messages import ClassificationResult, Input, RegressionResult
 from serving.rest_examples import fill_examples, write_classes, write_values
+from serving.rest_json import parse_json
 
 
 def features(example: Example) -> dict[str, tuple[str, list[object]]]:
@@ -42,8 +43,12 @@ def test_whole_numbers_of_more_than_64_bits_are_floats() -> None:
         "b": ("float_list", [-(2.0**63), 0.5]),
         "c": ("int64_list", [-(2**63)]),
     }
-    with pytest.raises(Rejection, match="Number too big to be stored in double"):
-        fill_examples({"examples": [{"a": 10**400}]}, Input())
+
+
+def test_of_a_feature_given_twice_the_last_value_counts() -> None:
+    target = Input()
+    fill_examples(parse_json(b'{"examples": [{"a": 1, "b": 2, "a": "x"}], "examples": []}'), target)
+    assert features(target.example_list.examples[0]) == {"a": ("bytes_list", [b"x"]), "b": ("int64_list", [2])}
 
 
 def test_a_context_is_shared() -> None:

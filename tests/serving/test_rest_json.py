@@ -1,12 +1,23 @@
 """JSON values into arrays. The messages are those of TF Serving's json_tensor.cc."""
 
+import json
+
 import grpc
 import numpy as np
 import pytest
 from tensorflow.core.framework import types_pb2
 
 from serving.errors import Rejection
-from serving.rest_json import MAX_VALUES, decode_base64, parse_json, read_signature_name, to_tensor
+from serving.rest_json import (
+    MAX_VALUES,
+    Repetitive,
+    decode_base64,
+    is_base64,
+    parse_json,
+    read_signature_name,
+    to_tensor,
+    type_name,
+)
 
 FLOAT, INT32, INT64, STRING = types_pb2.DT_FLOAT, types_pb2.DT_INT32, types_pb2.DT_INT64, types_pb2.DT_STRING
 
@@ -18,8 +29,9 @@ def test_an_object_is_read_with_what_json_forbids_and_tf_serving_allows() -> Non
 
 
 def test_the_short_word_for_infinity_is_read_but_not_inside_of_text() -> None:
-    document = parse_json(b'{"Inf": [Inf, -Inf, Infinity, "a \\" Inf", "Inf\\\\"]}')
-    assert document == {"Inf": [np.inf, -np.inf, np.inf, 'a " Inf', "Inf\\"]}
+    document = parse_json(b'{"Inf": [Inf, -Inf, Infinity, "a \\" Inf", "Inf\\\\", "-NaN"]}')
+    assert document == {"Inf": [np.inf, -np.inf, np.inf, 'a " Inf', "Inf\\", "-NaN"]}
+    assert np.isnan(parse_json(b'{"a": [-NaN]}')["a"]).all()
     for body in (b'{"a": Info}', b'{"a": Inf', b'{"a": -inf}'):
         with pytest.raises(Rejection, match="JSON Parse error"):
             parse_json(body)
@@ -29,13 +41,19 @@ def test_the_short_word_for_infinity_is_read_but_not_inside_of_text() -> None:
     ("body", "message"),
     [
         (b"", "JSON Parse error: The document is empty"),
-        (b" \n", "JSON Parse error: The document is empty"),
+        (b" \n", "JSON Parse error: The document is empty. at offset: 2"),
         (b"instances = [1]", "JSON Parse error: Invalid value. at offset: 0"),
-        (b'{"a": [1, 2}', "JSON Parse error: Expecting ',' delimiter at offset: 11"),
-        (b'{"a": tru}', "JSON Parse error: Invalid value. at offset: 6"),
+        (b'{"a": [1, 2}', "JSON Parse error: Missing a comma or ']' after an array element. at offset: 11"),
+        (b'{"a": tru}', "JSON Parse error: Invalid value. at offset: 9"),
+        (b'{"instances":[1e400]}', "JSON Parse error: Number too big to be stored in double. at offset: 14"),
+        (b'{"a": [0, -1.5E+400]}', "JSON Parse error: Number too big to be stored in double. at offset: 10"),
+        (b'{"a": 1' + b"0" * 400 + b"}", "JSON Parse error: Number too big to be stored in double. at offset: 6"),
+        (b'{"a": "\\ud83d"}', "JSON Parse error: The surrogate pair in string is invalid. at offset: 7"),
+        (b"1.", "JSON Parse error: Miss fraction part in number. at offset: 2"),
         (b'{"a": "\xff"}', "JSON Parse error: not UTF-8 at offset: 7"),
-        (b"[" * 100_000, "JSON Parse error: nested too deeply"),
-        (b'{"a": ' + b"9" * 5000 + b"}", "JSON Parse error: Exceeds the limit (4300 digits)"),
+        (b"[" * 40_000, "JSON Parse error: Invalid value. at offset: 40000"),
+        (b"[" * 40_000 + b"]" * 40_000, "JSON Parse error: nested too deeply"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "JSON Parse error: Number too big to be stored in double. at offset: 6"),
         (b"[1, NaN]", "JSON Value: [1, NaN] Is not object"),
     ],
 )
@@ -60,6 +78,22 @@ def test_values_are_bounded_before_anything_is_parsed(item: bytes, fit: int, mon
     body = b'{"a":[' + b",".join([item] * (fit - 6)) + b"]}"
     with pytest.raises(AttributeError):
         parse_json(body)
+
+
+@pytest.mark.parametrize("text", ["1e300", "1e-400", "9" * 308, '"1e400"', '[", 1e400"]', '"\\ud83d\\ude00"', "12e308"])
+def test_what_looks_too_big_and_is_not(text: str) -> None:
+    """The last is infinity, there as here: only exponents are compared with 308."""
+    assert parse_json(f'{{"a": {text}}}'.encode()) == {"a": json.loads(text)}
+
+
+def test_of_a_name_given_twice_the_first_value_counts() -> None:
+    document = parse_json(b'{"a": {"x": 1, "y": 2, "x": 3}, "a": 4}')
+    assert document == {"a": {"x": 1, "y": 2}}
+    assert type_name(document["a"]) == "Object"
+    assert isinstance(document["a"], Repetitive)
+    assert document["a"].last == {"x": 3, "y": 2}
+    twice = parse_json(b'{"a": {"b64": "QQ==", "b64": "QQ=="}}')["a"]
+    assert not is_base64(twice)
 
 
 def test_long_text_is_no_many_values() -> None:
@@ -114,8 +148,7 @@ def test_values_become_arrays(value: object, dtype: int, expected: np.ndarray) -
         ([1, [2]], FLOAT, "Encountered list at unexpected level: 1 expected < 1"),
         ([{"b64": 1}], STRING, 'JSON Value: {"b64": 1} not formatted correctly for base64 data'),
         ([{"b64": "*"}], STRING, "Unable to base64 decode"),
-        (["\ud800"], STRING, "JSON Parse error: The surrogate pair in string is invalid."),
-        ([10**400], FLOAT, "JSON Parse error: Number too big to be stored in double."),
+        (["\udc00"], STRING, "JSON Parse error: The surrogate pair in string is invalid."),
         (["x" * 1000], FLOAT, 'JSON Value: "' + "x" * 255 + " Type: String"),
     ],
 )
@@ -140,5 +173,15 @@ def test_a_dtype_that_json_does_not_carry() -> None:
     assert error.value.code.name == "UNIMPLEMENTED"
 
 
-def test_base64_without_padding_and_with_line_ends() -> None:
-    assert decode_base64({"b64": "aGVs\nbG8"}) == b"hello"
+@pytest.mark.parametrize("text", ["aGVs\nbG8", "aGVsbG8=", "aGVsbG8 = ", "aGVsbG8."])
+def test_base64_with_or_without_padding_and_with_line_ends(text: str) -> None:
+    assert decode_base64({"b64": text}) == b"hello"
+
+
+@pytest.mark.parametrize(
+    "text", ["QQ=====", "QQ=", "QUI==", "QUJD=", "====", "Q", "Q===", "QQ==QQ==", " Q\u00a0Q", "红"]
+)
+def test_base64_that_is_none(text: str) -> None:
+    """Two characters take two marks of padding or none, three take one or none, four take none."""
+    with pytest.raises(Rejection, match="Unable to base64 decode"):
+        decode_base64({"b64": text})

@@ -3,9 +3,9 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from catalog.errors import ArtifactError
-from serving.errors import Rejection
+from serving.errors import LoadError, Rejection, as_rejection
 from serving.servable import Servable, Threads, load_op_libraries
 
 
@@ -49,12 +49,33 @@ def test_a_run_is_given_up_after_its_timeout(exported: Path) -> None:
     servable.close()
 
 
+def test_a_sparse_output_is_in_nobodys_way(tmp_path: Path) -> None:
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None], "x")
+        info = v1.saved_model.build_tensor_info
+        outputs = {"dense": info(2.0 * x), "sparse": info(tf.sparse.from_dense(x))}
+        signature = v1.saved_model.build_signature_def({"x": info(x)}, outputs)
+        builder = v1.saved_model.Builder(str(tmp_path / "1"))
+        builder.add_meta_graph_and_variables(session, ["serve"], {"serving_default": signature})
+        builder.save()
+    servable, one = Servable(tmp_path / "1"), {"x": np.ones(1, np.float32)}
+    assert servable.run("serving_default", one, ["dense"])["dense"].tolist() == [2.0]
+    for wanted in (["sparse"], None):
+        with pytest.raises(Rejection, match="Tensor , specified in either feed_devices or fetch_devices") as error:
+            servable.run("serving_default", one, wanted)
+        assert error.value.code is grpc.StatusCode.INVALID_ARGUMENT
+    servable.close()
+
+
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="cannot be loaded"):
+    with pytest.raises(LoadError, match="cannot be loaded") as missing:
         Servable(tmp_path / "1")
+    assert missing.value.code is grpc.StatusCode.NOT_FOUND
+    assert as_rejection(missing.value).message.startswith("Could not find SavedModel")
     (tmp_path / "2").mkdir()
     (tmp_path / "2" / "saved_model.pb").write_bytes(b"not a model")
-    with pytest.raises(ArtifactError, match="cannot be loaded") as error:
+    with pytest.raises(LoadError, match="cannot be loaded") as error:
         Servable(tmp_path / "2")
     assert str(tmp_path) not in str(error.value)
 

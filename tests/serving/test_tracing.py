@@ -53,7 +53,7 @@ def notes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     trace.SpanKind = SimpleNamespace(SERVER="server")  # type: ignore[attr-defined]
     trace.StatusCode = SimpleNamespace(ERROR="error")  # type: ignore[attr-defined]
     trace.get_tracer = lambda name: SimpleNamespace(start_as_current_span=start)  # type: ignore[attr-defined]
-    propagate.extract = lambda carrier: carrier["traceparent"]  # type: ignore[attr-defined]
+    propagate.extract = lambda carrier: carrier["traceparent"] + carrier.get("tracestate", "")  # type: ignore[attr-defined]
     for module in (package, trace, propagate):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     tracing._opentelemetry.cache_clear()
@@ -65,6 +65,12 @@ def test_a_call_with_a_trace_runs_in_a_span_of_it(notes: list[Any]) -> None:
     with span(Call(entrypoint="GRPC", api="Predict", model="m", traceparent=TRACE)):
         notes.append("work")
     assert notes == [("GRPC Predict", TRACE, "server", False), "work", ("tandem.model", "m")]
+
+
+def test_what_vendors_added_to_the_trace_comes_along(notes: list[Any]) -> None:
+    with span(Call(entrypoint="REST", api="request", traceparent=TRACE), "a=b"):
+        pass
+    assert notes[0] == ("REST request", TRACE + "a=b", "server", False)
 
 
 def test_a_call_that_fails_says_so_to_its_span(notes: list[Any]) -> None:

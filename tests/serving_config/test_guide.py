@@ -1,14 +1,18 @@
 """docs/deployment.md and docs/troubleshooting.md: what they name exists, and what they compute is right."""
 
 import re
+import textwrap
 from pathlib import Path
+from typing import Any
 
+import kubernetes_validate
 import pytest
 import typer
 import yaml
 from stock_flags import STOCK_FLAGS
 
 from pipelines.cli import app
+from pipelines.publish import PUBLISH_ORDER
 from rerank.config import LexicalConfig, RerankConfig
 from towers.config import TowersConfig
 
@@ -19,8 +23,9 @@ GIB = 2**30
 
 # Of commands and programs other than tensorflow_model_server.
 OTHER_FLAGS = {
-    "auth_token_file", "build-arg", "ca", "cert", "detach", "from-file", "host", "init", "json", "key", "max-p99-ms",
-    "models", "namespace", "out", "profile", "read-only", "rest_api_host", "tmpfs", "wait", "wait_for_versions",
+    "auth_token_file", "build-arg", "ca", "cert", "config", "detach", "from-file", "host", "init", "json", "key",
+    "max-age-days", "max-p99-ms", "models", "namespace", "out", "profile", "read-only", "rest_api_host", "tmpfs",
+    "wait", "wait_for_versions",
 }  # fmt: skip
 
 
@@ -46,11 +51,89 @@ def test_commands_and_flags_that_are_named_exist(page: str) -> None:
         assert flag in STOCK_FLAGS | OTHER_FLAGS, flag
 
 
+def block(key: str) -> dict[str, Any]:
+    """The YAML block of the guide that has `key` at its top."""
+    texts = re.findall(r"^( *)```yaml\n(.*?)^ *```$", GUIDE, re.S | re.M)
+    blocks = [yaml.safe_load(textwrap.dedent(text)) for _, text in texts]
+    (found,) = [each for each in blocks if key in each]
+    return found
+
+
+def kubernetes(kind: str) -> dict[str, Any]:
+    items = yaml.safe_load_all((ROOT / "serving_config/kubernetes.yaml").read_text(encoding="utf-8"))
+    (found,) = [item for item in items if item["kind"] == kind]
+    return found
+
+
 def test_the_init_container_is_a_container() -> None:
-    (block,) = re.findall(r"  ```yaml\n(.*?)  ```", GUIDE, re.S)
-    (container,) = yaml.safe_load(block)["initContainers"]
+    (container,) = block("initContainers")["initContainers"]
     assert set(container) == {"name", "image", "command", "volumeMounts"}
     assert container["volumeMounts"] == [{"name": "models", "mountPath": "/models"}]
+
+
+def test_the_parts_for_tls_fit_the_deployment() -> None:
+    deployment, parts = kubernetes("Deployment"), block("volumes")
+    pod = deployment["spec"]["template"]["spec"]
+    ((container,), (added,)) = (pod["containers"], parts["containers"])
+    assert added["name"] == container["name"]
+    container["volumeMounts"] += added["volumeMounts"]
+    pod["volumes"] += parts["volumes"]
+    (flag,) = re.findall(r"`--ssl_config_file=(/etc/tandem-tls/[^`]+)`", GUIDE)
+    container["args"].append(f"--ssl_config_file={flag}")
+    (probe,) = re.findall(r"`httpGet: (\{.+?\})`", GUIDE)
+    for name in ("startupProbe", "readinessProbe", "livenessProbe"):
+        del container[name]["grpc"]
+        container[name]["httpGet"] = yaml.safe_load(probe)
+    kubernetes_validate.validate(deployment, "1.37", strict=True)
+    (secret, namespace, file) = re.findall(
+        r"kubectl create secret generic (\S+) --namespace (\S+) --from-file=(\S+)", GUIDE
+    )[0]
+    assert parts["volumes"] == [{"name": added["volumeMounts"][0]["name"], "secret": {"secretName": secret}}]
+    assert flag == f"{added['volumeMounts'][0]['mountPath']}/{Path(file).name}"
+    assert f"kubectl apply --namespace {namespace} -k" in GUIDE
+    assert container[name]["httpGet"]["port"] in [port["name"] for port in container["ports"]]
+
+
+def test_the_parts_for_tls_fit_the_compose_file() -> None:
+    compose = yaml.safe_load((ROOT / "serving_config/docker-compose.yaml").read_text(encoding="utf-8"))
+    parts = block("services")
+    ((name, service),) = parts["services"].items()
+    assert name in compose["services"]
+    ((use,), (made,)) = (service["configs"], parts["configs"].items())
+    assert use["source"] == made[0]
+    assert use["source"] not in compose["configs"]
+    assert f"`--ssl_config_file={use['target']}`" in GUIDE
+    # Where make_certificates.sh puts it from the repository's root, seen from the compose file's folder.
+    assert (ROOT / "serving_config" / made[1]["file"]).resolve() == (ROOT / "certificates/ssl.config").resolve()
+    (user,) = set(re.findall(r"`chown (\d+) certificates/ssl.config`", GUIDE))
+    assert all(each["user"].split(":") == [user, user] for each in compose["services"].values())
+
+
+def test_the_scrape_job_is_the_one_that_the_alerts_ask_for() -> None:
+    (job,) = block("scrape_configs")["scrape_configs"]
+    alerts = (ROOT / "serving_config/alerts.yaml").read_text(encoding="utf-8")
+    assert set(re.findall(r'job="([^"]+)"', alerts)) == {job["job_name"]}
+    assert f'path: "{job["metrics_path"]}"' in (ROOT / "serving_config/monitoring.config").read_text(encoding="utf-8")
+    service, (found,) = kubernetes("Service"), job["dns_sd_configs"]
+    ports = {port["name"]: port["port"] for port in service["spec"]["ports"]}
+    assert found == {"names": [f"{service['metadata']['name']}.search.svc"], "type": "A", "port": ports["rest"]}
+    (fixed,) = re.findall(r"`static_configs: (\[.+?\])`", GUIDE)
+    assert yaml.safe_load(fixed) == [{"targets": [f"localhost:{ports['rest']}"]}]
+
+
+def test_a_rollback_withdraws_from_where_a_release_was_copied_to() -> None:
+    (target,) = re.findall(r"copy_release.sh saved_models VERSION (\S+?)`", GUIDE)
+    (loop,) = re.findall(r"^    models=.*?^    done$", GUIDE, re.S | re.M)
+    assert re.match(rf"    models={target} ", loop)
+    (order,) = re.findall(r"for model in (.+); do", loop)
+    assert order.split() == list(reversed(PUBLISH_ORDER))
+
+
+def test_the_age_that_is_alerted_on_is_a_number_of_the_doctor() -> None:
+    ((check, key),) = re.findall(r'select\(\.check == "(\w+)"\) \| \.numbers\.(\w+)', GUIDE)
+    doctor = (ROOT / "serving/doctor.py").read_text(encoding="utf-8")
+    assert f'{{"{key}": ' in doctor
+    assert f'Finding("{check}", SERVER, "warning"' in doctor  # too old is no failure: the exit code stays 0
 
 
 def test_the_bytes_of_a_product_are_those_of_the_default_config() -> None:
@@ -66,21 +149,21 @@ def test_the_bytes_of_a_product_are_those_of_the_default_config() -> None:
     assert int(rows["embeddings of the values, summed"]) == 4 * RerankConfig().value_dim
     assert sum(int(size) for size in rows.values()) == 1608
     assert "| **together** | | **1,608** |" in GUIDE
-    assert "1,808 bytes exact and 2,080 with ScaNN" in GUIDE  # + 200 for ids; + 4 D + D / 4
-    assert 1608 + 200 + 4 * dim + dim // 4 == 2080
+    assert "1,702 bytes exact and 1,990 with ScaNN" in GUIDE  # + 94 for ids; + 4 D + D / 2
+    assert 1608 + 94 + 4 * dim + dim // 2 == 1990
 
 
 @pytest.mark.parametrize(
     ("name", "products"), [("100,000 products", 100_000), ("one million", 1_000_000), ("ten million", 10_000_000)]
 )
 def test_the_memory_table_is_what_its_formula_gives(name: str, products: int) -> None:
-    version = [1.2 * (0.22 + products * size / GIB) for size in (1808, 2080)]
+    version = [1.2 * (0.14 + products * size / GIB) for size in (1702, 1990)]
 
     def cell(values: list[float]) -> str:
         return " / ".join(f"{value:.1f}" for value in values)
 
-    two, three = ([0.83 + count * size for size in version] for count in (2, 3))
-    disk = (0.28e9 + 5300 * products) / GIB
+    two, three = ([0.81 + count * size for size in version] for count in (2, 3))
+    disk = (0.29e9 + 5700 * products) / GIB
     row = re.search(rf"^\| {name} \| (.+) \|$", GUIDE, re.M)
     assert row is not None
     versions, kept, changing, limit, stored = row[1].split(" | ")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -201,6 +202,31 @@ def test_shops_that_lack_something(make_toy: Callable, config: TowersConfig, tmp
     assert vectors.shape == (toy.shop.products.num_rows, 16)
     assert np.isfinite(vectors).all()
     assert np.isfinite(ask(towers, "red", "")).all()
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_what_goes_on_is_the_same_training(toy, config: TowersConfig, tmp_path: Path) -> None:
+    settings = with_training(config, epochs=3, steps_per_epoch=2, patience=9)
+
+    def losses(folder: Path) -> list[float]:
+        train(toy.shop, toy.features, toy.images_dir, settings, folder)
+        return [epoch["loss"] for epoch in read_json(folder / "metrics.json")["epochs"]]
+
+    def stop(recalls: list[float]) -> None:
+        if len(recalls) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(toy.shop, toy.features, toy.images_dir, settings, tmp_path / "stopped", stop)
+    np.testing.assert_allclose(losses(tmp_path / "stopped"), losses(tmp_path / "straight"), rtol=1e-4)
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_without_validation_the_last_epoch_counts(toy, config: TowersConfig, tmp_path: Path) -> None:
+    slices = np.where(toy.features.example_slice == 2, -1, toy.features.example_slice).astype(np.int8)
+    settings = with_training(config, epochs=4, patience=1, steps_per_epoch=1)
+    train(toy.shop, replace(toy.features, example_slice=slices), toy.images_dir, settings, tmp_path)
+    assert read_json(tmp_path / "metrics.json")["best_epoch"] == 4
 
 
 @pytest.mark.usefixtures("eagerly")
