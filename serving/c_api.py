@@ -16,15 +16,18 @@ SMALL, SHORT = 0, 22
 """The two lowest bits of that byte, TF_TString_Type, of a string that is kept in the struct, and its most bytes."""
 
 _LONG = ("TF_LoadSessionFromSavedModel", "TF_SessionRun", "TF_CloseSession", "TF_DeleteSession", "TF_DeleteGraph")
-"""What runs without Python's lock. The others are over sooner than the lock is taken back among busy threads."""
+"""What runs without Python's lock. The others are over sooner than the lock is taken back among busy threads, but for
+TF_DeleteTensor of many long strings, which `free_strings` frees in Python."""
 
 
 @ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
 def free_strings(data: int, size: int, _: int | None) -> None:
     """Deallocator of a tensor of strings in memory of `library().allocate`."""
     api = library()
-    for at in range(data, data + size, STRING_BYTES):
-        api.TF_StringDealloc(at)
+    free = api.TF_StringDealloc
+    for place, head in enumerate(ctypes.string_at(data, size)[::STRING_BYTES]):
+        if head & 3 != SMALL:
+            free(data + place * STRING_BYTES)
     api.free(data)
 
 
@@ -107,7 +110,7 @@ def library() -> Any:
 
 
 def _check_strings(api: Any) -> None:
-    """Strings are read and written as they lie in memory: one call a string would cost more than the graph's run."""
+    """Short strings are read and written as they lie in memory: one call each would cost more than the graph's run."""
     text = b"layout"
     small = (ctypes.c_uint8 * STRING_BYTES)(len(text) << 2 | SMALL, *text)
     at = ctypes.addressof(small)

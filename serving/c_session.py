@@ -224,25 +224,31 @@ def _tensor_of_texts(texts: list[bytes], dims: "ctypes.Array[ctypes.c_int64]") -
 
     Kernels read up to that zero, and a graph's tables and variables keep strings for longer than a run.
     """
-    structs = b"".join(map(_short, texts))
-    long = [place for place, text in enumerate(texts) if len(text) > SHORT]
+    structs, long = _structs(texts)
     if not long:
-        return _filled(_STRING, dims, structs, len(structs))
+        return _filled(_STRING, dims, structs.ctypes.data, structs.nbytes)
     api = library()
-    data = api.allocate(len(structs))
+    data = api.allocate(structs.nbytes)
     if not data:
         raise TensorFlowError(tf.errors.RESOURCE_EXHAUSTED, f"no memory for {len(texts):,} strings")
-    api.memmove(data, structs, len(structs))
+    api.memmove(data, structs.ctypes.data, structs.nbytes)
+    copy = api.TF_StringCopy
     for place in long:
-        api.TF_StringCopy(data + place * STRING_BYTES, texts[place], len(texts[place]))
-    return int(api.TF_NewTensor(_STRING, dims, len(dims), data, len(structs), free_strings, None))
+        copy(data + place * STRING_BYTES, texts[place], len(texts[place]))
+    return int(api.TF_NewTensor(_STRING, dims, len(dims), data, structs.nbytes, free_strings, None))
 
 
-def _short(text: bytes) -> bytes:
-    """A TF_TString of up to 22 bytes; an empty one for more."""
-    if len(text) > SHORT:
-        return bytes(STRING_BYTES)
-    return (bytes([len(text) << 2 | SMALL]) + text).ljust(STRING_BYTES, b"\0")
+def _structs(texts: list[bytes]) -> tuple[Array, list[int]]:
+    """[n, 24] uint8: TF_TStrings, empty ones for more than 22 bytes; and the places of those."""
+    structs = np.zeros((len(texts), STRING_BYTES), np.uint8)
+    sizes = np.fromiter(map(len, texts), np.int64, len(texts))
+    long = np.flatnonzero(sizes > SHORT)
+    sizes[long] = 0
+    structs[:, 0] = sizes << 2 | SMALL
+    short = b"".join(texts) if not len(long) else b"".join(text for text in texts if len(text) <= SHORT)
+    first = np.arange(len(texts)) * STRING_BYTES + 1 - (np.cumsum(sizes) - sizes)
+    structs.reshape(-1)[np.repeat(first, sizes) + np.arange(len(short))] = np.frombuffer(short, np.uint8)
+    return structs, long.tolist()
 
 
 def _array(handle: int) -> Array:

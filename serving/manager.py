@@ -23,6 +23,8 @@ from serving.versions import find_versions, no_versions, wanted_versions
 
 _log = logging.getLogger(__name__)
 
+_PATIENCE = 1.0  # seconds that a config without new models waits for versions that load
+
 Loader = Callable[[str, Path], Servable]
 """Loads and warms one version: (model name, folder) -> servable; any exception is the version's error."""
 
@@ -56,7 +58,7 @@ class ModelManager:
         self._taken: set[str] = set()  # models of the config that have once been available
         self._change = threading.Lock()  # of the config: one at a time, and none waits for a version that loads
         self._work = threading.Lock()  # one change of the set of versions at a time
-        self._due = False  # a config has changed while versions were loaded
+        self._due = False  # the config has changed since the versions were last looked at
         self._wake = threading.Event()
         self._table = VersionTable(on_drained=self._wake.set)
         self._closing = False
@@ -73,7 +75,9 @@ class ModelManager:
         self._thread.start()
 
     def reload(self, config: ModelServerConfig) -> None:
-        """Replace the config: load the new models, unload those that are gone, move labels.
+        """Replace the config: move labels, load the new models, unload those that are gone.
+
+        Without new models it waits a second at most for versions that load: what else is wanted is done after them.
 
         Raises:
             Rejection: if the config is refused (nothing has changed then), or a new model has no version that loads.
@@ -87,23 +91,24 @@ class ModelManager:
         self._wake.set()
 
     def _replace(self, config: ModelServerConfig, called: str, wait: bool = False) -> None:
-        """As `reload`; an error calls the models so. Waits for models that have no version yet, or fails for them.
-
-        Without new models it waits for nothing that loads: what the config wants else is done after that.
-        """
+        """As `reload`; an error calls the models so. Waits for models that have no version yet, or fails for them."""
         with self._change:
+            if self._closing:
+                raise Rejection(grpc.StatusCode.CANCELLED, "the server is stopping")
             check_model_list(config, self.model_names())
             labels = self._table.checked_labels(config, self._labels_before_versions)
             self._config = ModelServerConfig()
             self._config.CopyFrom(config)
             self._taken &= set(self.model_names())
             self._table.set_labels(labels)
-            new = [name for name in self.model_names() if name not in self._taken]
-        if not self._work.acquire(blocking=bool(new)):
             self._due = True
+            new = [name for name in self.model_names() if name not in self._taken]
+        if not self._work.acquire(timeout=-1 if new else _PATIENCE):
             self._wake.set()
             return
         try:
+            if not set(new) <= set(self.model_names()):
+                raise Rejection(grpc.StatusCode.ABORTED, "another model config has come meanwhile")
             if wait:
                 self._wait_for_all()
             problems = self._update()
@@ -139,7 +144,8 @@ class ModelManager:
         if self._thread.is_alive():
             self._thread.join()
         with self._work:
-            self._config = ModelServerConfig()
+            with self._change:
+                self._config = ModelServerConfig()
             self._update()
             self._close_drained()
 
@@ -153,7 +159,6 @@ class ModelManager:
                 with self._work:
                     self._close_drained()
                     if self._poll_seconds or self._due:
-                        self._due = False
                         self._update()
             except Exception as error:  # noqa: BLE001 - nobody else looks at the versions; the next look may succeed
                 _log.error("looking at the versions failed: %s", where_it_failed(error))
@@ -161,7 +166,9 @@ class ModelManager:
     def _update(self) -> dict[str, Rejection]:
         """Bring the loaded versions to what the config wants now; the models whose base path gave no answer."""
         problems, settled = {}, {}
-        models = {model.name: model for model in self._config.model_config_list.config}
+        with self._change:
+            models = {model.name: model for model in self._config.model_config_list.config}
+            self._due = False
         for name in [*models, *(name for name in self._table.models() if name not in models)]:
             try:
                 wanted = self._wanted(models[name]) if name in models else {}
@@ -195,7 +202,9 @@ class ModelManager:
         """Load what is wanted, newest first, then retire the rest, unless nothing wanted is available."""
         for version in self._table.add_wanted(name, wanted):
             self._load_version(version)
-        self._table.retire(name, wanted)
+        with self._change:  # a config that has come meanwhile may want, and have labelled, what this one does not
+            if not self._due:
+                self._table.retire(name, wanted)
 
     def _load_version(self, version: Version) -> None:
         self._table.set_loading(version)

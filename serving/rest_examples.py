@@ -8,7 +8,16 @@ from tensorflow.core.example.feature_pb2 import Feature
 
 from serving.errors import invalid_argument
 from serving.messages import ClassificationResult, Input, RegressionResult
-from serving.rest_json import ENCODER, Repetitive, decode_base64, encode_text, format_error, is_base64, type_name
+from serving.rest_json import (
+    ENCODER,
+    Repetitive,
+    decode_base64,
+    encode_text,
+    format_error,
+    is_base64,
+    to_double,
+    type_name,
+)
 from serving.rest_predict import decimals
 
 _KIND_NAMES = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}
@@ -85,7 +94,7 @@ def _kind_and_value(item: Any, name: str) -> tuple[str, bytes | int | float]:
             raise invalid_argument(f"Feature: {name} has uint64_t element. Only int64_t is supported.")
         if _INT64.min <= item <= _INT64.max:
             return "int64_list", int(item)
-        return "float_list", float(item)  # as rapidjson reads an integer of more than 64 bits
+        return "float_list", to_double(item)  # as rapidjson reads an integer of more than 64 bits
     if isinstance(item, float):
         return "float_list", item
     raise invalid_argument(f"Feature: {name} has element with unexpected JSON type: {type_name(item)}")

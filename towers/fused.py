@@ -35,8 +35,8 @@ class FusedAdam(keras.optimizers.Adam):
     def _clip_gradients(self, grads: Any) -> Any:
         """As Keras's, which sums a table's sparse gradient up twice: once squared, to measure it, and once to scale it.
 
-        Of a sparse gradient the norm is that of its slices, before those of one row are summed. Of several replicas,
-        which Keras clips each for itself, the sum is clipped, and each is given its share of it.
+        Of a sparse gradient the norm is that of its slices, before those of one row are summed. Not so of several
+        replicas, which Keras clips each for itself: here the sum is clipped, and each is given its share of it.
         """
         if not self.global_clipnorm:
             return super()._clip_gradients(grads)

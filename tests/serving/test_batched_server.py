@@ -183,7 +183,7 @@ def test_a_version_s_own_parameters_count_where_that_is_wanted(
 
 
 def test_examples_are_merged_and_bounded_as_well(exported: Path, tmp_path: Path) -> None:
-    text = "max_batch_size { value: 2 } batch_timeout_micros { value: 200000 } num_batch_threads { value: 1 }"
+    text = "max_batch_size { value: 2 } batch_timeout_micros { value: 20000000 } num_batch_threads { value: 1 }"
     monitoring = written(tmp_path, "prometheus_config { enable: true }", "monitoring.config")
     config = ServerConfig(
         model_name="tf1",

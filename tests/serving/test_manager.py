@@ -317,7 +317,7 @@ def test_a_label_moves_while_another_version_loads(add_version: AddVersion, tmp_
     try:
         manager.start(config_of(tmp_path, "model_version_policy { all {} }"))
         add_version(tmp_path, "scale", 1, 3)
-        reload = threading.Thread(target=manager.reload, args=[labelled("all {}", 2)])
+        reload = threading.Thread(target=manager.reload, args=[labelled("specific { versions: 2 versions: 3 }", 2)])
         reload.start()
         assert loading.wait(20)
         assert factor(manager, spec(label="stable")) == 3.0
@@ -325,12 +325,55 @@ def test_a_label_moves_while_another_version_loads(add_version: AddVersion, tmp_
         assert factor(manager, spec(label="stable")) == 2.0
         assert states(manager) == {1: State.AVAILABLE, 2: State.AVAILABLE, 3: State.LOADING}
         may_load.set()
-        # What the second config wants besides is done when the load is.
-        eventually(lambda: states(manager) == {1: State.AVAILABLE, 2: State.END, 3: State.AVAILABLE})
+        # What the second config wants besides is done when the load is, and nothing of what only the first wanted.
+        while (now := states(manager)) != {1: State.AVAILABLE, 2: State.END, 3: State.AVAILABLE}:
+            assert now[1] is State.AVAILABLE
+            assert factor(manager, spec(label="stable")) == 2.0
         reload.join()
     finally:
         may_load.set()
         manager.close()
+
+
+def test_a_config_that_is_replaced_while_it_waits_is_told_so(add_version: AddVersion, tmp_path: Path) -> None:
+    loading, may_load = threading.Event(), threading.Event()
+
+    def slow(name: str, path: Path) -> Servable:
+        if path.name == "2":
+            loading.set()
+            assert may_load.wait(30)
+        return load(name, path)
+
+    one, both = config_of(tmp_path / "scale"), config_of(tmp_path / "scale")
+    both.MergeFrom(config_of(tmp_path / "other", name="other"))
+    add_version(tmp_path / "scale", "scale", 1, 1)
+    add_version(tmp_path / "other", "scale", 1, 1)
+    manager = ModelManager(slow, poll_seconds=0.05)
+    errors: list[Rejection] = []
+
+    def reload() -> None:
+        try:
+            manager.reload(both)
+        except Rejection as error:
+            errors.append(error)
+
+    try:
+        manager.start(one)
+        add_version(tmp_path / "scale", "scale", 2, 2)
+        assert loading.wait(20)
+        waiting = threading.Thread(target=reload)
+        waiting.start()
+        eventually(lambda: len(manager.config.model_config_list.config) == 2)
+        manager.reload(one)
+        may_load.set()
+        waiting.join(20)
+        assert [error.code for error in errors] == [grpc.StatusCode.ABORTED]
+        assert factor(manager) == 3.0
+    finally:
+        may_load.set()
+        manager.close()
+    with pytest.raises(Rejection, match="the server is stopping"):
+        manager.reload(both)
 
 
 def test_labels_at_start_need_their_flag(start: Start, add_version: AddVersion, tmp_path: Path) -> None:

@@ -43,6 +43,8 @@ def test_whole_numbers_of_more_than_64_bits_are_floats() -> None:
         "b": ("float_list", [-(2.0**63), 0.5]),
         "c": ("int64_list", [-(2**63)]),
     }
+    with pytest.raises(Rejection, match="Number too big to be stored in double"):
+        fill_examples({"examples": [{"a": 10**400}]}, Input())
 
 
 def test_of_a_feature_given_twice_the_last_value_counts() -> None:

@@ -150,6 +150,7 @@ def test_values_become_arrays(value: object, dtype: int, expected: np.ndarray) -
         ([{"b64": "*"}], STRING, "Unable to base64 decode"),
         (["\udc00"], STRING, "JSON Parse error: The surrogate pair in string is invalid."),
         (["x" * 1000], FLOAT, 'JSON Value: "' + "x" * 255 + " Type: String"),
+        ([1.0, 10**400], FLOAT, "JSON Parse error: Number too big to be stored in double."),
     ],
 )
 def test_what_is_no_tensor_is_named(value: object, dtype: int, message: str) -> None:
