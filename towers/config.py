@@ -77,7 +77,7 @@ class TrainingConfig(Config):
     weight_power: float = Field(0.5, ge=0, le=1, description="examples count interaction_weight to this power")
     modality_dropout: float = Field(0.15, ge=0, lt=1, description="share of the present modalities hidden in training")
     id_dropout: float = Field(0.3, ge=0, le=1, description="share of product ids hidden in training")
-    learning_rate: float = Field(4e-3, gt=0, description="peak of the schedule, Adam")
+    learning_rate: float = Field(2e-3, gt=0, description="of Adam after the warm-up; it rises on from there")
     warmup_steps: int = Field(100, ge=0, description="steps of linear warm-up; at most a tenth of the training")
     clip_norm: float = Field(1.0, gt=0, description="gradients are scaled down to this global norm")
     patience: int = Field(2, ge=1, description="epochs without a better validation recall before training stops")

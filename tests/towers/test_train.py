@@ -53,15 +53,14 @@ def trained(toy, config: TowersConfig, tmp_path_factory: pytest.TempPathFactory)
     return out_dir, load(out_dir, toy.shop, toy.features, toy.images_dir)
 
 
-def test_the_rate_rises_and_then_falls_to_a_twentieth(config: TowersConfig) -> None:
-    settings = with_training(config, learning_rate=4e-3, warmup_steps=100)
-    for steps, warmup in ((2000, 100), (200, 20)):
+def test_the_rate_rises_on_after_the_warm_up(config: TowersConfig) -> None:
+    settings = with_training(config, learning_rate=2e-3, warmup_steps=100)
+    for steps, warmup, last in ((2000, 100, 5.0), (330, 33, 1.65)):
         rate = _optimizer(settings, steps)._learning_rate
         rates = np.array([float(rate(step)) for step in range(steps + 1)])
-        assert rates[warmup] == pytest.approx(4e-3)
-        assert rates[-1] == pytest.approx(4e-3 / 20)
-        assert (np.diff(rates[: warmup + 1]) > 0).all()
-        assert (np.diff(rates[warmup:]) < 0).all()
+        assert rates[warmup] == pytest.approx(2e-3)
+        assert rates[-1] == pytest.approx(2e-3 * last)
+        assert (np.diff(rates) > 0).all()
 
 
 def test_it_writes_what_it_says(trained: tuple[Path, Towers], config: TowersConfig) -> None:
