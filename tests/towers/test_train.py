@@ -57,8 +57,8 @@ def test_the_rate_rises_on_after_the_warm_up(config: TowersConfig) -> None:
     settings = with_training(config, learning_rate=2e-3, warmup_steps=100)
     for steps, warmup, last in ((2000, 100, 5.0), (330, 33, 1.65)):
         rate = _optimizer(settings, steps)._learning_rate
-        rates = np.array([float(rate(step)) for step in range(steps + 1)])
-        assert rates[warmup] == pytest.approx(2e-3)
+        rates = np.array([float(rate(step)) for step in (*range(0, steps, 25), steps)])
+        assert float(rate(warmup)) == pytest.approx(2e-3)
         assert rates[-1] == pytest.approx(2e-3 * last)
         assert (np.diff(rates) > 0).all()
 
@@ -205,7 +205,7 @@ def test_shops_that_lack_something(make_toy: Callable, config: TowersConfig, tmp
 
 @pytest.mark.usefixtures("eagerly")
 def test_what_goes_on_is_the_same_training(toy, config: TowersConfig, tmp_path: Path) -> None:
-    settings = with_training(config, epochs=3, steps_per_epoch=2, patience=9)
+    settings = with_training(config, epochs=2, steps_per_epoch=1)
 
     def losses(folder: Path) -> list[float]:
         train(toy.shop, toy.features, toy.images_dir, settings, folder)
@@ -240,7 +240,7 @@ def test_another_fusion_hard_negatives_profiles_and_no_histories(toy, config: To
 
 def test_searches_read_no_more_than_a_history_holds(toy, config: TowersConfig, tmp_path: Path) -> None:
     short = config.history.model_copy(update={"length": 3, "search_length": 6})
-    settings = with_training(config, epochs=2, steps_per_epoch=2, hard_negatives=4, next_items=0)
+    settings = with_training(plainest(config), epochs=2, steps_per_epoch=1, hard_negatives=4)
     train(toy.shop, toy.features, toy.images_dir, settings.model_copy(update={"history": short}), tmp_path)
     assert len(read_json(tmp_path / "metrics.json")["epochs"]) == 2
 
