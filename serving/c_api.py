@@ -12,12 +12,23 @@ from catalog.errors import ArtifactError
 STRING_BYTES = 24
 """sizeof(TF_TString), core/platform/ctstring_internal.h: strings of up to 22 bytes lie in it, behind a byte of size."""
 
-SMALL, VIEW = 0, 3
-"""TF_TString_Type, in the two lowest bits of the size: kept in the struct, or elsewhere and not owned."""
-
+SMALL, SHORT = 0, 22
+"""The two lowest bits of that byte, TF_TString_Type, of a string that is kept in the struct, and its most bytes."""
 
 _LONG = ("TF_LoadSessionFromSavedModel", "TF_SessionRun", "TF_CloseSession", "TF_DeleteSession", "TF_DeleteGraph")
-"""What runs without Python's lock. The others are over sooner than the lock is taken back among busy threads."""
+"""What runs without Python's lock. The others are over sooner than the lock is taken back among busy threads, but for
+TF_DeleteTensor of many long strings, which `free_strings` frees in Python."""
+
+
+@ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
+def free_strings(data: int, size: int, _: int | None) -> None:
+    """Deallocator of a tensor of strings in memory of `library().allocate`."""
+    api = library()
+    free = api.TF_StringDealloc
+    for place, head in enumerate(ctypes.string_at(data, size)[::STRING_BYTES]):
+        if head & 3 != SMALL:
+            free(data + place * STRING_BYTES)
+    api.free(data)
 
 
 class Output(ctypes.Structure):
@@ -76,30 +87,32 @@ def library() -> Any:
             (pointer, pointer, *given_or_got, *given_or_got, pointer, number, pointer, pointer),
         ),
         "TF_AllocateTensor": (pointer, (number, numbers, number, size)),
+        "TF_NewTensor": (pointer, (number, numbers, number, pointer, size, pointer, pointer)),
         "TF_DeleteTensor": (None, (pointer,)),
         "TF_TensorType": (number, (pointer,)),
         "TF_NumDims": (number, (pointer,)),
         "TF_Dim": (ctypes.c_int64, (pointer, number)),
         "TF_TensorElementCount": (ctypes.c_int64, (pointer,)),
         "TF_TensorData": (pointer, (pointer,)),
+        "TF_StringCopy": (None, (pointer, text, size)),
+        "TF_StringDealloc": (None, (pointer,)),
         "TF_StringGetSize": (size, (pointer,)),
         "TF_StringGetDataPointer": (pointer, (pointer,)),
     }.items():
         function = getattr(without_lock if name in _LONG else api, name)
         function.restype, function.argtypes = returned, taken
         setattr(api, name, function)
+    api.allocate = ctypes.PYFUNCTYPE(pointer, size)(("PyMem_RawMalloc", ctypes.pythonapi))
+    api.free = ctypes.PYFUNCTYPE(None, pointer)(("PyMem_RawFree", ctypes.pythonapi))
     api.memmove = ctypes.PYFUNCTYPE(pointer, pointer, pointer, size)(ctypes.cast(ctypes.memmove, pointer).value or 0)
     _check_strings(api)
     return api
 
 
 def _check_strings(api: Any) -> None:
-    """Strings are read and written as they lie in memory: one call a string would cost more than the graph's run."""
+    """Short strings are read and written as they lie in memory: one call each would cost more than the graph's run."""
     text = b"layout"
     small = (ctypes.c_uint8 * STRING_BYTES)(len(text) << 2 | SMALL, *text)
-    kept = ctypes.create_string_buffer(text)
-    view = (ctypes.c_uint64 * (STRING_BYTES // 8))(len(text) << 2 | VIEW, ctypes.addressof(kept))
-    for struct, place in ((small, ctypes.addressof(small) + 1), (view, ctypes.addressof(kept))):
-        at = ctypes.addressof(struct)
-        if api.TF_StringGetSize(at) != len(text) or api.TF_StringGetDataPointer(at) != place:
-            raise ArtifactError("TensorFlow's strings have another layout; install the version of requirements.lock")
+    at = ctypes.addressof(small)
+    if api.TF_StringGetSize(at) != len(text) or api.TF_StringGetDataPointer(at) != at + 1:
+        raise ArtifactError("TensorFlow's strings have another layout; install the version of requirements.lock")

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 
-from serving.c_api import SMALL, STRING_BYTES, VIEW, Buffer, Output, library
+from serving.c_api import SHORT, SMALL, STRING_BYTES, Buffer, Output, free_strings, library
 from serving.messages import SignatureDef
 from serving.tensors import Array, data_type_of, dtype_of
 from serving.wire import fields
@@ -94,14 +94,13 @@ class CSession:
             TensorFlowError: as the run ended.
         """
         api, status = library(), _Status()
-        alive: list[Any] = []
         given, got = (ctypes.c_void_p * len(feeds))(), (ctypes.c_void_p * len(fetches))()
         settings = self._settings | {"timeout_in_ms": milliseconds} if milliseconds else self._settings
         options = _run_options(**settings) if settings else None
         try:
             for place, (name, (_, value)) in enumerate(feeds.items()):
                 try:
-                    given[place] = _tensor(value, alive)
+                    given[place] = _tensor(value)
                 except KeyError:
                     raise TensorFlowError(
                         tf.errors.INVALID_ARGUMENT, f"{name}: dtype {value.dtype} is not fed"
@@ -196,32 +195,60 @@ def _run_options(**settings: int) -> ctypes.c_void_p:
     return ctypes.c_void_p(library().TF_NewBufferFromString(data, len(data)))
 
 
-def _tensor(value: Array, alive: list[Any]) -> int:
-    """A TF_Tensor of `value`; what is put into `alive` must outlive it. KeyError for a dtype that TensorFlow lacks."""
-    api = library()
+def _tensor(value: Array) -> int:
+    """A TF_Tensor of a copy of `value`. KeyError for a dtype that TensorFlow lacks."""
     dims = (ctypes.c_int64 * value.ndim)(*value.shape)
     if value.dtype.kind in "OSU":
-        number, data = _STRING, _views(value, alive)
-    else:
-        number, data = data_type_of(value.dtype), np.ascontiguousarray(value)
-    handle = api.TF_AllocateTensor(number, dims, value.ndim, data.nbytes)
+        return _tensor_of_texts([_encoded(text) for text in value.ravel().tolist()], dims)
+    data = np.ascontiguousarray(value)
+    return _filled(data_type_of(value.dtype), dims, data.ctypes.data, data.nbytes)
+
+
+def _encoded(text: str | bytes) -> bytes:
+    return text.encode() if isinstance(text, str) else text
+
+
+def _filled(number: int, dims: "ctypes.Array[ctypes.c_int64]", data: Any, size: int) -> int:
+    """A TF_Tensor of a copy of `size` bytes."""
+    api = library()
+    handle = api.TF_AllocateTensor(number, dims, len(dims), size)
     if not handle:
-        raise TensorFlowError(tf.errors.RESOURCE_EXHAUSTED, f"no memory for a tensor of {data.nbytes:,} bytes")
-    if data.nbytes:
-        api.memmove(api.TF_TensorData(handle), data.ctypes.data, data.nbytes)
+        raise TensorFlowError(tf.errors.RESOURCE_EXHAUSTED, f"no memory for a tensor of {size:,} bytes")
+    if size:
+        api.memmove(api.TF_TensorData(handle), data, size)
     return int(handle)
 
 
-def _views(value: Array, alive: list[Any]) -> Array:
-    """[n, 3] uint64: strings as TF_TStrings that point into one block, a zero behind each, which kernels look for."""
-    texts = [text.encode() if isinstance(text, str) else text for text in value.ravel().tolist()]
-    views = np.zeros((len(texts), STRING_BYTES // 8), np.uint64)
-    block = np.frombuffer(b"\0".join(texts) + b"\0", np.uint8)
-    alive.append(block)
-    sizes = np.fromiter(map(len, texts), np.uint64, len(texts))
-    views[:, 0] = sizes << np.uint64(2) | np.uint64(VIEW)
-    views[:, 1] = np.cumsum(sizes + np.uint64(1)) - sizes - np.uint64(1) + np.uint64(block.ctypes.data)
-    return views
+def _tensor_of_texts(texts: list[bytes], dims: "ctypes.Array[ctypes.c_int64]") -> int:
+    """A TF_Tensor of strings that own their bytes, each with a zero behind it.
+
+    Kernels read up to that zero, and a graph's tables and variables keep strings for longer than a run.
+    """
+    structs, long = _structs(texts)
+    if not long:
+        return _filled(_STRING, dims, structs.ctypes.data, structs.nbytes)
+    api = library()
+    data = api.allocate(structs.nbytes)
+    if not data:
+        raise TensorFlowError(tf.errors.RESOURCE_EXHAUSTED, f"no memory for {len(texts):,} strings")
+    api.memmove(data, structs.ctypes.data, structs.nbytes)
+    copy = api.TF_StringCopy
+    for place in long:
+        copy(data + place * STRING_BYTES, texts[place], len(texts[place]))
+    return int(api.TF_NewTensor(_STRING, dims, len(dims), data, structs.nbytes, free_strings, None))
+
+
+def _structs(texts: list[bytes]) -> tuple[Array, list[int]]:
+    """[n, 24] uint8: TF_TStrings, empty ones for more than 22 bytes; and the places of those."""
+    structs = np.zeros((len(texts), STRING_BYTES), np.uint8)
+    sizes = np.fromiter(map(len, texts), np.int64, len(texts))
+    long = np.flatnonzero(sizes > SHORT)
+    sizes[long] = 0
+    structs[:, 0] = sizes << 2 | SMALL
+    short = b"".join(texts) if not len(long) else b"".join(text for text in texts if len(text) <= SHORT)
+    first = np.arange(len(texts)) * STRING_BYTES + 1 - (np.cumsum(sizes) - sizes)
+    structs.reshape(-1)[np.repeat(first, sizes) + np.arange(len(short))] = np.frombuffer(short, np.uint8)
+    return structs, long.tolist()
 
 
 def _array(handle: int) -> Array:

@@ -29,6 +29,16 @@ def echo(tmp_path_factory: pytest.TempPathFactory) -> CSession:
         tf.identity(texts, name="same_texts")
         tf.strings.join([texts, texts], name="twice")
         tf.strings.lower(texts, encoding="utf-8", name="lower")
+        kept = tf.raw_ops.VarHandleOp(dtype=tf.string, shape=[None], shared_name="kept")
+        with tf.control_dependencies([tf.raw_ops.AssignVariableOp(resource=kept, value=texts)]):
+            tf.constant(1, name="assign")
+        tf.raw_ops.ReadVariableOp(resource=kept, dtype=tf.string, name="kept_texts")
+        table = tf.raw_ops.MutableHashTableV2(key_dtype=tf.string, value_dtype=tf.int64, shared_name="kept")
+        values = tf.ones_like(texts, tf.int64)
+        with tf.control_dependencies([tf.raw_ops.LookupTableInsertV2(table_handle=table, keys=texts, values=values)]):
+            tf.constant(1, name="insert")
+        default = tf.constant(0, tf.int64)
+        tf.raw_ops.LookupTableFindV2(table_handle=table, keys=texts, default_value=default, name="found")
         tf.compat.v1.placeholder(tf.resource, name="resource")
         tf.split(tf.constant([1.0, 2.0]), 2, name="halves")
         builder = tf.compat.v1.saved_model.Builder(str(folder))
@@ -72,6 +82,19 @@ def test_strings_end_where_they_end(echo: CSession) -> None:
     feeds = {"texts": (echo.output("texts:0"), np.array(texts, object))}
     [lower] = echo.run(feeds, [echo.output("lower:0")], 0)
     assert lower.tolist() == [text.lower() for text in texts]
+
+
+def test_a_graph_may_keep_strings_that_it_was_fed(echo: CSession) -> None:
+    keys = np.array([f"{place} {'k' * (place % 40)}".encode() for place in range(200)], object)
+    other = np.array([b"X" * len(key) for key in keys], object)
+    texts, assign, insert = echo.output("texts:0"), echo.output("assign:0"), echo.output("insert:0")
+    echo.run({"texts": (texts, keys)}, [assign], 0)
+    echo.run({"texts": (texts, keys)}, [insert], 0)
+    for _ in range(20):
+        echo.run({"texts": (texts, other)}, [echo.output("twice:0")], 0)
+    kept, found = echo.run({"texts": (texts, keys)}, [echo.output("kept_texts:0"), echo.output("found:0")], 0)
+    assert kept.tolist() == keys.tolist()
+    assert found.tolist() == [1] * len(keys)
 
 
 def test_an_array_that_is_not_contiguous_is_fed_as_it_reads(echo: CSession) -> None:
