@@ -12,7 +12,7 @@ import pytest
 
 from serving.errors import Rejection
 from serving.loading import warm_up
-from serving.manager import ModelManager
+from serving.manager import Loader, ModelManager
 from serving.messages import ModelServerConfig, ModelSpec
 from serving.model_config import parse_model_config
 from serving.servable import Servable
@@ -28,6 +28,19 @@ def load(name: str, path: Path) -> Servable:
     servable = Servable(path)
     warm_up(servable, path)
     return servable
+
+
+def held_up(number: str) -> tuple[Loader, threading.Event, threading.Event]:
+    """A loader that sets the first event when it comes to the version `number`, and waits there for the second."""
+    loading, may_load = threading.Event(), threading.Event()
+
+    def slow(name: str, path: Path) -> Servable:
+        if path.name == number:
+            loading.set()
+            assert may_load.wait(30)
+        return load(name, path)
+
+    return slow, loading, may_load
 
 
 def config_of(base: Path, extra: str = "", name: str = "scale") -> ModelServerConfig:
@@ -299,13 +312,7 @@ def test_labels_name_versions_and_move_by_reload(start: Start, add_version: AddV
 
 
 def test_a_label_moves_while_another_version_loads(add_version: AddVersion, tmp_path: Path) -> None:
-    loading, may_load = threading.Event(), threading.Event()
-
-    def slow(name: str, path: Path) -> Servable:
-        if path.name == "3":
-            loading.set()
-            assert may_load.wait(30)
-        return load(name, path)
+    slow, loading, may_load = held_up("3")
 
     def labelled(versions: str, stable: int) -> ModelServerConfig:
         policy = f"model_version_policy {{ {versions} }}"
@@ -336,14 +343,7 @@ def test_a_label_moves_while_another_version_loads(add_version: AddVersion, tmp_
 
 
 def test_a_config_that_is_replaced_while_it_waits_is_told_so(add_version: AddVersion, tmp_path: Path) -> None:
-    loading, may_load = threading.Event(), threading.Event()
-
-    def slow(name: str, path: Path) -> Servable:
-        if path.name == "2":
-            loading.set()
-            assert may_load.wait(30)
-        return load(name, path)
-
+    slow, loading, may_load = held_up("2")
     one, both = config_of(tmp_path / "scale"), config_of(tmp_path / "scale")
     both.MergeFrom(config_of(tmp_path / "other", name="other"))
     add_version(tmp_path / "scale", "scale", 1, 1)
