@@ -26,6 +26,12 @@ def test_products_of_equal_score_may_change_places_at_the_end() -> None:
     assert same_answer(ANSWER, {b"a": 3.0, b"b": 2.0, b"d": 1.0002})
 
 
+def test_two_scores_may_differ_by_one_place_in_the_retrieval_order() -> None:
+    assert same_answer(ANSWER, {b"a": 3.002, b"b": 1.998, b"c": 1.0})
+    assert not same_answer(ANSWER, {b"a": 3.002, b"b": 1.998, b"c": 1.002})
+    assert not same_answer(ANSWER, ANSWER | {b"b": float("nan")})
+
+
 @given(st.dictionaries(st.binary(min_size=1), st.floats(-10, 10), min_size=1))
 def test_an_answer_is_the_same_as_itself(answer: dict[bytes, float]) -> None:
     assert same_answer(answer, dict(answer))
