@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from catalog.errors import DataError
 from catalog.schema import KINDS
+from towers.history import push_right
 
 Tensors = dict[str, tf.Tensor]
 
@@ -55,7 +56,9 @@ class Catalogue(tf.Module):
             default_value=self.size,
         )
         self._ids = tf.Variable(np.array([*product_ids, ""], dtype=object), trainable=False, dtype=tf.string)
-        kinds = tf.lookup.KeyValueTensorInitializer(list(KINDS), list(range(1, len(KINDS) + 1)), value_dtype=tf.int32)
+        # As histories have them in training: what was only shown is in none.
+        numbers = {kind: number for number, kind in enumerate(KINDS, start=1) if kind != "impression"}
+        kinds = tf.lookup.KeyValueTensorInitializer(list(numbers), list(numbers.values()), value_dtype=tf.int32)
         self._kinds = tf.lookup.StaticHashTable(kinds, default_value=0)
 
     def rows(self, product_ids: tf.Tensor) -> tf.Tensor:
@@ -73,17 +76,18 @@ class Catalogue(tf.Module):
     def request(self, inputs: Tensors) -> Tensors:
         """Turn a signature's strings into rows and kinds, and a timestamp of 0 into the snapshot's.
 
-        A history item whose product or kind is unknown counts as absent in all its parts.
+        A history item whose product or kind is unknown counts as absent in all its parts; absent items come first, the
+        others in their order after them.
         """
         row = self.rows(inputs["history_product_id"])
         kind = self._kinds.lookup(inputs["history_kind"])
-        absent = (row == self.size) | (kind == 0)
+        present, row, kind, timestamp = push_right(
+            (row < self.size) & (kind > 0), row, kind, inputs["history_timestamp"]
+        )
         return {
-            "history_row": tf.where(absent, self.size, row),
-            "history_kind": tf.where(absent, 0, kind),
-            "history_timestamp": tf.where(
-                absent, tf.zeros_like(inputs["history_timestamp"]), inputs["history_timestamp"]
-            ),
+            "history_row": tf.where(present, row, self.size),
+            "history_kind": tf.where(present, kind, 0),
+            "history_timestamp": tf.where(present, timestamp, tf.zeros_like(timestamp)),
             "timestamp": tf.where(
                 inputs["timestamp"] == 0, tf.constant(self.snapshot_time, tf.int64), inputs["timestamp"]
             ),
@@ -144,13 +148,14 @@ class Composition(tf.Module):
         """Score and probabilities [B, C] in the candidates' order."""
         request = self.catalogue.request(inputs)
         rows = self.catalogue.rows(inputs["candidate_product_id"])
-        return self._score(inputs, request, inputs["query_embedding"], rows, inputs["candidate_score"])
+        return self._score(inputs, request, _finite(inputs["query_embedding"]), rows, inputs["candidate_score"])
 
     def explain(self, inputs: Tensors) -> Tensors:
         """Score, base and what each group of features adds [B, C], in the candidates' order."""
         request = self.catalogue.request(inputs)
         rows = self.catalogue.rows(inputs["candidate_product_id"])
-        return self._score(inputs, request, inputs["query_embedding"], rows, inputs["candidate_score"], "explain")
+        embedding = _finite(inputs["query_embedding"])
+        return self._score(inputs, request, embedding, rows, inputs["candidate_score"], "explain")
 
     def search(self, inputs: Tensors) -> Tensors:
         """{product_id, score, retrieval_score, and the probabilities} [B, K], best first."""
@@ -225,8 +230,14 @@ class Composition(tf.Module):
 
 
 def _start(query: tf.Tensor) -> tf.Tensor:
-    # By bytes, which does not read the rest. Who reads it next replaces a character that is cut in two.
-    return tf.strings.substr(query, 0, MAX_QUERY_BYTES)
+    # By bytes, which does not read the rest. Who reads it next replaces a character that is cut in two. A query of
+    # spaces is none, to all alike.
+    return tf.strings.strip(tf.strings.substr(query, 0, MAX_QUERY_BYTES))
+
+
+def _finite(vectors: tf.Tensor) -> tf.Tensor:
+    """Vectors from outside; zeros for numbers that are none."""
+    return tf.where(tf.math.is_finite(vectors), vectors, 0.0)
 
 
 def first_places(groups: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -19,6 +19,25 @@ def request_questions(features: FeatureStore, requests: npt.NDArray[np.int32], l
     )
 
 
+def stranger_question(features: FeatureStore, timestamp: int, length: int) -> Questions:
+    """One request that tells nothing, as every new visitor's home page is: no query, no history, no profile.
+
+    Args:
+        features: of the shop.
+        timestamp: seconds, when it is asked.
+        length: H, of the history.
+    """
+    none = np.zeros((1, length), np.int64)
+    return Questions(
+        texts=np.array([""], dtype=object),
+        rows=np.full((1, length), features.n_products, np.int32),
+        kinds=none.astype(np.int32),
+        timestamps=none,
+        timestamp=np.array([timestamp], np.int64),
+        users=np.array([-1], np.int32),
+    )
+
+
 def slice_requests(features: FeatureStore, slice_code: int, limit: int, seed: int | None) -> npt.NDArray[np.int32]:
     """At most `limit` requests of one time slice, rising: the latest ones, or with a seed a sample of all."""
     requests = np.flatnonzero(features.request_slice == slice_code)

@@ -163,27 +163,23 @@ class Reranker(tf.Module):
         """
         features = self.features(**inputs)
         vectors = self._values(features, inputs["candidate_row"])
-        worth = self._worth(features, vectors, tf.constant(coalitions(len(GROUPS)), tf.float32))
+        # One after the other: side by side 32 sets of features of each candidate would be in memory at a time.
+        worth = tf.map_fn(
+            lambda members: self._worth(features, vectors, members),
+            tf.constant(coalitions(len(GROUPS)), tf.float32),
+            parallel_iterations=1,
+        )
         values = tf.tensordot(tf.constant(shapley_weights(len(GROUPS))), worth, 1)
         parts = {"score": worth[-1], "base": worth[0], **dict(zip(GROUPS, tf.unstack(values), strict=True))}
         return {name: tf.where(features.present, part, 0.0) for name, part in parts.items()}
 
     def _worth(self, features: Features, vectors: tf.Tensor, members: tf.Tensor) -> tf.Tensor:
-        """[S, B, C] the score where only some groups are told; members: [S, groups] 0 or 1."""
-        kept = tf.matmul(members, self._members)[:, None, None]
-        text, person = (members[:, GROUPS.index(name)][:, None, None] for name in ("text", "person"))
+        """[B, C] the score where only some groups are told; members: [groups] 0 or 1."""
+        kept = tf.linalg.matvec(self._members, members, transpose_a=True)
+        text, person = members[GROUPS.index("text")], members[GROUPS.index("person")]
         numeric = features.numeric * kept + self._usual * (1.0 - kept)
-        values = vectors * text[..., None]
         profile = tf.where(person > 0, features.profile, self.extractor.unknown_profile(features.profile))
-        sets, requests = tf.unstack(tf.shape(numeric))[:2]
-        grade = features.grade * text
-
-        def merged(values: tf.Tensor) -> tf.Tensor:
-            """[S, B, ...] -> [S B, ...]."""
-            return tf.reshape(values, tf.concat([[sets * requests], tf.shape(values)[2:]], 0))
-
-        score = order_score(self._rank(merged(numeric), merged(values), merged(profile)), merged(grade), self.config)
-        return tf.reshape(score, tf.concat([[sets, requests], tf.shape(score)[1:]], 0))
+        return order_score(self._rank(numeric, vectors * text, profile), features.grade * text, self.config)
 
     def features(
         self,

@@ -15,7 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from serving.servable import Servable, load_op_libraries
+from serving.tensors import Array
 from serving.warmup import read_warmup
 
 _SIDE_BY_SIDE = 2
@@ -54,13 +57,23 @@ def _prove(folder: Path) -> dict[str, Any]:
     if not requests:
         raise SystemExit(f"{folder}: no warm-up requests, so nothing proves that it answers")
     for signature, inputs in requests:
-        servable.run(signature, inputs)
+        _check(folder, signature, servable.run(signature, inputs))
     servable.close()
     return {
         "signatures": sorted(servable.signatures),
         "requests": len(requests),
         "load_seconds": round(loaded - started, 2),
     }
+
+
+def _check(folder: Path, signature: str, outputs: dict[str, Array]) -> None:
+    """Whether an answer is one: finite numbers, and a product where products are asked for."""
+    for name, values in outputs.items():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise SystemExit(f"{folder}: {signature} answers its warm-up with {name} that is not finite")
+    products = outputs.get("product_id")
+    if products is not None and not any(products.ravel().tolist()):
+        raise SystemExit(f"{folder}: {signature} answers its warm-up with no product at all")
 
 
 if __name__ == "__main__":

@@ -193,7 +193,8 @@ class ProductEncoder(tf.Module):
         age = _day(timestamp, vocabulary.day0) - _day(fields["created_at"], vocabulary.day0)
         inputs = {
             "tokens": self._tokenizer(graph_product_text(fields), vocabulary.product_tokens),
-            "image": self._picture(fields),
+            # Whatever stands where there is no picture: not a number times nothing is not nothing.
+            "image": tf.where(fields["image_present"][:, None], self._picture(fields), 0.0),
             "image_present": fields["image_present"],
             "buckets": id_buckets(fields["product_id"], vocabulary.id_buckets),
             "counters": fields["counters"],

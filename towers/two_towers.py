@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from towers.attention import filled_length
 from towers.config import TowersConfig
-from towers.history import push_right
 from towers.identity import HashedIdentity
 from towers.preset_text import PresetTextEncoder
 from towers.product_tower import CONTENT_MODALITIES, PRODUCT_MODALITIES, ProductTower, modality_mask
@@ -97,8 +96,9 @@ def encode_queries(
     Args:
         model: the towers.
         tables: the catalogue that history rows point into.
-        inputs: tokens [batch, T] int32; rows, kinds [batch, H] int32; timestamps [batch, H] int64; timestamp [batch]
-            int64; profile [batch, columns] int32; perhaps image [batch, E] float with image_present [batch] bool.
+        inputs: tokens [batch, T] int32; rows, kinds [batch, H] int32 and timestamps [batch, H] int64, what is absent
+            before what is there; timestamp [batch] int64; profile [batch, columns] int32; perhaps image [batch, E]
+            float with image_present [batch] bool.
         masked: modalities to hide.
 
     Returns:
@@ -107,7 +107,6 @@ def encode_queries(
     text, has_text = model.text(inputs["tokens"])
     rows, kinds, timestamps = inputs["rows"], inputs["kinds"], inputs["timestamps"]
     present = (rows >= 0) & (rows < tables.n_products) & (kinds > 0)
-    present, rows, kinds, timestamps = push_right(present, rows, kinds, timestamps)
     # Nothing depends on what lies before the longest history of the batch.
     longest = filled_length(tf.reduce_sum(tf.cast(present, tf.int32), axis=1), tf.shape(present)[1])
     present, rows, kinds, timestamps = (values[:, -longest:] for values in (present, rows, kinds, timestamps))

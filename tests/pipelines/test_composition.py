@@ -80,6 +80,48 @@ def test_history_items_that_are_gone_count_as_absent(catalogue: Catalogue) -> No
     assert read["history_timestamp"].numpy().tolist() == [[0, 0, 0, 5]]
 
 
+def test_what_was_only_shown_is_no_history(catalogue: Catalogue) -> None:
+    read = catalogue.request(request(["a", "b"], ["impression", "view"]))
+    assert read["history_row"].numpy().tolist() == [[3, 1]]
+    assert read["history_kind"].numpy().tolist() == [[0, 2]]
+
+
+def test_histories_close_up_wherever_items_are_gone(catalogue: Catalogue) -> None:
+    """The towers and the reranker read the same places: the last one is the latest event."""
+    holes = request(["a", "gone", "b", "", "红", "gone"], ["click", "view", "view", "", "cart", "view"])
+    holes["history_timestamp"] = tf.constant([[1, 2, 3, 0, 5, 6]], tf.int64)
+    read = catalogue.request(holes)
+    assert read["history_row"].numpy().tolist() == [[3, 3, 3, 0, 1, 2]]
+    assert read["history_kind"].numpy().tolist() == [[0, 0, 0, 3, 2, 4]]
+    assert read["history_timestamp"].numpy().tolist() == [[0, 0, 0, 1, 3, 5]]
+
+
+def test_a_query_of_spaces_is_none(catalogue: Catalogue) -> None:
+    seen: list[str] = []
+
+    def encode(query: tf.Tensor, **_: object) -> tf.Tensor:
+        seen.append(query.numpy()[0].decode())
+        return tf.ones([1, 2])
+
+    asked = Composition(catalogue, encode, CountingIndex(), RowReranker(), candidates=5, results=4)
+    for query in ("  \t ", " red shirt\n"):
+        asked.query_tower(request(["a"], ["view"]) | {"query": tf.constant([query])})
+    assert seen == ["", "red shirt"]
+
+
+def test_a_query_embedding_of_no_numbers_is_read_as_zeros(catalogue: Catalogue) -> None:
+    class Echo(RowReranker):
+        def __call__(self, query_embedding: tf.Tensor, **_: object) -> dict[str, tf.Tensor]:
+            return {"score": query_embedding}
+
+    inputs = request(["a"], ["view"]) | {
+        "query_embedding": tf.constant([[np.nan, 0.5, np.inf]]),
+        "candidate_product_id": tf.constant([["a"]]),
+        "candidate_score": tf.constant([[1.0]]),
+    }
+    assert Composition(catalogue, rerank=Echo()).rerank(inputs)["score"].numpy().tolist() == [[0.0, 0.5, 0.0]]
+
+
 def test_timestamp_zero_is_the_snapshot(catalogue: Catalogue) -> None:
     assert catalogue.request(request(["a"], ["view"]))["timestamp"].numpy().tolist() == [SNAPSHOT]
     assert catalogue.request(request(["a"], ["view"], 42))["timestamp"].numpy().tolist() == [42]

@@ -177,7 +177,7 @@ def test_products_in_a_fresh_process_are_those_of_the_index(
     embeddings = np.load(toy.images_dir / "embeddings.npy").astype(np.float32)
     fields = raw_fields(towers, toy, rows)
     image_row = toy.shop.products["image_row"].to_numpy()
-    fields["image_embedding"] = np.where(image_row[:, None] >= 0, embeddings[image_row], 7.0).astype(np.float32)
+    fields["image_embedding"] = np.where(image_row[:, None] >= 0, embeddings[image_row], np.nan).astype(np.float32)
     specs = {
         name: tf.TensorSpec(
             [None, *value.shape[1:]], tf.as_dtype(value.dtype) if value.dtype.kind != "S" else tf.string, name

@@ -71,12 +71,12 @@ def test_each_modality_alone_has_all_the_weight(towers: tuple[TwoTowers, GraphTa
     np.testing.assert_allclose(masked, encode_queries(*towers, question(**past))[0], atol=1e-5)
 
 
-def test_gone_items_count_as_absent_wherever_they_stand(towers: tuple[TwoTowers, GraphTables]) -> None:
+def test_rows_outside_the_catalogue_are_padding(towers: tuple[TwoTowers, GraphTables]) -> None:
     clean = history([N, N, N, N, N, 1, 2, 3], [0, 0, 0, 0, 0, 2, 3, 2], [0, 0, 0, 0, 0, 100, 200, 900])
-    holes = history([1, N, 2, N, N, 3, N, N], [2, 5, 3, 0, 0, 2, 2, 2], [100, 150, 200, 0, 0, 900, 950, 960])
-    negative = history([1, -1, 2, -1, -1, 3, -1, N + 5], [2, 5, 3, 0, 0, 2, 2, 2], [100, 150, 200, 0, 0, 900, 950, 960])
+    gone = history([N, N, N, N, N, 1, 2, 3], [5, 0, 2, 0, 0, 2, 3, 2], [50, 0, 60, 0, 0, 100, 200, 900])
+    negative = history([-1, -1, N + 5, -1, -1, 1, 2, 3], [5, 0, 2, 0, 0, 2, 3, 2], [50, 0, 60, 0, 0, 100, 200, 900])
     expected = encode_queries(*towers, question(**clean))[0]
-    for other in (holes, negative):
+    for other in (gone, negative):
         np.testing.assert_allclose(encode_queries(*towers, question(**other))[0], expected, atol=1e-5)
 
 
