@@ -16,6 +16,7 @@ from catalog.schema import KINDS, ShopData
 from catalog.titles import title_groups
 from pipelines.composition import Catalogue, Composition, request_specs, rerank_specs
 from pipelines.product_fields import raw_fields
+from pipelines.questions import stranger_questions
 from pipelines.snapshot import snapshot_time
 from pipelines.workspace import Workspace
 from rerank.export import Reranker
@@ -24,8 +25,9 @@ from towers.export import ProductEncoder, QueryEncoder
 from towers.image import load_backbone
 from towers.index import ExactIndex, ScannIndex
 from towers.index_config import IndexParameters
+from towers.known_answers import KnownAnswers
 from towers.tables import read_embeddings
-from towers.trained import load, pictures_dir
+from towers.trained import load, pictures_dir, profile_table
 
 _OPTIONS = tf.saved_model.SaveOptions(
     namespace_whitelist=["Scann", "TFText"],
@@ -94,7 +96,9 @@ class Exporter:
         vectors = self._embeddings[self._rows]
         exact = ExactIndex(vectors, self._rows)
         chosen = IndexParameters.model_validate(read_json(self._workspace / "index" / "tuning.json")["chosen"])
-        scann = ScannIndex(vectors, self._rows, chosen, self._config.release.candidates)
+        scann = self._exact_for_strangers(
+            ScannIndex(vectors, self._rows, chosen, self._config.release.candidates), exact
+        )
         pictures = [] if self._backbone is None else self._backbone.variables
         self._constants = small_weights_as_constants([*self._towers.model.variables, *pictures, *reranker.weights])
         for name, index in (
@@ -111,6 +115,12 @@ class Exporter:
         self._save_rerank(self._compose(catalogue, None, None, reranker), exact, query, samples)
         self._save_product_tower()
         return samples
+
+    def _exact_for_strangers(self, index: ScannIndex, exact: ExactIndex) -> KnownAnswers:
+        """What new visitors are shown is looked at most, and is one vector, or one a profile."""
+        config = self._towers.config
+        questions = stranger_questions(self._features, profile_table(self._features, config), config.history.length)
+        return KnownAnswers(index, exact, self._towers.query_embeddings(questions), self._config.release.candidates)
 
     def _compose(self, catalogue: Catalogue, query: Any, index: Any, reranker: Any) -> Composition:
         release = self._config.release

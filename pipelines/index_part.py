@@ -120,8 +120,7 @@ def _table(rows: list[dict[str, Any]], measured: int, tuning: dict[str, Any]) ->
     cells: tuple[tuple[Cell, ...], ...] = tuple(tuple(row[name] for name in _COLUMNS) for row in rows)
     highlight = next((place for place, row in enumerate(rows) if _is_chosen(row, tuning["chosen"])), None)
     note = (
-        f"Chosen for a recall of {tuning['recall_target']} at the least latency, on average and for a request that "
-        f"tells nothing, as every new visitor's. Of {measured:,} settings measured "
+        f"Chosen for a recall of {tuning['recall_target']} at the least latency. Of {measured:,} settings measured "
         "those that no other beats in recall and speed at once, and exact search; all are in index/tuning.json."
     )
     return PlainTable("index", "Index: recall against latency", note, _COLUMNS, cells, highlight)

@@ -19,22 +19,27 @@ def request_questions(features: FeatureStore, requests: npt.NDArray[np.int32], l
     )
 
 
-def stranger_question(features: FeatureStore, timestamp: int, length: int) -> Questions:
-    """One request that tells nothing, as every new visitor's home page is: no query, no history, no profile.
+def stranger_questions(
+    features: FeatureStore, profiles: npt.NDArray[np.int32], length: int, limit: int = 64
+) -> Questions:
+    """Requests that tell nothing but perhaps a profile, as every new visitor's home page: no query, no history.
 
     Args:
         features: of the shop.
-        timestamp: seconds, when it is asked.
+        profiles: [U, columns] of every user, see `profile_table`.
         length: H, of the history.
+        limit: profiles at most, the commonest; besides them nobody's.
     """
-    none = np.zeros((1, length), np.int64)
+    _, users, counts = np.unique(profiles, axis=0, return_index=True, return_counts=True)
+    asked = [-1, *users[np.argsort(-counts, kind="stable")][:limit]] if profiles.size else [-1]
+    nothing = np.zeros((len(asked), length), np.int64)
     return Questions(
-        texts=np.array([""], dtype=object),
-        rows=np.full((1, length), features.n_products, np.int32),
-        kinds=none.astype(np.int32),
-        timestamps=none,
-        timestamp=np.array([timestamp], np.int64),
-        users=np.array([-1], np.int32),
+        texts=np.full(len(asked), "", object),
+        rows=np.full(nothing.shape, features.n_products, np.int32),
+        kinds=nothing.astype(np.int32),
+        timestamps=nothing,
+        timestamp=np.full(len(asked), features.day0, np.int64),
+        users=np.array(asked, np.int32),
     )
 
 

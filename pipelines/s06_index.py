@@ -16,7 +16,7 @@ _VALIDATION = 2
 
 def run(workspace: Workspace) -> None:
     """towers/ -> index/."""
-    from pipelines.questions import request_questions, slice_requests, stranger_question
+    from pipelines.questions import request_questions, slice_requests
     from towers.index_tuning import tune
     from towers.trained import load
 
@@ -30,10 +30,7 @@ def run(workspace: Workspace) -> None:
         raise DataError(
             "the validation slice holds no page, logged or presumed, to tune the index with; make it longer"
         )
-    length = towers.config.history.length
-    queries = towers.query_embeddings(request_questions(features, requests, length))
-    now = int(features.request_timestamp[requests[-1]])
-    stranger = towers.query_embeddings(stranger_question(features, now, length))[0]
+    queries = towers.query_embeddings(request_questions(features, requests, towers.config.history.length))
     embeddings = towers.product_embeddings(day)[rows]
-    result = tune(embeddings, queries, workspace.config.index, stranger)
+    result = tune(embeddings, queries, workspace.config.index)
     result.save(workspace / "index" / "tuning.json")

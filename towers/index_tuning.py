@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,6 @@ class Measurement:
         latency_ms: median of single queries in a compiled graph; None where the recall was too low to be timed.
         queries_per_second: in batches of 256.
         build_seconds: time to build it.
-        stranger: `recall` for the stranger's request alone; None where none was given.
     """
 
     index: str
@@ -48,11 +47,6 @@ class Measurement:
     latency_ms: float | None
     queries_per_second: float
     build_seconds: float
-    stranger: float | None = None
-
-    def reaches(self, target: float) -> bool:
-        """Whether the recall is enough on average, and for the stranger too."""
-        return self.recall >= target and (self.stranger is None or self.stranger >= target)
 
 
 @dataclass(frozen=True)
@@ -108,28 +102,7 @@ class TuneResult:
         return table
 
 
-@dataclass(frozen=True)
-class _Sample:
-    """What ways to search are measured with.
-
-    queries: [Q, D]. least: [Q] the exact k-th best score of each. stranger, least_of_stranger: [0 or 1, D] and [0 or 1]
-    likewise. k, config: of the tuning.
-    """
-
-    queries: npt.NDArray[np.float32]
-    least: npt.NDArray[np.float32]
-    stranger: npt.NDArray[np.float32]
-    least_of_stranger: npt.NDArray[np.float32]
-    k: int
-    config: IndexConfig
-
-
-def tune(
-    embeddings: npt.NDArray[np.float32],
-    queries: npt.NDArray[np.float32],
-    config: IndexConfig,
-    stranger: npt.NDArray[np.float32] | None = None,
-) -> TuneResult:
+def tune(embeddings: npt.NDArray[np.float32], queries: npt.NDArray[np.float32], config: IndexConfig) -> TuneResult:
     """Measure exact search and, unless the shop is too small for it, ScaNN over leaves and depths, and choose.
 
     Recall counts a product as found if its score reaches that of the exact k-th best, so equal products do not matter.
@@ -140,8 +113,6 @@ def tune(
         embeddings: [N, D] float32 vectors of the products.
         queries: [Q, D] float32, as the shop's queries are.
         config: target, k and limits.
-        stranger: [D] float32, the vector of a request that tells nothing, which every new visitor's home page shares:
-            it has to reach the target by itself, for one vector does not move a mean.
 
     Raises:
         DataError: if there is no product or no query, or a vector is not finite.
@@ -155,17 +126,14 @@ def tune(
     rows = np.arange(len(embeddings), dtype=np.int32)
     k = min(config.k, len(embeddings))
     exact, seconds = _timed(lambda: ExactIndex(embeddings, rows))
-    search = _compiled(exact, k)
-    alone = np.zeros((0, embeddings.shape[1])) if stranger is None else stranger[None]
-    alone = np.asarray(alone, np.float32)
-    sample = _Sample(queries, _least(search, queries), alone, _least(search, alone), k, config)
-    measurements = [_measure("exact", exact, sample, seconds)]
+    least = _search_all(_compiled(exact, k), queries)[:, -1]  # the k-th best score of each query
+    measurements = [_measure("exact", exact, queries, least, k, config, seconds)]
     brute, seconds = _timed(lambda: ScannIndex(embeddings, rows, None, k))
-    measurements.append(_measure("scann brute force", brute, sample, seconds))
+    measurements.append(_measure("scann brute force", brute, queries, least, k, config, seconds))
     del exact, brute
     if config.kind == "scann" or (config.kind == "auto" and len(embeddings) >= config.exact_below):
         for leaves in _leaf_counts(len(embeddings)):
-            measurements += _measure_tree(embeddings, rows, leaves, sample)
+            measurements += _measure_tree(embeddings, rows, leaves, queries, least, k, config)
     result = TuneResult(
         chosen=_choose(measurements, config),
         recall_target=config.recall_target,
@@ -189,7 +157,7 @@ def _choose(measurements: list[Measurement], config: IndexConfig) -> IndexParame
     timed = [row for row in measurements if row.latency_ms is not None and row.index != "exact"]
     if config.kind == "scann":
         timed = [row for row in timed if row.index == "scann"]
-    reached = [row for row in timed if row.reaches(config.recall_target)]
+    reached = [row for row in timed if row.recall >= config.recall_target]
     if not reached:
         return IndexParameters()
     return _parameters(min(reached, key=lambda row: row.latency_ms or np.inf))
@@ -201,22 +169,33 @@ def _parameters(row: Measurement) -> IndexParameters:
     return IndexParameters(kind="scann", leaves=row.leaves, leaves_to_search=row.leaves_to_search, reorder=row.reorder)
 
 
-def _measure(name: str, index: Index, sample: _Sample, build_seconds: float) -> Measurement:
-    call = _compiled(index, sample.k)
-    recall, speed = _recall_and_speed(call, sample)
-    latency = _latency(call, sample)
-    return Measurement(
-        name, 0, 0, 0, recall, latency, speed, round(build_seconds, 2), _recall_of_stranger(call, sample)
-    )
+def _measure(
+    name: str,
+    index: Index,
+    queries: npt.NDArray[np.float32],
+    least: npt.NDArray[np.float32],
+    k: int,
+    config: IndexConfig,
+    build_seconds: float,
+) -> Measurement:
+    call = _compiled(index, k)
+    recall, speed = _recall_and_speed(call, queries, least)
+    latency = _latency(call, queries, config.latency_calls)
+    return Measurement(name, 0, 0, 0, recall, latency, speed, round(build_seconds, 2))
 
 
 def _measure_tree(
-    embeddings: npt.NDArray[np.float32], rows: npt.NDArray[np.int32], leaves: int, sample: _Sample
+    embeddings: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.int32],
+    leaves: int,
+    queries: npt.NDArray[np.float32],
+    least: npt.NDArray[np.float32],
+    k: int,
+    config: IndexConfig,
 ) -> list[Measurement]:
     """For each depth of reordering, the fewest leaves that reach the target, and the steps before."""
     tree = f"a tree of {leaves:,} leaves" if leaves > 1 else "quantised vectors without a tree"
     console.print(f"building {tree} over {len(embeddings):,} products")
-    k, target = sample.k, sample.config.recall_target
     built, seconds = _timed(
         lambda: ScannIndex(embeddings, rows, IndexParameters(kind="scann", leaves=leaves, reorder=k), k)
     )
@@ -231,13 +210,12 @@ def _measure_tree(
     for reorder in track(depths, f"ScaNN, {leaves:,} leaves" if leaves > 1 else "ScaNN, no tree"):
         for searched in sorted({max(1, round(leaves * share)) for share in _SEARCHED}):
             call = _bound(graph, searched, reorder)
-            recall, speed = _recall_and_speed(call, sample)
-            stranger = _recall_of_stranger(call, sample)
-            row = Measurement("scann", leaves, searched, reorder, recall, None, speed, round(seconds, 2), stranger)
-            if row.reaches(target):
-                result.append(replace(row, latency_ms=_latency(call, sample)))
+            recall, speed = _recall_and_speed(call, queries, least)
+            reached = recall >= config.recall_target
+            latency = _latency(call, queries, config.latency_calls) if reached else None
+            result.append(Measurement("scann", leaves, searched, reorder, recall, latency, speed, round(seconds, 2)))
+            if reached:
                 break
-            result.append(row)
     return result
 
 
@@ -264,34 +242,20 @@ def _search_all(call: Callable[[Any], Any], queries: npt.NDArray[np.float32]) ->
     return np.concatenate([call(batch).numpy() for batch in _batches(queries)])
 
 
-def _least(search: Callable[[Any], Any], queries: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The k-th best score of each query."""
-    return _search_all(search, queries)[:, -1] if len(queries) else np.zeros(0, np.float32)
-
-
-def _recall_of_stranger(call: Callable[[Any], Any], sample: _Sample) -> float | None:
-    if not len(sample.stranger):
-        return None
-    return _recall(_search_all(call, sample.stranger), sample.least_of_stranger)
-
-
-def _recall(scores: npt.NDArray[np.float32], least: npt.NDArray[np.float32]) -> float:
-    return round(float((scores >= least[:, None] - _TIE).mean()), 5)
-
-
-def _recall_and_speed(call: Callable[[Any], Any], sample: _Sample) -> tuple[float, float]:
-    queries = sample.queries
+def _recall_and_speed(
+    call: Callable[[Any], Any], queries: npt.NDArray[np.float32], least: npt.NDArray[np.float32]
+) -> tuple[float, float]:
     call(tf.constant(queries[:1]))  # traces, and makes ScaNN's searcher
     call(tf.constant(queries[:2]))
     started = time.perf_counter()
     scores = _search_all(call, queries)
     seconds = time.perf_counter() - started
-    return _recall(scores, sample.least), round(len(queries) / seconds, 1)
+    recall = float((scores >= least[:, None] - _TIE).mean())
+    return round(recall, 5), round(len(queries) / seconds, 1)
 
 
-def _latency(call: Callable[[Any], Any], sample: _Sample) -> float:
+def _latency(call: Callable[[Any], Any], queries: npt.NDArray[np.float32], calls: int) -> float:
     """Median milliseconds of single queries."""
-    queries, calls = sample.queries, sample.config.latency_calls
     singles = [tf.constant(queries[number % len(queries)][None]) for number in range(calls)]
     for single in singles[:5]:
         call(single)
