@@ -118,12 +118,14 @@ def _query_episodes(features: FeatureStore, requests: "Requests") -> _Pairs:
     query_of = {text: i for i, text in enumerate(features.queries.tolist())}
     query = np.array([query_of.get(text, -2) for text in requests.queries.tolist()])
     users = np.int64(len(features.user_ids) + 1)
+    # Dense numbers of the pairs that occur: with a time beside them, those of all pairs would not fit in 64 bits.
     examples = features.example_query.astype(np.int64) * users + features.example_user
+    _, dense = np.unique(np.concatenate([examples, query * users + requests.user]), return_inverse=True)
     return _episodes_between(
         features,
         np.flatnonzero(features.example_query >= 0),
-        examples,
-        query * users + requests.user,
+        dense[: len(examples)],
+        dense[len(examples) :],
         requests.timestamps,
         requests.timestamps + 1,
     )

@@ -104,6 +104,29 @@ def test_without_pages_a_search_is_judged_by_its_episodes(make_store):
     assert by_request == [[1, 2], [1, 2], [3]]
 
 
+def test_without_pages_the_episodes_are_found_however_many_queries_and_users_there_are(make_store):
+    # 100,000 queries of 200,000 users: as many pairs as 2^34, each with a time of 2^33 seconds.
+    random = np.random.default_rng(0)
+    queries, users, episodes = 100_000, 200_000, 300
+    examples = [
+        {
+            "user": int(user),
+            "query": int(query),
+            "timestamp": 4 * DAY + place,
+            "product": place % 6,
+            "kind": 2,
+            "slice": 3,
+        }
+        for place, (user, query) in enumerate(
+            zip(random.integers(0, users, episodes), random.integers(0, queries, episodes), strict=True)
+        )
+    ]
+    log = make_store(6, users, [f"q{number}" for number in range(queries)], examples=examples)
+    relevance = logged_relevance(log, sample_requests(log, "search", episodes, 0), ALL)
+    assert relevance.counts().tolist() == [1] * episodes
+    assert relevance.product.tolist() == [place % 6 for place in range(episodes)]
+
+
 def test_judgments_are_joined_by_query_and_product(make_requests):
     judgments = pa.table(
         {
