@@ -69,6 +69,17 @@ def test_only_the_nearest_neighbours_are_kept():
     assert neighbour.tolist() == [1, 0, 0]
 
 
+def test_of_a_user_with_too_many_products_the_latest_count(monkeypatch):
+    monkeypatch.setattr("evaluation.baselines._MOST_OF_A_USER", 2)
+    # User 0 had 0, 1, 2 and then 0 again: the latest two are 2 and 0. User 1's two count both.
+    user, product = np.array([0, 0, 1, 0, 1, 0]), np.array([0, 1, 1, 2, 0, 0])
+    start, neighbour, cosine = cooccurrence_cosine(user, product, products=3, neighbours=3)
+    assert start.tolist() == [0, 2, 3, 4]
+    assert neighbour.tolist() == [1, 2, 0, 0]
+    # Product 0 has both users, 1 and 2 one each: 1 / sqrt(2).
+    assert cosine.tolist() == pytest.approx([1 / math.sqrt(2)] * 4)
+
+
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 7)), max_size=40), st.integers(1, 60))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_cosine_equals_the_dense_product_in_blocks_of_any_size(monkeypatch, pairs, block):
