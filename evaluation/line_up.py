@@ -13,6 +13,7 @@ from evaluation.catalogue import Catalogue
 from evaluation.content_profile import ContentProfile
 from evaluation.learned_ranker import Lists
 from evaluation.matrix_factors import MatrixFactors
+from evaluation.neighbourhoods import Neighbourhoods
 from evaluation.profiles import user_profiles
 from evaluation.recent_popularity import RecentPopularity
 from evaluation.requests import Requests, allowed_products, made_up_requests
@@ -56,6 +57,7 @@ class LineUp:
         self._facts = _facts(features, catalogue, before)
         self._popularity = Popularity.fit(features, before, eligible)
         profiles = user_profiles(features, before, len(eligible))
+        neighbourhoods = Neighbourhoods(profiles)
         analyzer = analyzer or Analyzer()
         self._bm25 = BM25(catalogue.texts, eligible, catalogue.titles, analyzer=analyzer)
         self._lifts = WordLifts(features, catalogue, before, analyzer)
@@ -63,8 +65,8 @@ class LineUp:
             self._popularity,
             RecentPopularity.fit(features, before, eligible),
             ItemToItem.fit(features, before, eligible),
-            UserToUser(profiles, "cosine"),
-            UserToUser(profiles, "Pearson"),
+            UserToUser(neighbourhoods, "cosine"),
+            UserToUser(neighbourhoods, "Pearson"),
             ContentProfile(catalogue.texts, eligible, analyzer),
             MatrixFactors(profiles, seed=seed),
             self._bm25,
