@@ -15,12 +15,12 @@ from evaluation.line_up import LineUp
 from evaluation.relevance import logged_relevance
 from evaluation.requests import Requests, Task, candidates_only, sample_requests
 from evaluation.words import RememberingAnalyzer
-from pipelines.judging import DEPTH, Shop
+from pipelines.judging import Shop
 from pipelines.snapshot import launched_rows, snapshot_time
 
 NOTE = {
-    "search": "Popularity, the neighbourhoods, the content profile and ALS know no query: they order BM25's first "
-    f"{DEPTH} matches. LightGBM reranks the same.",
+    "search": "Popularity, the neighbourhoods, the content profile and ALS know no query: they order as many of BM25's "
+    "first matches as the release has candidates, at least 100. LightGBM reranks the same.",
     "recommendation": "BM25 asks for the title of the last product. LightGBM reranks what the others propose. Products "
     "that the shopper had to do with are not wanted and left out of every answer; a released model leaves out nothing.",
 }
@@ -41,11 +41,12 @@ class Baselines:
 
     Args:
         shop: what is judged on. seed: of the factors, the trees and the sample they learn from.
+        stemmer: language of the words' stems, "" for none.
     """
 
-    def __init__(self, shop: Shop, seed: int) -> None:
+    def __init__(self, shop: Shop, seed: int, stemmer: str = "english") -> None:
         self._shop, self._seed = shop, seed
-        self._analyzer = RememberingAnalyzer()
+        self._analyzer = RememberingAnalyzer(stemmer)
         self._catalogue = Catalogue.read(shop.data.products)
         self._now = self._line_up(shop.eligible, shop.snapshot)
         day = shop.features.slices.rerank[0]
@@ -56,13 +57,13 @@ class Baselines:
         self._learned: dict[Task, LearnedRanker | None] = {}
 
     def rank(self, requests: Requests) -> dict[str, Rows]:
-        """Every baseline's answers, [R, DEPTH] each; LightGBM's only where the log holds something to learn from."""
-        rankings, lists = self._now.rank(requests, DEPTH)
+        """Every baseline's answers, [R, depth] each; LightGBM's only where the log holds something to learn from."""
+        rankings, lists = self._now.rank(requests, self._shop.depth)
         if requests.task not in self._learned:
             self._learned[requests.task] = self._learn(requests.task)
         learned = self._learned[requests.task]
         if learned is not None:
-            rankings[learned.name] = learned.order(lists, DEPTH, self._grades(lists, requests.task))
+            rankings[learned.name] = learned.order(lists, self._shop.depth, self._grades(lists, requests.task))
             if requests.task == "recommendation":
                 rankings[learned.name] = fill(rankings[learned.name], rankings[Popularity.name])
         return {name: candidates_only(rows, requests, self._shop.eligible) for name, rows in rankings.items()}
@@ -78,7 +79,7 @@ class Baselines:
     def _learn(self, task: Task) -> LearnedRanker | None:
         try:
             requests = sample_requests(self._shop.features, task, _LEARNED_FROM, self._seed, _RERANK)
-            _, lists = self._past.rank(requests, DEPTH)
+            _, lists = self._past.rank(requests, self._shop.depth)
             wanted = logged_relevance(self._shop.features, requests, self._past.eligible)
             return LearnedRanker(lists, wanted.gains(lists.rows), self._seed)
         except DataError as error:

@@ -42,7 +42,7 @@ def shop(judged: list[str]) -> Shop:
     pages = [{"user": 0, "session": "s", "query": 0, "timestamp": 2 * DAY, "slice": 1} for _ in range(6)]
     shown = [[{"product": number, "position": 1, "click": True}] for number in range(6)]
     log = store(12, 1, ["red"], interactions=[event(0, 7, 1)], requests=pages, impressions=shown)
-    return Shop(data, log, np.ones(12, bool), 4 * DAY)
+    return Shop(data, log, np.ones(12, bool), 4 * DAY, candidates=150)
 
 
 def first_answers(judged: list[str]) -> list[int]:
@@ -66,3 +66,11 @@ def test_the_grades_that_evaluation_keeps_teach_nothing() -> None:
 def test_judgments_of_what_bm25_does_not_find_teach_nothing() -> None:
     unknown = [query for query in (f"w{number}" for number in range(60)) if judgments_for_training([query])[0]]
     assert set(first_answers(unknown)[:3]) == set(first_answers([])[:3]) == {0, 2, 4}
+
+
+def test_every_answer_is_as_deep_as_the_releases_and_the_stemmer_is_the_configs() -> None:
+    requests = made_up_requests(["caps"], 4 * DAY)
+    stemmed, plain = (Baselines(shop([]), 0, stemmer).rank(requests) for stemmer in ("english", ""))
+    assert {rows.shape for rows in stemmed.values()} == {(1, 150)}
+    assert (stemmed["BM25"] >= 0).sum() == 12
+    assert (plain["BM25"] >= 0).sum() == 0
