@@ -84,6 +84,13 @@ class Relevance:
         kept = products[self.product]
         return type(self).from_pairs(len(self), owner[kept], self.product[kept], self.gain[kept])
 
+    def without(self, other: Self) -> Self:
+        """Without the pairs of another relevance of the same requests."""
+        stride = np.int64(max(self.product.max(initial=0), other.product.max(initial=0)) + 1)
+        owner, named = (np.repeat(np.arange(len(self)), np.diff(pairs.start)) for pairs in (self, other))
+        kept = ~np.isin(owner * stride + self.product, named * stride + other.product)
+        return type(self).from_pairs(len(self), owner[kept], self.product[kept], self.gain[kept])
+
 
 def logged_relevance(features: FeatureStore, requests: "Requests", eligible: Mask) -> Relevance:
     """What the users did, as relevance; gains are the weights of the kinds (click 1, cart 3, purchase 5).

@@ -31,6 +31,15 @@ def test_restricting_drops_pairs_and_masks_count_parts():
     assert relevance.restrict(first_only).counts().tolist() == [1, 0]
 
 
+def test_pairs_of_another_relevance_are_dropped():
+    relevance = Relevance.from_pairs(3, np.array([0, 0, 1]), np.array([0, 2, 2]), np.array([1.0, 5.0, 3.0]))
+    other = Relevance.from_pairs(3, np.array([0, 1, 2, 2]), np.array([2, 0, 2, 9]))
+    kept = relevance.without(other)
+    assert kept.counts().tolist() == [1, 1, 0]
+    assert (kept.product.tolist(), kept.gain.tolist()) == ([0, 2], [1, 3])
+    assert relevance.without(Relevance.from_pairs(3, np.zeros(0, int), np.zeros(0, int))).gain.tolist() == [1, 5, 3]
+
+
 def test_an_empty_relevance_finds_nothing():
     relevance = Relevance.from_pairs(2, np.zeros(0, int), np.zeros(0, int))
     assert relevance.gains(np.array([[0, 1], [2, -1]], np.int32)).tolist() == [[0, 0], [0, 0]]
