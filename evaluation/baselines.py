@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 
 from catalog.feature_store import FeatureStore
-from catalog.schema import KIND_WEIGHTS, KINDS
 from evaluation.arrays import Floats, Gains, Ints, Mask, Rows, compact, first_occurrences, ragged_indices, top_rows
 from evaluation.requests import Requests, allowed_products
 
@@ -66,8 +65,7 @@ class Popularity:
     def fit(cls, features: FeatureStore, before: int, eligible: Mask) -> "Popularity":
         """Sum of the kinds' weights of the interactions before a moment (seconds since the epoch)."""
         known = features.interaction_timestamp < before
-        kinds = np.array([KIND_WEIGHTS[kind] for kind in KINDS])
-        weights = kinds[features.interaction_kind[known]]
+        weights = features.weights[features.interaction_kind[known]]
         return cls(np.bincount(features.interaction_product[known], weights, len(eligible)), eligible)
 
     def score(self, requests: Requests) -> Gains:

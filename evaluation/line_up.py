@@ -57,7 +57,7 @@ class LineUp:
         self._facts = _facts(features, catalogue, before)
         self._popularity = Popularity.fit(features, before, eligible)
         profiles = user_profiles(features, before, len(eligible))
-        neighbourhoods = Neighbourhoods(profiles)
+        neighbourhoods = Neighbourhoods(profiles, features.weights)
         analyzer = analyzer or Analyzer()
         self._bm25 = BM25(catalogue.texts, eligible, catalogue.titles, analyzer=analyzer)
         self._lifts = WordLifts(features, catalogue, before, analyzer)
@@ -68,7 +68,7 @@ class LineUp:
             UserToUser(neighbourhoods, "cosine"),
             UserToUser(neighbourhoods, "Pearson"),
             ContentProfile(catalogue.texts, eligible, analyzer),
-            MatrixFactors(profiles, seed=seed),
+            MatrixFactors(profiles, features.weights, seed=seed),
             self._bm25,
         )
 

@@ -24,13 +24,14 @@ class Neighbourhoods:
     own row is left out.
 
     Args:
-        profiles: CSR [U, N], of `user_profiles`.
+        profiles: CSR [U, N], of `user_profiles`. weights: of each of KINDS, as in the profiles.
         neighbours: kept for each request.
     """
 
-    def __init__(self, profiles: Any, neighbours: int = 300) -> None:
+    def __init__(self, profiles: Any, weights: Floats, neighbours: int = 300) -> None:
         self.profiles = profiles
         self.neighbours = neighbours
+        self._weights = weights
         self._by_product = profiles.T.tocsr()
         self._moments = _moments(profiles)
         self._last: tuple[Requests, dict[Similarity, Any]] | None = None
@@ -38,7 +39,7 @@ class Neighbourhoods:
     def similarities(self, requests: Requests) -> dict[Similarity, Any]:
         """The nearest users of each request, CSR [R, U] of each kind; the last answer is kept for who asks it again."""
         if self._last is None or self._last[0] is not requests:
-            asking = request_profiles(requests, self.profiles.shape[1])
+            asking = request_profiles(requests, self.profiles.shape[1], self._weights)
             bounds = pairwise(self._bounds(asking))
             parts = [self._nearest_of(asking[first:last], requests.user[first:last]) for first, last in bounds]
             cosine, pearson = (sparse.vstack(part, format="csr") for part in zip(*parts, strict=True))

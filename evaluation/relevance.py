@@ -9,7 +9,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from catalog.feature_store import FeatureStore
-from catalog.schema import KIND_WEIGHTS, KINDS
 from catalog.splits import folded_query
 from evaluation.arrays import Gains, Ints, Mask, Rows, Strings, ragged_indices
 
@@ -93,7 +92,8 @@ class Relevance:
 
 
 def logged_relevance(features: FeatureStore, requests: "Requests", eligible: Mask) -> Relevance:
-    """What the users did, as relevance; gains are the weights of the kinds (click 1, cart 3, purchase 5).
+    """What the users did, as relevance; gains are the weights of the kinds (by default click 1,
+    cart 3, purchase 5).
 
     Search: what was clicked, put in the cart or purchased on the request's own page; without pages, the episodes of the
     same user, query and time. Recommendation: the products, new to the user, of the user's next episodes that followed
@@ -117,7 +117,7 @@ def _page_actions(features: FeatureStore, requests: "Requests") -> _Pairs:
     gain = np.zeros(len(shown), np.float32)
     for kind in ("click", "cart", "purchase"):
         happened = getattr(features, f"impression_{kind}")[shown]
-        gain = np.maximum(gain, happened * np.float32(KIND_WEIGHTS[kind]))
+        gain = np.maximum(gain, happened * np.float32(features.kind_weights[kind]))
     return owner, features.impression_product[shown], gain
 
 
@@ -166,8 +166,8 @@ def _episodes_between(
     last = np.searchsorted(moments, request_key * span + (until - base))
     owner, found = ragged_indices(first, last)
     example = order[found]
-    kinds = np.array([KIND_WEIGHTS[kind] for kind in KINDS], np.float32)
-    return owner, features.example_product[example], kinds[features.example_kind[example]]
+    gain = features.weights.astype(np.float32)[features.example_kind[example]]
+    return owner, features.example_product[example], gain
 
 
 def judged_relevance(requests: "Requests", judgments: pa.Table, product_ids: list[str], eligible: Mask) -> Relevance:

@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 
 from catalog.feature_store import FeatureStore
-from catalog.schema import KIND_WEIGHTS, KINDS
 from evaluation.arrays import Mask, Strings
 from evaluation.requests import Requests
 
@@ -43,7 +42,7 @@ def product_slices(features: FeatureStore, products: pa.Table) -> dict[str, Mask
 
 def _head(features: FeatureStore, before: int) -> Mask:
     happened = features.interaction_timestamp < before
-    weights = np.array([KIND_WEIGHTS[kind] for kind in KINDS])[features.interaction_kind[happened]]
+    weights = features.weights[features.interaction_kind[happened]]
     popularity = np.bincount(features.interaction_product[happened], weights, len(features.launched))
     order = np.argsort(-popularity, kind="stable")
     # A product belongs to the head while those before it have not yet reached half of the total.

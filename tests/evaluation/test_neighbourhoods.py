@@ -3,19 +3,21 @@ import math
 import numpy as np
 import pytest
 
-from catalog.schema import KINDS
+from catalog.schema import KIND_WEIGHTS, KINDS
 from evaluation.neighbourhoods import Neighbourhoods
-from evaluation.profiles import weigh
+from evaluation.profiles import request_profiles, weigh
+
+WEIGHTS = np.array([KIND_WEIGHTS[kind] for kind in KINDS])
 
 
 def clicks(people):
     person = np.array([number for number, products in enumerate(people) for _ in products])
     product = np.array([product for products in people for product in products])
-    return weigh(person, product, np.full(len(person), KINDS.index("click")), (len(people), 4))
+    return weigh(person, product, np.ones(len(person)), (len(people), 4))
 
 
 def similarities(requests, people, kind, neighbours=300):
-    return Neighbourhoods(clicks(people), neighbours).similarities(requests)[kind].toarray()
+    return Neighbourhoods(clicks(people), WEIGHTS, neighbours).similarities(requests)[kind].toarray()
 
 
 # Row 0 is the user who asks: make_requests counts users from 0.
@@ -59,9 +61,9 @@ def test_parts_of_any_size_find_the_same(make_requests, monkeypatch, pairs):
     random = np.random.default_rng(1)
     people = [random.integers(0, 4, random.integers(0, 5)).tolist() for _ in range(9)]
     requests = make_requests("search", ["x"] * 9, [random.integers(0, 4, 3).tolist() for _ in range(8)] + [[]])
-    whole = Neighbourhoods(clicks(people)).similarities(requests)
+    whole = Neighbourhoods(clicks(people), WEIGHTS).similarities(requests)
     monkeypatch.setattr("evaluation.neighbourhoods._PAIRS_AT_ONCE", pairs)
-    in_parts = Neighbourhoods(clicks(people)).similarities(requests)
+    in_parts = Neighbourhoods(clicks(people), WEIGHTS).similarities(requests)
     for kind, found in whole.items():
         np.testing.assert_array_equal(in_parts[kind].toarray(), found.toarray())
 
@@ -77,18 +79,18 @@ def test_a_part_has_no_more_pairs_than_fit_and_a_request(make_requests, monkeypa
         lambda self, asking, user: (taken.append(len(user)), whole(self, asking, user))[1],
     )
     requests = make_requests("search", ["x"] * 5, [[0], [1], [0, 1], [], [0]])
-    Neighbourhoods(clicks([[0], [0], [0], [], [1]])).similarities(requests)
+    Neighbourhoods(clicks([[0], [0], [0], [], [1]]), WEIGHTS).similarities(requests)
     assert taken == [2, 1, 2]
 
 
 def test_both_similarities_rest_on_one_product(make_requests, monkeypatch):
     asked = []
-    profiles = "evaluation.neighbourhoods.request_profiles"
-    neighbourhoods = Neighbourhoods(clicks(PEOPLE))
+    neighbourhoods = Neighbourhoods(clicks(PEOPLE), WEIGHTS)
     requests, others = (make_requests("search", ["x"], [[number]]) for number in (0, 3))
-    from evaluation.profiles import request_profiles
-
-    monkeypatch.setattr(profiles, lambda *given: (asked.append(given[0]), request_profiles(*given))[1])
+    monkeypatch.setattr(
+        "evaluation.neighbourhoods.request_profiles",
+        lambda *given: (asked.append(given[0]), request_profiles(*given))[1],
+    )
     first = neighbourhoods.similarities(requests)
     assert neighbourhoods.similarities(requests) is first
     assert neighbourhoods.similarities(others)["cosine"].toarray()[0].tolist() == [0, 0, 0, 1]

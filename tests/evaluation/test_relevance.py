@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from catalog.schema import KINDS
+from catalog.schema import KIND_WEIGHTS, KINDS
 from evaluation.relevance import Relevance, asked_again, judged_relevance, logged_relevance
 from evaluation.requests import sample_requests
 
@@ -61,6 +63,20 @@ def test_search_relevance_is_what_happened_on_the_page(make_store):
     relevance = logged_relevance(log, sample_requests(log, "search", 5, 0), eligible)
     assert relevance.product.tolist() == [0, 2]
     assert relevance.gain.tolist() == [5, 1]
+
+
+def test_gains_are_the_shops_own_weights(make_store):
+    weights = {**KIND_WEIGHTS, "click": 2.0, "purchase": 9.0}
+    page = {"user": 0, "session": "s", "query": 0, "timestamp": 4 * DAY, "slice": 3}
+    shown = [{"product": 0, "click": True, "purchase": True}, {"product": 1, "click": True}]
+    episodes = [{"user": 0, "query": 0, "timestamp": 4 * DAY, "product": 2, "kind": KINDS.index("click"), "slice": 3}]
+    for log in (
+        make_store(6, 1, ["red"], requests=[page], impressions=[shown]),
+        make_store(6, 1, ["red"], examples=episodes),
+    ):
+        log = replace(log, kind_weights=weights)
+        found = logged_relevance(log, sample_requests(log, "search", 5, 0), ALL)
+        assert dict(zip(found.product.tolist(), found.gain.tolist(), strict=True)) in ({0: 9, 1: 2}, {2: 2})
 
 
 def test_recommendation_relevance_is_what_new_products_the_user_turns_to_next(make_store):

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from catalog.schema import KINDS
+from catalog.schema import KIND_WEIGHTS, KINDS
 from evaluation.neighbourhoods import Neighbourhoods
 from evaluation.profiles import weigh
 from evaluation.user_to_user import UserToUser
@@ -14,11 +14,12 @@ ONE = math.log(2)  # What one click weighs in a profile.
 def clicks(people):
     person = np.array([number for number, products in enumerate(people) for _ in products])
     product = np.array([product for products in people for product in products])
-    return weigh(person, product, np.full(len(person), KINDS.index("click")), (len(people), 4))
+    return weigh(person, product, np.ones(len(person)), (len(people), 4))
 
 
 # Row 0 is the user who asks: make_requests counts users from 0.
-LOG = Neighbourhoods(clicks([[], [0, 1], [0, 2], [3]]))
+WEIGHTS = np.array([KIND_WEIGHTS[kind] for kind in KINDS])
+LOG = Neighbourhoods(clicks([[], [0, 1], [0, 2], [3]]), WEIGHTS)
 
 
 def test_scores_by_hand(make_requests):
