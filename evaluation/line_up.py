@@ -121,8 +121,7 @@ class LineUp:
         return rankings, Lists(candidates, self._features(requests, scores, candidates))
 
     def _features(self, requests: Requests, scores: dict[str, Gains], rows: Rows) -> Gains:
-        """[R, C, F]: log popularity, `_facts`, each method's score as a share of the request's best, and
-        last the TEXT_FEATURES."""
+        """[R, C, F]: log popularity, each method's score as a share of the request's best, `_facts`, TEXT_FEATURES."""
         taken = {name: _taken(values, rows) for name, values in scores.items()}
         popularity = [_log(taken[name]) for name in (Popularity.name, RecentPopularity.name)]
         shares = [_share(taken[name], _best(values)[:, None]) for name, values in scores.items() if name != BM25.name]
