@@ -1,8 +1,8 @@
 """What the models learn from: histories, episodes, shown pages and daily counters, as arrays on disk."""
 
 import hashlib
-from collections.abc import Collection
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from catalog.errors import ArtifactError
 from catalog.files import atomic_directory, read_json, read_npy, read_parquet, write_json, write_parquet
+from catalog.schema import KIND_WEIGHTS, KINDS
 from catalog.splits import SLICE_NAMES, Slices
 
 VERSION = 1
@@ -78,6 +79,7 @@ class FeatureStore:
             event, and of each episode that begins without a query, with a product that is new to the user, at its
             start. They hold what was clicked, carted or bought from them before their slice ended, at an unknown
             position; an event without a query counts for the page of its episode.
+        kind_weights: of every one of KINDS.
     """
 
     day0: int
@@ -121,6 +123,7 @@ class FeatureStore:
     impression_cart: Bools
     impression_purchase: Bools
     pages_logged: bool = True
+    kind_weights: Mapping[str, float] = field(default_factory=lambda: KIND_WEIGHTS)
 
     def __post_init__(self) -> None:
         for name, dtype in _array_dtypes().items():
@@ -138,7 +141,7 @@ class FeatureStore:
             "impression": len(self.impression_product),
         }
         shapes: dict[str, tuple[int, ...]] = {
-            field.name: (sizes[prefix],) for field in fields(self) if (prefix := field.name.split("_")[0]) in sizes
+            item.name: (sizes[prefix],) for item in fields(self) if (prefix := item.name.split("_")[0]) in sizes
         }
         shapes["impression_start"] = (sizes["request"] + 1,)
         shapes["user_start"] = (len(self.user_ids) + 1,)
@@ -149,6 +152,11 @@ class FeatureStore:
     def n_products(self) -> int:
         """Products of the catalogue, N; row N stands for an absent one."""
         return len(self.launched)
+
+    @property
+    def weights(self) -> npt.NDArray[np.float64]:
+        """`kind_weights` in the order of KINDS."""
+        return np.array([self.kind_weights[kind] for kind in KINDS], np.float64)
 
     def day(self, timestamps: npt.ArrayLike) -> Int32s:
         """Day number of each time in seconds: the snapshot that was known then, up to the last one."""
@@ -226,6 +234,7 @@ class FeatureStore:
             "slices": asdict(self.slices),
             "snapshot_features": list(self.snapshot_features),
             "pages_logged": self.pages_logged,
+            "kind_weights": dict(self.kind_weights),
             "files": {path.name: _describe(path) for path in sorted(folder.iterdir())},
         }
         write_json(folder / _MANIFEST, manifest)
@@ -252,6 +261,7 @@ class FeatureStore:
                 slices=Slices(**{name: tuple(manifest["slices"][name]) for name in SLICE_NAMES}),
                 snapshot_features=tuple(manifest["snapshot_features"]),
                 pages_logged=pages_logged is not False,
+                kind_weights=manifest.get("kind_weights", KIND_WEIGHTS),
                 user_ids=_strings(users["user_id"]),
                 user_columns={name.removeprefix("column_"): _strings(users[name]) for name in users.column_names[1:]},
                 queries=_strings(read_parquet(directory / "queries.parquet")["query"]),
@@ -265,7 +275,7 @@ class FeatureStore:
 
 
 def _array_dtypes() -> dict[str, type[np.generic]]:
-    return {field.name: _DTYPES[field.type] for field in fields(FeatureStore) if field.type in _DTYPES}
+    return {item.name: _DTYPES[item.type] for item in fields(FeatureStore) if item.type in _DTYPES}
 
 
 def _string_table(columns: dict[str, Strings]) -> pa.Table:

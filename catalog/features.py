@@ -43,7 +43,8 @@ class FeaturesConfig(Config):
         description="windows of the daily counters, in days, rising; the whole past comes besides",
     )
     kind_weights: dict[str, float] = Field(
-        default_factory=lambda: dict(KIND_WEIGHTS), description="weight of each kind of event, and so their strength"
+        default_factory=lambda: dict(KIND_WEIGHTS),
+        description="weight of each kind of event, and so their strength, in training and in the report",
     )
     memory_gb: float = Field(2.0, ge=0.25, description="memory DuckDB may use before it spills to disk")
 
@@ -110,6 +111,7 @@ def _write_store(log: BehaviourLog, shop_dir: Path, folder: Path, slices: Slices
         launched=((created_at - log.day0) // SECONDS_PER_DAY).astype(np.int32),
         snapshots=snapshots,
         snapshot_features=counter_names(windows),
+        kind_weights=features.kind_weights,
         **_arrays(episodes, log, slices, features.kind_weights, len(users["code"])),
     ).write_files(folder, written=("snapshots",))
 

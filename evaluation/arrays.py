@@ -1,7 +1,5 @@
 """Array types and the few ragged-array operations that rankings need."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 
@@ -70,30 +68,6 @@ def top_rows(scores: npt.NDArray[np.floating], k: int) -> Rows:
         best = columns[np.argsort(-row[columns], kind="stable")[:width]]
         result[i, : len(best)] = best
     return result
-
-
-def rows_of_ids(answers: npt.NDArray[np.generic], product_ids: Sequence[str]) -> Rows:
-    """Product rows of what a served model answered.
-
-    Args:
-        answers: [R, K] product ids, str or UTF-8 bytes; "" where a model answered less than K.
-        product_ids: [N], of the validated table.
-
-    Returns:
-        [R, K] int32, -1 for "".
-
-    Raises:
-        DataError: for an id that the table does not have.
-    """
-    row_of = {name: row for row, name in enumerate(product_ids)} | {"": ABSENT}
-    names, place = np.unique(answers, return_inverse=True)
-    texts = [name.decode() if isinstance(name, bytes) else str(name) for name in names.tolist()]
-    unknown = [text for text in texts if text not in row_of]
-    if unknown:
-        raise DataError(
-            f"the model answered {unknown[0]!r}, which is not in the catalogue; release and tables must agree"
-        )
-    return np.array([row_of[text] for text in texts], np.int32)[place].reshape(answers.shape)
 
 
 def check_rankings(rows: Rows, products: int, system: str) -> Rows:

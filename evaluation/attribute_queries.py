@@ -63,6 +63,7 @@ def make_attribute_queries(
 
     Every combination that at least ten products of the index share is as likely as any other, so rare ones weigh as
     much as frequent ones; when all have been asked for they are asked for again in other words. A wording is used once.
+    Case does not tell values apart.
 
     Args:
         products: the validated table.
@@ -74,7 +75,7 @@ def make_attribute_queries(
         DataError: when a key is in no product's attributes, or no combination has ten products.
     """
     named = tuple(keys) if TYPE_KEY in keys else (*keys, TYPE_KEY)
-    values = product_values(products, named)
+    values = np.char.lower(product_values(products, named))  # as queries are worded: "Red" and "red" are one
     for key, column in zip(named, values.T, strict=True):
         if not (column != "").any():
             raise DataError(f"attribute {key!r} is empty in every product; name attributes that the catalogue has")

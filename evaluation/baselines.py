@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from catalog.feature_store import FeatureStore
-from catalog.schema import KIND_WEIGHTS, KINDS
 from evaluation.arrays import Floats, Gains, Ints, Mask, Rows, compact, first_occurrences, ragged_indices, top_rows
 from evaluation.requests import Requests, allowed_products
 
 _PAIRS_AT_ONCE = 4_000_000  # Co-occurring pairs sorted at a time, 32 MB.
+_MOST_OF_A_USER = 1000  # Distinct products of one user that are counted: a robot's 50,000 would be 2.5e9 pairs.
 _CHUNK = 64  # requests at once, at most
 _CELLS = 6_400_000  # requests times products at once: 51 MB of doubles
 
@@ -65,8 +65,7 @@ class Popularity:
     def fit(cls, features: FeatureStore, before: int, eligible: Mask) -> "Popularity":
         """Sum of the kinds' weights of the interactions before a moment (seconds since the epoch)."""
         known = features.interaction_timestamp < before
-        kinds = np.array([KIND_WEIGHTS[kind] for kind in KINDS])
-        weights = kinds[features.interaction_kind[known]]
+        weights = features.weights[features.interaction_kind[known]]
         return cls(np.bincount(features.interaction_product[known], weights, len(eligible)), eligible)
 
     def score(self, requests: Requests) -> Gains:
@@ -97,7 +96,7 @@ class ItemToItem:
     Where the neighbours run out, and for strangers, popularity fills the list.
 
     Args:
-        user, product: [pairs] who had to do with what; repetitions count once.
+        user, product: [pairs] who had to do with what: see `cooccurrence_cosine`.
         eligible: [N], products in the index.
         popularity: fills the rest.
         neighbours: kept for each product. last: items of the history that count. recency: see above.
@@ -172,13 +171,14 @@ def cooccurrence_cosine(
     """Each product's nearest neighbours by cosine of the sets of users, sparse.
 
     Args:
-        user, product: [pairs]; repetitions count once. products: N. neighbours: kept a product.
+        user, product: [pairs], a user's in order of time; repetitions count once, and of a user's distinct products the
+            latest thousand. products: N. neighbours: kept a product.
 
     Returns:
         start int64 [N + 1], neighbour int32 and cosine float32: product i has the neighbours [start[i], start[i + 1]).
     """
     users = int(user.max(initial=-1)) + 1
-    by_user = np.unique(user.astype(np.int64) * products + product)
+    by_user = _latest(user.astype(np.int64) * products + product, products)
     user_of, product_of = by_user // products, by_user % products
     user_start = np.searchsorted(user_of, np.arange(users + 1))
     popularity = np.bincount(product_of, minlength=products)
@@ -197,6 +197,15 @@ def cooccurrence_cosine(
     item, neighbour, cosine = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     start = np.searchsorted(item, np.arange(products + 1))
     return start.astype(np.int64), neighbour.astype(np.int32), cosine.astype(np.float32)
+
+
+def _latest(pairs: Ints, products: int) -> Ints:
+    """Distinct pairs (user x products + product), rising: of each user the last ones."""
+    distinct, age = np.unique(pairs[::-1], return_index=True)
+    user = distinct // products
+    order = np.lexsort((age, user))
+    newer = np.arange(len(order)) - np.searchsorted(user, user)
+    return np.sort(distinct[order[newer < _MOST_OF_A_USER]])
 
 
 def _nearest(item: Ints, other: Ints, both: Ints, popularity: Ints, neighbours: int) -> tuple[Ints, Ints, Floats]:

@@ -1,4 +1,4 @@
-"""Whether a query is answered as well in one language as in another, and misspelt as well as not."""
+"""Whether a query is answered as well in one script as in another, and misspelt as well as not."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,11 +8,12 @@ from evaluation.boards import PlainTable
 from evaluation.report import Claim, interval_claim
 from evaluation.scores import Scores
 from evaluation.significance import Interval, group_ratio
+from evaluation.slices import HAN, LATIN, OTHER, SEVERAL
 
 BAR = 0.95
-FIRST, SECOND = "query in English", "query in Chinese"
+FIRST, SECOND = f"query in {LATIN}", f"query in {HAN}"
 _MISSPELT = "misspelt query"
-_PARTS = (FIRST, SECOND, "query in mixed", "query in other", _MISSPELT)
+_PARTS = (FIRST, SECOND, f"query in {SEVERAL}", f"query in {OTHER}", _MISSPELT)
 _METRIC = "ndcg@10"
 
 
@@ -24,7 +25,7 @@ def language_table(
     key: str = "search_languages",
     seed: int = 0,
 ) -> PlainTable | None:
-    """NDCG@10 of every system by the language of the query, and over that of the English ones; None for one language.
+    """NDCG@10 of every system by the script of the query, and over that of those in Latin letters; None for one script.
 
     Args:
         scores: of the searches. systems: in the order of the rows. slices: of `request_slices`.
@@ -42,21 +43,22 @@ def language_table(
             cells = (None, None, None) if ratio is None else (ratio.estimate, ratio.low, ratio.high)
             rows.append((name, system, int(mask.sum()), mean, *cells))
     note = (
-        "The language is told by the script. The ratio is to the same system's English queries, misspelt ones to those "
-        "that are not; 95 % intervals by user. The oracle orders for the shopper and so is not 1."
+        "A script may be that of several languages. The ratio is to the same system's queries in Latin letters, for "
+        "misspelt ones to all others; 95 % intervals by user. The oracle orders for the shopper and so is not 1."
     )
     columns = ("queries", "system", "requests", _METRIC, "ratio", "from", "to")
-    return PlainTable(key, "Search by language and spelling", note, columns, tuple(rows))
+    return PlainTable(key, "Search by script and spelling", note, columns, tuple(rows))
 
 
 def language_claims(
     scores: Scores, system: str, slices: dict[str, Mask], clusters: npt.NDArray[np.generic], seed: int = 0
 ) -> list[Claim]:
-    """Whether Chinese queries are answered as well as English ones; nothing where one of them was not asked."""
+    """Whether queries in Chinese characters are answered as well as those in Latin letters, in the demo Chinese ones as
+    well as English ones; nothing where one of them was not asked."""
     ratio = _against_first(scores, system, SECOND, slices, clusters, seed) if SECOND in slices else None
     if ratio is None:
         return []
-    text = "Search NDCG@10 of Chinese queries, over that of English ones"
+    text = f"Search NDCG@10 of queries in {HAN}, over that of those in {LATIN}"
     return [interval_claim(text, ratio, ratio.estimate >= BAR, f"at least {BAR:.2f}")]
 
 

@@ -85,9 +85,10 @@ class LearnedRanker:
             scores[present] = self._model.predict(lists.features[present], num_threads=1)
         return scores
 
-    def order(self, lists: Lists, k: int) -> Rows:
-        """The candidates in its order, [R, k], padded with -1."""
-        best = np.argsort(-self.score(lists), axis=1, kind="stable")
+    def order(self, lists: Lists, k: int, added: Gains | None = None) -> Rows:
+        """The candidates in its order, [R, k], padded with -1; `added`, [R, C], is added to its scores."""
+        scores = self.score(lists)
+        best = np.argsort(-(scores if added is None else scores + added), axis=1, kind="stable")
         rows = np.take_along_axis(lists.rows, best, axis=1)[:, :k]
         missing = max(k - rows.shape[1], 0)
         return np.pad(rows, ((0, 0), (0, missing)), constant_values=ABSENT)

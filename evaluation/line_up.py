@@ -3,22 +3,28 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from catalog.feature_store import FeatureStore
-from evaluation.arrays import ABSENT, Gains, Mask, Rows, compact, first_occurrences, top_rows
+from catalog.splits import SECONDS_PER_DAY
+from evaluation.arrays import ABSENT, Gains, Ints, Mask, Rows, compact, first_occurrences, top_rows
 from evaluation.baselines import ItemToItem, Popularity, Scorer, fill, parts_of
 from evaluation.bm25 import BM25
+from evaluation.catalogue import Catalogue
 from evaluation.content_profile import ContentProfile
 from evaluation.learned_ranker import Lists
 from evaluation.matrix_factors import MatrixFactors
+from evaluation.neighbourhoods import Neighbourhoods
 from evaluation.profiles import user_profiles
 from evaluation.recent_popularity import RecentPopularity
-from evaluation.requests import Requests, allowed_products
+from evaluation.requests import Requests, allowed_products, made_up_requests
 from evaluation.user_to_user import UserToUser
+from evaluation.word_lifts import WordLifts
 from evaluation.words import Analyzer
 
 _FROM_EACH = 60  # Candidates that each method proposes for a recommendation.
+
+TEXT_FEATURES = 4
+"""How many of the features, the last ones, say what a product is to the query, whoever asks."""
 
 
 class LineUp:
@@ -30,8 +36,7 @@ class LineUp:
 
     Args:
         features: of the shop.
-        texts, titles: [N], all a product's text, and its title.
-        prices: [N], NaN where unknown.
+        catalogue: its products.
         eligible: [N], products that may be answered.
         before: seconds since the epoch; later events are not looked at.
         seed: of the factors.
@@ -41,27 +46,29 @@ class LineUp:
     def __init__(
         self,
         features: FeatureStore,
-        texts: Sequence[str],
-        titles: Sequence[str],
-        prices: npt.NDArray[np.floating],
+        catalogue: Catalogue,
         eligible: Mask,
         before: int,
         seed: int = 0,
         analyzer: Analyzer | None = None,
     ) -> None:
         self.eligible = eligible
-        self._prices = np.asarray(prices, np.float32)
+        self._before = before
+        self._facts = _facts(features, catalogue, before)
         self._popularity = Popularity.fit(features, before, eligible)
         profiles = user_profiles(features, before, len(eligible))
-        self._bm25 = BM25(texts, eligible, titles, analyzer=analyzer)
+        neighbourhoods = Neighbourhoods(profiles, features.weights)
+        analyzer = analyzer or Analyzer()
+        self._bm25 = BM25(catalogue.texts, eligible, catalogue.titles, analyzer=analyzer)
+        self._lifts = WordLifts(features, catalogue, before, analyzer)
         self._scorers: tuple[Scorer, ...] = (
             self._popularity,
             RecentPopularity.fit(features, before, eligible),
             ItemToItem.fit(features, before, eligible),
-            UserToUser(profiles, "cosine"),
-            UserToUser(profiles, "Pearson"),
-            ContentProfile(texts, eligible, analyzer),
-            MatrixFactors(profiles, seed=seed),
+            UserToUser(neighbourhoods, "cosine"),
+            UserToUser(neighbourhoods, "Pearson"),
+            ContentProfile(catalogue.texts, eligible, analyzer),
+            MatrixFactors(profiles, features.weights, seed=seed),
             self._bm25,
         )
 
@@ -82,6 +89,24 @@ class LineUp:
             np.concatenate([lists.rows for _, lists in parts]), np.concatenate([lists.features for _, lists in parts])
         )
 
+    def judged(self, queries: Sequence[str], query: Ints, product: Rows) -> tuple[Ints, Gains]:
+        """Of judged pairs that BM25 finds, which they are, [P], and what a grade is learned from, [P, TEXT_FEATURES].
+
+        Args:
+            queries: [Q]. query: [J] rising, places in it. product: [J] rows.
+        """
+        requests = made_up_requests(list(queries), self._before)
+        pairs, features, first = [], [], 0
+        for part in parts_of(requests, len(self.eligible)):
+            scores = np.where(self.eligible, self._bm25.score(part), -np.inf)
+            start, end = np.searchsorted(query, [first, first + len(part)])
+            asked = query[start:end] - first
+            found = np.isfinite(scores[asked, product[start:end]])
+            pairs.append(start + np.flatnonzero(found))
+            features.append(self._text_features(part, scores, asked[found], product[start:end][found]))
+            first += len(part)
+        return np.concatenate(pairs), np.concatenate(features)
+
     def _rank_part(self, requests: Requests, k: int) -> tuple[dict[str, Rows], Lists]:
         allowed = allowed_products(requests, self.eligible)
         scores = {scorer.name: np.where(allowed, scorer.score(requests), -np.inf) for scorer in self._scorers}
@@ -93,20 +118,31 @@ class LineUp:
             rankings = {name: top_rows(values, k) for name, values in scores.items()}
             proposed = np.concatenate([rows[:, :_FROM_EACH] for rows in rankings.values()], axis=1)
             candidates = compact(proposed, first_occurrences(proposed))
-        return rankings, Lists(candidates, self._features(scores, candidates))
+        return rankings, Lists(candidates, self._features(requests, scores, candidates))
 
-    def _features(self, scores: dict[str, Gains], rows: Rows) -> Gains:
-        """[R, C, F]: each method's score as a share of the request's best, log popularity, BM25's score, the price."""
+    def _features(self, requests: Requests, scores: dict[str, Gains], rows: Rows) -> Gains:
+        """[R, C, F]: log popularity, each method's score as a share of the request's best, `_facts`, TEXT_FEATURES."""
         taken = {name: _taken(values, rows) for name, values in scores.items()}
-        best = {name: values.max(axis=1, initial=-np.inf)[:, None] for name, values in scores.items()}
-        shares = [
-            np.divide(values, best[name], out=np.full(values.shape, np.nan), where=best[name] > 0)
-            for name, values in taken.items()
-        ]
         popularity = [_log(taken[name]) for name in (Popularity.name, RecentPopularity.name)]
-        price = np.where(rows >= 0, self._prices[rows], np.nan)
-        columns = np.stack([*shares, *popularity, taken[BM25.name], price], axis=2)
-        return np.where(np.isfinite(columns), columns, np.nan).astype(np.float32)
+        shares = [_share(taken[name], _best(values)[:, None]) for name, values in scores.items() if name != BM25.name]
+        facts = self._facts[rows]
+        request, place = np.nonzero(rows >= 0)
+        text = np.full((*rows.shape, TEXT_FEATURES), np.nan, np.float32)
+        text[request, place] = self._text_features(requests, scores[BM25.name], request, rows[request, place])
+        columns = np.concatenate([np.stack([*popularity, *shares], axis=2), facts, text], axis=2)
+        known = np.isfinite(columns) & (rows >= 0)[:, :, None]
+        return np.where(known, columns, np.nan).astype(np.float32)
+
+    def _text_features(self, requests: Requests, scores: Gains, request: Ints, product: Rows) -> Gains:
+        """[P, TEXT_FEATURES] of pairs: BM25's score, as a share of the request's best and as it is, and `WordLifts`.
+
+        Args:
+            scores: [R, N] of BM25. request, product: [P].
+        """
+        own = scores[request, product]
+        share = _share(own, _best(scores)[request])
+        lifts = self._lifts.score(requests.queries, request, product)
+        return np.concatenate([np.stack([share, own], axis=1), lifts], axis=1)
 
 
 def _reorder(rows: Rows, scores: Gains) -> Rows:
@@ -116,8 +152,24 @@ def _reorder(rows: Rows, scores: Gains) -> Rows:
     return compact(ordered, ordered != ABSENT)
 
 
+def _facts(features: FeatureStore, catalogue: Catalogue, before: int) -> Gains:
+    """[N, 4]: price, ratings, rating and log(1 + days since the launch)."""
+    age = np.log1p(np.maximum((before - features.day0) / SECONDS_PER_DAY - features.launched, 0))
+    return np.concatenate([catalogue.numbers, age[:, None].astype(np.float32)], axis=1)
+
+
 def _log(values: Gains) -> Gains:
     return np.log(values, out=np.full(values.shape, np.nan, np.float32), where=values > 0)
+
+
+def _best(scores: Gains) -> Gains:
+    """The greatest score of each request, [R]."""
+    return scores.max(axis=1, initial=-np.inf)
+
+
+def _share(values: Gains, best: Gains) -> Gains:
+    best = np.broadcast_to(best, values.shape)
+    return np.divide(values, best, out=np.full(values.shape, np.nan, np.float32), where=best > 0)
 
 
 def _taken(scores: Gains, rows: Rows) -> Gains:

@@ -6,9 +6,8 @@ import numpy as np
 from implicit.cpu.als import AlternatingLeastSquares
 from threadpoolctl import threadpool_limits
 
-from catalog.feature_store import FeatureStore
-from evaluation.arrays import Gains
-from evaluation.profiles import request_profiles, user_profiles
+from evaluation.arrays import Floats, Gains
+from evaluation.profiles import request_profiles
 from evaluation.requests import Requests
 
 
@@ -18,7 +17,7 @@ class MatrixFactors:
     So a user who came after the fit is treated as everybody is; without a history there is nothing to say.
 
     Args:
-        profiles: CSR [U, N], of `user_profiles`.
+        profiles: CSR [U, N], of `user_profiles`. weights: of each of KINDS, as in the profiles.
         factors, regularization, alpha, iterations: of the model; alpha is how much surer an event makes than none.
         seed: of the start.
     """
@@ -28,12 +27,14 @@ class MatrixFactors:
     def __init__(
         self,
         profiles: Any,
+        weights: Floats,
         factors: int = 32,
         regularization: float = 10.0,
         alpha: float = 40.0,
         iterations: int = 15,
         seed: int = 0,
     ) -> None:
+        self._weights = weights
         # One thread everywhere: sums in another order would be other factors.
         with threadpool_limits(1, "blas"):
             self._model = AlternatingLeastSquares(
@@ -41,15 +42,10 @@ class MatrixFactors:
             )
             self._model.fit(profiles, show_progress=False)
 
-    @classmethod
-    def fit(cls, features: FeatureStore, before: int, products: int, seed: int = 0) -> "MatrixFactors":
-        """From the interactions before a moment (seconds since the epoch)."""
-        return cls(user_profiles(features, before, products), seed=seed)
-
     def score(self, requests: Requests) -> Gains:
         """See `evaluation.baselines.Scorer`."""
         items = self._model.item_factors
-        profiles = request_profiles(requests, len(items))
+        profiles = request_profiles(requests, len(items), self._weights)
         people = self._model.recalculate_user(np.arange(len(requests)), profiles)
         known = np.diff(profiles.indptr) > 0
         return np.where(known[:, None], people @ items.T, -np.inf).astype(np.float32)

@@ -3,7 +3,6 @@
 import numpy as np
 
 from catalog.feature_store import FeatureStore
-from catalog.schema import KIND_WEIGHTS, KINDS
 from evaluation.arrays import Mask
 from evaluation.baselines import Popularity
 
@@ -20,7 +19,7 @@ class RecentPopularity(Popularity):
     def fit(cls, features: FeatureStore, before: int, eligible: Mask) -> "RecentPopularity":
         """Sum of the kinds' weights x 0.5^(age / half-life) of the interactions before a moment (seconds)."""
         known = features.interaction_timestamp < before
-        kinds = np.array([KIND_WEIGHTS[kind] for kind in KINDS])[features.interaction_kind[known]]
+        kinds = features.weights[features.interaction_kind[known]]
         days = (before - features.interaction_timestamp[known]) / _SECONDS_A_DAY
         weights = kinds * 0.5 ** (days / cls.HALF_LIFE_DAYS)
         return cls(np.bincount(features.interaction_product[known], weights, len(eligible)), eligible)

@@ -9,7 +9,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from catalog.feature_store import FeatureStore
-from catalog.schema import KIND_WEIGHTS, KINDS
 from catalog.splits import folded_query
 from evaluation.arrays import Gains, Ints, Mask, Rows, Strings, ragged_indices
 
@@ -84,9 +83,17 @@ class Relevance:
         kept = products[self.product]
         return type(self).from_pairs(len(self), owner[kept], self.product[kept], self.gain[kept])
 
+    def without(self, other: Self) -> Self:
+        """Without the pairs of another relevance of the same requests."""
+        stride = np.int64(max(self.product.max(initial=0), other.product.max(initial=0)) + 1)
+        owner, named = (np.repeat(np.arange(len(self)), np.diff(pairs.start)) for pairs in (self, other))
+        kept = ~np.isin(owner * stride + self.product, named * stride + other.product)
+        return type(self).from_pairs(len(self), owner[kept], self.product[kept], self.gain[kept])
+
 
 def logged_relevance(features: FeatureStore, requests: "Requests", eligible: Mask) -> Relevance:
-    """What the users did, as relevance; gains are the weights of the kinds (click 1, cart 3, purchase 5).
+    """What the users did, as relevance; gains are the weights of the kinds (by default click 1,
+    cart 3, purchase 5).
 
     Search: what was clicked, put in the cart or purchased on the request's own page; without pages, the episodes of the
     same user, query and time. Recommendation: the products, new to the user, of the user's next episodes that followed
@@ -110,7 +117,7 @@ def _page_actions(features: FeatureStore, requests: "Requests") -> _Pairs:
     gain = np.zeros(len(shown), np.float32)
     for kind in ("click", "cart", "purchase"):
         happened = getattr(features, f"impression_{kind}")[shown]
-        gain = np.maximum(gain, happened * np.float32(KIND_WEIGHTS[kind]))
+        gain = np.maximum(gain, happened * np.float32(features.kind_weights[kind]))
     return owner, features.impression_product[shown], gain
 
 
@@ -118,12 +125,14 @@ def _query_episodes(features: FeatureStore, requests: "Requests") -> _Pairs:
     query_of = {text: i for i, text in enumerate(features.queries.tolist())}
     query = np.array([query_of.get(text, -2) for text in requests.queries.tolist()])
     users = np.int64(len(features.user_ids) + 1)
+    # Dense numbers of the pairs that occur: with a time beside them, those of all pairs would not fit in 64 bits.
     examples = features.example_query.astype(np.int64) * users + features.example_user
+    _, dense = np.unique(np.concatenate([examples, query * users + requests.user]), return_inverse=True)
     return _episodes_between(
         features,
         np.flatnonzero(features.example_query >= 0),
-        examples,
-        query * users + requests.user,
+        dense[: len(examples)],
+        dense[len(examples) :],
         requests.timestamps,
         requests.timestamps + 1,
     )
@@ -157,8 +166,8 @@ def _episodes_between(
     last = np.searchsorted(moments, request_key * span + (until - base))
     owner, found = ragged_indices(first, last)
     example = order[found]
-    kinds = np.array([KIND_WEIGHTS[kind] for kind in KINDS], np.float32)
-    return owner, features.example_product[example], kinds[features.example_kind[example]]
+    gain = features.weights.astype(np.float32)[features.example_kind[example]]
+    return owner, features.example_product[example], gain
 
 
 def judged_relevance(requests: "Requests", judgments: pa.Table, product_ids: list[str], eligible: Mask) -> Relevance:

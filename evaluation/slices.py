@@ -1,18 +1,16 @@
 """Parts of the requests and of the catalogue that are worth looking at alone."""
 
-import re
+import unicodedata
 
 import numpy as np
 import pyarrow as pa
 
 from catalog.feature_store import FeatureStore
-from catalog.schema import KIND_WEIGHTS, KINDS
 from evaluation.arrays import Mask, Strings
 from evaluation.requests import Requests
 
 _SECONDS_A_DAY = 86_400
-_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
-_LATIN = re.compile("[A-Za-z\u00c0-\u024f]")
+LATIN, HAN, SEVERAL, OTHER = "Latin letters", "Chinese characters", "several scripts", "other characters"
 HISTORY_LENGTHS = (0, 1, 2, 4, 8, 16)
 
 
@@ -44,7 +42,7 @@ def product_slices(features: FeatureStore, products: pa.Table) -> dict[str, Mask
 
 def _head(features: FeatureStore, before: int) -> Mask:
     happened = features.interaction_timestamp < before
-    weights = np.array([KIND_WEIGHTS[kind] for kind in KINDS])[features.interaction_kind[happened]]
+    weights = features.weights[features.interaction_kind[happened]]
     popularity = np.bincount(features.interaction_product[happened], weights, len(features.launched))
     order = np.argsort(-popularity, kind="stable")
     # A product belongs to the head while those before it have not yet reached half of the total.
@@ -66,7 +64,7 @@ def request_slices(requests: Requests, query_facts: pa.Table | None = None) -> d
     slices = {"new users": new_user, "known users": ~new_user}
     if requests.task == "search":
         script = query_scripts(requests.queries)
-        slices |= {f"query in {name}": script == name for name in ("English", "Chinese", "mixed", "other")}
+        slices |= {f"query in {name}": script == name for name in (LATIN, HAN, SEVERAL, OTHER)}
     if requests.task == "search" and query_facts is not None:
         columns = {name: np.array(query_facts.column(name).to_pylist()) for name in query_facts.column_names}
         if "misspelt" in columns:
@@ -98,7 +96,15 @@ def history_length_slices(requests: Requests) -> dict[int, Mask]:
 
 
 def query_scripts(queries: Strings) -> Strings:
-    """The language of each query by its script: "English" (Latin letters), "Chinese" (Han), "mixed" or "other"."""
-    names = {(True, False): "English", (False, True): "Chinese", (True, True): "mixed", (False, False): "other"}
-    found = [(bool(_LATIN.search(query)), bool(_HAN.search(query))) for query in queries.tolist()]
-    return np.array([names[letters] for letters in found], dtype=object)
+    """The script of each query's letters: LATIN, HAN, SEVERAL, or OTHER for another one alone or no letters at all.
+
+    It does not tell the language: French is written as English is, and Japanese mostly in several scripts.
+    """
+    found = [{_script(character) for character in query if character.isalpha()} for query in queries.tolist()]
+    names = [SEVERAL if len(scripts) > 1 else next(iter(scripts), OTHER) for scripts in found]
+    return np.array(names, dtype=object)
+
+
+def _script(letter: str) -> str:
+    name = unicodedata.name(letter, "")
+    return LATIN if "LATIN" in name else HAN if "IDEOGRAPH" in name else OTHER

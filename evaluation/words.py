@@ -1,4 +1,4 @@
-"""Text into the words that lexical matching counts: stemmed English, unspaced scripts as characters and pairs."""
+"""Text into the words that lexical matching counts: stemmed, unspaced scripts as characters and pairs."""
 
 import re
 import unicodedata
@@ -56,10 +56,10 @@ class Analyzer:
     """Split texts into stemmed words.
 
     Args:
-        language: a Snowball language; its stemmer leaves words of other scripts alone. None does not stem.
+        language: a Snowball language; its stemmer leaves words of other scripts alone. "" does not stem.
     """
 
-    def __init__(self, language: str | None = "english") -> None:
+    def __init__(self, language: str = "english") -> None:
         self.language = language
         self._stemmer = Stemmer.Stemmer(language) if language else None
 
@@ -72,7 +72,7 @@ class Analyzer:
 class RememberingAnalyzer(Analyzer):
     """The same for texts that are read again and again: each is split once."""
 
-    def __init__(self, language: str | None = "english") -> None:
+    def __init__(self, language: str = "english") -> None:
         super().__init__(language)
         self._known: dict[str, list[str]] = {}
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+import Stemmer
+from pydantic import Field, field_validator, model_validator
 
 from catalog.config import Config, parse_config, read_yaml
 from catalog.features import FeaturesConfig
@@ -64,8 +65,21 @@ class EvaluateConfig(Config):
     attribute_keys: tuple[str, ...] = Field(
         (), description="Attributes that such a query names besides the category; empty leaves the test out."
     )
+    stemmer: str = Field(
+        "english",
+        description="Language of the Snowball stemmer of BM25 and the other methods that count words, as PyStemmer "
+        "names it; empty does not stem. It leaves other scripts alone.",
+    )
     modality_masks: bool = Field(True, description="Score retrieval with each modality masked in turn.")
     seed: int = Field(0, description="Seed of the samples and of the bootstrap.")
+
+    @field_validator("stemmer")
+    @classmethod
+    def _known_stemmer(cls, language: str) -> str:
+        known = Stemmer.algorithms()
+        if language and language not in known:
+            raise ValueError(f"received {language!r}, expected one of {', '.join(known)}, or nothing for no stemming")
+        return language
 
 
 class PipelineConfig(Config):

@@ -68,6 +68,8 @@ def counted_once(
         scores = score_against_truth(GroupedTruth(truth, groups, shop.eligible), asked, titles, eligible).scores
     else:
         relevance = grouped_relevance(logged_relevance(shop.features, requests, shop.eligible), groups)
+        if requests.task == "recommendation":  # A product may be new and its title known: no answer may name it.
+            relevance = relevance.without(asked.seen())
         scores = score_rankings(titles, relevance, eligible)
     repeats = {name: repeats_at(rankings[name], groups, _FIRST).mean() for name in roles}
     least = min(repeats, key=lambda name: repeats[name])

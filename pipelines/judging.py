@@ -17,7 +17,7 @@ OURS = "Tandem"
 RETRIEVAL = "Tandem, retrieval order"
 ROLES: dict[str, Role] = {OURS: "ours", RETRIEVAL: "ours"}
 MASKS = ("text", "picture", "behaviour", "history")
-DEPTH = 200
+_LEAST_DEPTH = 100  # What recall@100 is measured on.
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,19 @@ class Shop:
         data, features: the shop's tables and features.
         eligible: [N], products in the release's index.
         snapshot: seconds since the epoch at which the release's counters stop.
+        candidates: products that the release's retrieval returns.
     """
 
     data: ShopData
     features: FeatureStore
     eligible: Mask
     snapshot: int
+    candidates: int = 200
+
+    @property
+    def depth(self) -> int:
+        """How many products the baselines answer with: as many as the release has candidates, at least 100."""
+        return max(self.candidates, _LEAST_DEPTH)
 
     @property
     def product_ids(self) -> list[str]:
@@ -62,7 +69,7 @@ def masked_rankings(
         vectors: "nothing" and the masked product modalities -> [N, D], of `product_vectors`.
 
     Returns:
-        "nothing masked" and "without <modality>" -> [R, DEPTH] rows.
+        "nothing masked" and "without <modality>" -> [R, depth] rows.
     """
     rows = np.flatnonzero(shop.eligible).astype(np.int32)
     queries = models.embed_queries(models.inputs(requests))
@@ -72,7 +79,7 @@ def masked_rankings(
     pairs["without history"] = (strangers, vectors["nothing"])
     rankings = {}
     for name, (asked, products) in pairs.items():
-        found, _ = nearest(asked, products[rows], DEPTH, f"{requests.task}, {name}")
+        found, _ = nearest(asked, products[rows], shop.depth, f"{requests.task}, {name}")
         found = np.where(found < 0, np.int32(-1), rows[found])
         rankings[name] = candidates_only(found, requests, shop.eligible)
     return rankings

@@ -30,6 +30,7 @@ from evaluation.provenance import provenance
 from evaluation.report import Answers, Claim, Heads, Report, Section, headline_tables, write_report
 from evaluation.requests import Requests, Task, made_up_requests, sample_requests
 from evaluation.scores import Scores
+from evaluation.words import Analyzer
 from pipelines.baselines import Baselines
 from pipelines.config import EvaluateConfig, PipelineConfig
 from pipelines.counted_once import without_repeats
@@ -62,7 +63,7 @@ def run(workspace: Workspace) -> None:
     features = FeatureStore.load(workspace / "features")
     day = snapshot_day(features, "test")
     eligible = eligible_mask(eligible_rows(data, features, day), data.products.num_rows)
-    shop = Shop(data, features, eligible, snapshot_time(features, day))
+    shop = Shop(data, features, eligible, snapshot_time(features, day), config.release.candidates)
     truth = Truth.load(workspace / "truth") if config.simulate is not None else None
     with ReleasedModels(release, features, shop.product_ids, config.towers.history.length) as models:
         report = _judge(workspace, shop, truth, models, release, manifest)
@@ -87,7 +88,7 @@ def _judge(
     fields = raw_fields(shop.data, shop.features, snapshot_day(shop.features, "test"), pictures)
     vectors = product_vectors(models, fields)
     aligned = AlignedTruth(truth, shop.product_ids) if truth is not None else None
-    baselines = Baselines(shop, settings.seed)
+    baselines = Baselines(shop, settings.seed, settings.stemmer)
     reports = []
     for requests in _test_requests(shop, settings):
         task = requests.task
@@ -231,7 +232,8 @@ def _attribute_queries(
     rankings |= baselines.rank(requests)
     if collapsed:
         rankings = without_repeats(rankings, shop)
-    rankings["BM25, titles"] = BM25(products.column("title").to_pylist(), shop.eligible).rank(requests, 10)
+    titles = BM25(products.column("title").to_pylist(), shop.eligible, analyzer=Analyzer(settings.stemmer))
+    rankings["BM25, titles"] = titles.rank(requests, 10)
     # The methods that need a history answer strangers as BM25 does: it comes first of those that tie.
     roles = ROLES | {BM25.name: "baseline"} | {name: "baseline" for name in rankings if name not in ROLES}
     scores = Scores({name: {"match@10": made.share_matching(rows)} for name, rows in rankings.items()}, (), {})

@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from catalog.errors import DataError
 from catalog.feature_store import FeatureStore
 from catalog.progress import track
 from catalog.schema import KINDS
@@ -110,8 +111,18 @@ class ReleasedModels:
         return self._ask("product_tower", inputs, description, "with_image_embedding", batch=256)["embedding"]
 
     def rows(self, ids: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
-        """Product rows of answered ids of any shape, -1 for none."""
-        flat = [self._rows[product] for product in ids.ravel().tolist()]
+        """Product rows of answered ids (UTF-8 bytes) of any shape, -1 for none.
+
+        Raises:
+            DataError: for an id that the table does not have.
+        """
+        try:
+            flat = [self._rows[product] for product in ids.ravel().tolist()]
+        except KeyError as error:
+            raise DataError(
+                f"the release answered {error.args[0].decode()!r}, which is not in products.parquet; release and "
+                "tables must be of one run: release again"
+            ) from error
         return np.array(flat, dtype=np.int32).reshape(ids.shape)
 
     def _with_rows(self, answer: Arrays) -> Arrays:

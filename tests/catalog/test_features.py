@@ -417,8 +417,11 @@ def test_the_order_of_strength_is_the_order_of_weights(shop: Build) -> None:
     events = [act("u", "s", "0 10:00:00", "cart", "a"), act("u", "s", "0 10:00:01", "favourite", "a")]
     assert episodes(shop(events))[0]["kind"] == "cart"
     weights = dict(KIND_WEIGHTS) | {"favourite": 9.0}
-    (episode,) = episodes(shop(events, kind_weights=weights))
+    store = shop(events, kind_weights=weights)
+    (episode,) = episodes(store)
     assert (episode["kind"], episode["weight"]) == ("favourite", 9.0)
+    assert store.kind_weights == weights
+    assert store.weights.tolist() == [0, 0.5, 1, 3, 9, 5]
 
 
 def test_a_log_of_pages_alone_has_no_episodes(tmp_path: Path) -> None:

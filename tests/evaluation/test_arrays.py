@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from catalog.errors import DataError
-from evaluation.arrays import check_rankings, compact, first_occurrences, ragged_indices, rows_of_ids, top_rows
+from evaluation.arrays import check_rankings, compact, first_occurrences, ragged_indices, top_rows
 
 
 def test_ragged_indices_lists_each_range_with_its_owner():
@@ -49,18 +49,6 @@ def test_top_rows_is_a_stable_sort(scores, k):
 def test_what_is_no_ranking_is_refused(rows, message):
     with pytest.raises(DataError, match=message):
         check_rankings(rows, 5, "tower")
-
-
-@pytest.mark.parametrize("dtype", [object, "S8", np.str_])
-def test_ids_become_rows_whatever_their_type(dtype):
-    answers = np.array([["b", "a", ""], ["c", "", ""]])
-    answers = np.char.encode(answers).astype(dtype) if dtype == "S8" else answers.astype(dtype)
-    assert rows_of_ids(answers, ["a", "b", "c"]).tolist() == [[1, 0, -1], [2, -1, -1]]
-
-
-def test_ids_of_another_catalogue_are_refused():
-    with pytest.raises(DataError, match="answered 'z'"):
-        rows_of_ids(np.array([[b"z"]], object), ["a"])
 
 
 def test_padding_may_repeat():

@@ -63,6 +63,13 @@ def test_a_product_without_a_value_never_matches():
     assert queries.share_matching(np.array([[10]], np.int32), k=1).tolist() == [0]
 
 
+def test_values_that_differ_in_case_are_one():
+    table = shop([("Men", "Red", "Shirts")] * 6 + [("men", "red", "SHIRTS")] * 6)
+    queries = make_attribute_queries(table, np.ones(12, bool), KEYS, count=5)
+    assert set(queries.product_codes) == set(queries.codes) == {0}
+    assert (queries.share_matching(np.arange(1, 11, dtype=np.int32)[None, :].repeat(5, 0)) == 1).all()
+
+
 def test_an_attribute_that_nobody_has_is_refused():
     with pytest.raises(DataError, match="'fabric' is empty in every product"):
         make_attribute_queries(TABLE, np.ones(31, bool), ("fabric",))

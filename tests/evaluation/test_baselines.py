@@ -1,14 +1,18 @@
 import math
+from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from catalog.schema import product_text
+from catalog.schema import KIND_WEIGHTS, product_text
 from evaluation.arrays import check_rankings
 from evaluation.baselines import ItemToItem, Popularity, cooccurrence_cosine, fill, parts_of
 from evaluation.bm25 import BM25
+from evaluation.recent_popularity import RecentPopularity
+from evaluation.slices import product_slices
 
 TITLES = ["Red dress", "Blue dresses", "Red shirt", "蓝色连衣裙", "Watch"]
 EVERYTHING = np.ones(5, bool)
@@ -25,6 +29,16 @@ def test_popularity_weighs_kinds_and_forgets_the_future(make_store, make_event, 
     ranker = Popularity.fit(log, before=1000, eligible=np.array([True, True, True, True]))
     assert ranker.popularity.tolist() == [1, 5, 3, 0]
     assert ranker.rank(make_requests("search", ["x"], [[]]), 3).tolist() == [[1, 2, 0]]
+
+
+def test_popularity_has_the_shops_own_weights(make_store, make_event):
+    log = make_store(2, 1, interactions=[make_event(0, 0, 10, "click"), make_event(0, 1, 20, "purchase")])
+    log = replace(log, kind_weights={**KIND_WEIGHTS, "click": 8.0})
+    assert Popularity.fit(log, 1000, np.ones(2, bool)).popularity.tolist() == [8, 5]
+    # A half-life is seven days: the click weighs half of it.
+    assert RecentPopularity.fit(log, 10 + 7 * 86_400, np.ones(2, bool)).popularity[0] == pytest.approx(4)
+    slices = product_slices(log, pa.table({"image_row": [-1, -1]}))
+    assert slices["head products"].tolist() == [True, False]
 
 
 def test_popularity_shows_only_what_is_in_the_index_and_new_to_the_user(make_requests):
@@ -67,6 +81,17 @@ def test_only_the_nearest_neighbours_are_kept():
     start, neighbour, _ = cooccurrence_cosine(user, product, products=3, neighbours=1)
     assert start.tolist() == [0, 1, 2, 3]
     assert neighbour.tolist() == [1, 0, 0]
+
+
+def test_of_a_user_with_too_many_products_the_latest_count(monkeypatch):
+    monkeypatch.setattr("evaluation.baselines._MOST_OF_A_USER", 2)
+    # User 0 had 0, 1, 2 and then 0 again: the latest two are 2 and 0. User 1's two count both.
+    user, product = np.array([0, 0, 1, 0, 1, 0]), np.array([0, 1, 1, 2, 0, 0])
+    start, neighbour, cosine = cooccurrence_cosine(user, product, products=3, neighbours=3)
+    assert start.tolist() == [0, 2, 3, 4]
+    assert neighbour.tolist() == [1, 2, 0, 0]
+    # Product 0 has both users, 1 and 2 one each: 1 / sqrt(2).
+    assert cosine.tolist() == pytest.approx([1 / math.sqrt(2)] * 4)
 
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 7)), max_size=40), st.integers(1, 60))

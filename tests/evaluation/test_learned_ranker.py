@@ -43,6 +43,13 @@ def test_places_without_a_candidate_teach_nothing_and_come_last():
     assert (order[:, 4:] == -1).all()
 
 
+def test_what_is_added_to_the_scores_decides_and_absent_products_stay_last():
+    asked, _ = lists(2, candidates=4, seed=1)
+    asked.rows[:, 2] = -1
+    order = LearnedRanker(*lists()).order(asked, 4, np.array([[0, 1e3, 2e3, 3e3]] * 2, np.float32))
+    np.testing.assert_array_equal(order, asked.rows[:, [3, 1, 0, 2]])
+
+
 def test_fewer_candidates_than_asked_for_are_padded():
     asked, _ = lists(2, candidates=3, seed=1)
     assert LearnedRanker(*lists()).order(asked, 5)[:, 3:].tolist() == [[-1, -1], [-1, -1]]

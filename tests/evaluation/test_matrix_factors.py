@@ -1,19 +1,20 @@
 import numpy as np
 import pytest
 
-from catalog.schema import KINDS
+from catalog.schema import KIND_WEIGHTS, KINDS
 from evaluation.matrix_factors import MatrixFactors
 from evaluation.profiles import weigh
 
 # Two groups of people: 20 who click products 0-3, 20 who click 4-7, each leaving one of the four out.
 PEOPLE = [[4 * (number % 2) + place for place in range(4) if place != number // 2 % 4] for number in range(40)]
 
+WEIGHTS = np.array([KIND_WEIGHTS[kind] for kind in KINDS])
+
 
 def factors(seed=0):
     person = np.repeat(np.arange(40), 3)
-    kinds = np.full(120, KINDS.index("click"))
-    profiles = weigh(person, np.array(PEOPLE).ravel(), kinds, (40, 8))
-    return MatrixFactors(profiles, factors=2, regularization=0.1, seed=seed)
+    profiles = weigh(person, np.array(PEOPLE).ravel(), np.ones(120), (40, 8))
+    return MatrixFactors(profiles, WEIGHTS, factors=2, regularization=0.1, seed=seed)
 
 
 def test_a_new_users_history_finds_the_rest_of_its_group(make_requests):
@@ -42,5 +43,5 @@ def test_without_a_history_there_is_nothing_to_say(make_requests):
 @pytest.mark.parametrize("people", [0, 5])
 def test_a_log_without_events_can_be_fitted(make_requests, people):
     nothing = np.zeros(0, np.int64)
-    model = MatrixFactors(weigh(nothing, nothing, nothing, (people, 8)))
+    model = MatrixFactors(weigh(nothing, nothing, nothing, (people, 8)), WEIGHTS)
     assert model.score(make_requests("recommendation", [""], [[0]])).shape == (1, 8)

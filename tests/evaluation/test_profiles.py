@@ -1,8 +1,10 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from catalog.schema import KIND_WEIGHTS, KINDS
 from evaluation.profiles import request_profiles, user_profiles
 
 
@@ -20,6 +22,13 @@ def test_a_profile_sums_what_was_done_and_forgets_the_future(make_store, make_ev
     )
 
 
+def test_the_shops_own_weights_count(make_store, make_event):
+    log = make_store(2, 1, interactions=[make_event(0, 0, 10, "view"), make_event(0, 1, 20, "cart")])
+    log = replace(log, kind_weights={**KIND_WEIGHTS, "view": 7.0, "cart": 0.0})
+    assert user_profiles(log, before=100, products=2).toarray() == pytest.approx(np.array([[math.log(8), 0]]))
+
+
 def test_a_request_has_the_profile_of_its_own_history(make_requests):
     requests = make_requests("recommendation", ["", ""], [[2, 2], []])
-    assert request_profiles(requests, 3).toarray() == pytest.approx(np.array([[0, 0, math.log(3)], [0, 0, 0]]))
+    weights = np.array([4.0 if kind == "click" else 0.0 for kind in KINDS])  # two clicks: log(1 + 2 x 4)
+    assert request_profiles(requests, 3, weights).toarray() == pytest.approx(np.array([[0, 0, math.log(9)], [0, 0, 0]]))

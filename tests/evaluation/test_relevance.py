@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from catalog.schema import KINDS
+from catalog.schema import KIND_WEIGHTS, KINDS
 from evaluation.relevance import Relevance, asked_again, judged_relevance, logged_relevance
 from evaluation.requests import sample_requests
 
@@ -31,6 +33,15 @@ def test_restricting_drops_pairs_and_masks_count_parts():
     assert relevance.restrict(first_only).counts().tolist() == [1, 0]
 
 
+def test_pairs_of_another_relevance_are_dropped():
+    relevance = Relevance.from_pairs(3, np.array([0, 0, 1]), np.array([0, 2, 2]), np.array([1.0, 5.0, 3.0]))
+    other = Relevance.from_pairs(3, np.array([0, 1, 2, 2]), np.array([2, 0, 2, 9]))
+    kept = relevance.without(other)
+    assert kept.counts().tolist() == [1, 1, 0]
+    assert (kept.product.tolist(), kept.gain.tolist()) == ([0, 2], [1, 3])
+    assert relevance.without(Relevance.from_pairs(3, np.zeros(0, int), np.zeros(0, int))).gain.tolist() == [1, 5, 3]
+
+
 def test_an_empty_relevance_finds_nothing():
     relevance = Relevance.from_pairs(2, np.zeros(0, int), np.zeros(0, int))
     assert relevance.gains(np.array([[0, 1], [2, -1]], np.int32)).tolist() == [[0, 0], [0, 0]]
@@ -52,6 +63,20 @@ def test_search_relevance_is_what_happened_on_the_page(make_store):
     relevance = logged_relevance(log, sample_requests(log, "search", 5, 0), eligible)
     assert relevance.product.tolist() == [0, 2]
     assert relevance.gain.tolist() == [5, 1]
+
+
+def test_gains_are_the_shops_own_weights(make_store):
+    weights = {**KIND_WEIGHTS, "click": 2.0, "purchase": 9.0}
+    page = {"user": 0, "session": "s", "query": 0, "timestamp": 4 * DAY, "slice": 3}
+    shown = [{"product": 0, "click": True, "purchase": True}, {"product": 1, "click": True}]
+    episodes = [{"user": 0, "query": 0, "timestamp": 4 * DAY, "product": 2, "kind": KINDS.index("click"), "slice": 3}]
+    for log in (
+        make_store(6, 1, ["red"], requests=[page], impressions=[shown]),
+        make_store(6, 1, ["red"], examples=episodes),
+    ):
+        log = replace(log, kind_weights=weights)
+        found = logged_relevance(log, sample_requests(log, "search", 5, 0), ALL)
+        assert dict(zip(found.product.tolist(), found.gain.tolist(), strict=True)) in ({0: 9, 1: 2}, {2: 2})
 
 
 def test_recommendation_relevance_is_what_new_products_the_user_turns_to_next(make_store):
@@ -102,6 +127,29 @@ def test_without_pages_a_search_is_judged_by_its_episodes(make_store):
         relevance.product[a:b].tolist() for a, b in zip(relevance.start[:-1], relevance.start[1:], strict=True)
     ]
     assert by_request == [[1, 2], [1, 2], [3]]
+
+
+def test_without_pages_the_episodes_are_found_however_many_queries_and_users_there_are(make_store):
+    # 100,000 queries of 200,000 users: as many pairs as 2^34, each with a time of 2^33 seconds.
+    random = np.random.default_rng(0)
+    queries, users, episodes = 100_000, 200_000, 300
+    examples = [
+        {
+            "user": int(user),
+            "query": int(query),
+            "timestamp": 4 * DAY + place,
+            "product": place % 6,
+            "kind": 2,
+            "slice": 3,
+        }
+        for place, (user, query) in enumerate(
+            zip(random.integers(0, users, episodes), random.integers(0, queries, episodes), strict=True)
+        )
+    ]
+    log = make_store(6, users, [f"q{number}" for number in range(queries)], examples=examples)
+    relevance = logged_relevance(log, sample_requests(log, "search", episodes, 0), ALL)
+    assert relevance.counts().tolist() == [1] * episodes
+    assert relevance.product.tolist() == [place % 6 for place in range(episodes)]
 
 
 def test_judgments_are_joined_by_query_and_product(make_requests):

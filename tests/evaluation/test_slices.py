@@ -1,7 +1,17 @@
 import numpy as np
 import pyarrow as pa
+import pytest
 
-from evaluation.slices import history_length_slices, product_slices, query_scripts, request_slices
+from evaluation.slices import (
+    HAN,
+    LATIN,
+    OTHER,
+    SEVERAL,
+    history_length_slices,
+    product_slices,
+    query_scripts,
+    request_slices,
+)
 
 DAY = 86_400
 
@@ -28,17 +38,25 @@ def test_the_head_took_half_of_what_happened_before_the_test(make_store, make_ev
     assert slices["tail products"].tolist() == [False, True, True, True]
 
 
-def test_the_script_tells_the_language():
-    queries = np.array(["red dress", "红色连衣裙", "红色 dress", "2024 !", ""], object)
-    assert query_scripts(queries).tolist() == ["English", "Chinese", "mixed", "other", "other"]
+@pytest.mark.parametrize(
+    ("script", "queries"),
+    [
+        (LATIN, ["red dress", "robe évasée", "váy đỏ 2", "ＲＥＤ"]),
+        (HAN, ["红色连衣裙", "佐々木", "5 号"]),
+        (SEVERAL, ["红色 dress", "赤いドレス", "футболка nike"]),
+        (OTHER, ["красное платье", "فستان", "ドレス", "2024 !", ""]),
+    ],
+)
+def test_scripts_are_told_by_letters_alone(script, queries):
+    assert query_scripts(np.array(queries, object)).tolist() == [script] * len(queries)
 
 
 def test_request_slices_with_and_without_facts(make_requests):
     requests = make_requests("search", ["red", "红", "rde"], [[], [1], [1, 2]])
     slices = request_slices(requests)
     assert slices["new users"].tolist() == [True, False, False]
-    assert slices["query in Chinese"].tolist() == [False, True, False]
-    assert "query in mixed" not in slices
+    assert slices[f"query in {HAN}"].tolist() == [False, True, False]
+    assert f"query in {SEVERAL}" not in slices
     facts = pa.table(
         {"misspelt": [False, False, True], "shows_only_in_picture": [False, False, False], "specificity": [1, 2, 1]}
     )

@@ -7,9 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from evaluation.requests import made_up_requests
+from evaluation.requests import made_up_requests, sample_requests
 from pipelines.counted_once import counted_once, without_repeats
 from pipelines.judging import OURS, RETRIEVAL, ROLES, Shop
+from tests.evaluation.conftest import DAY, event, store
 
 RANKINGS = {
     OURS: np.array([[0, 1, 2]], np.int32),
@@ -55,6 +56,23 @@ def test_a_title_is_found_once_and_wanted_as_its_best_product_is() -> None:
     assert made.row("oracle").means["recall@100"] == 1
     assert "50% of the products share their title" in made.note
     assert "10.0% of the first 10 places of Tandem repeated" in made.note
+
+
+def test_a_known_title_is_not_wanted_of_a_recommendation() -> None:
+    # After a click on p0, a cap, the user turned to p1, another cap, and to p3.
+    chosen = [
+        {"user": 0, "query": -1, "timestamp": 4 * DAY + 1, "product": product, "kind": 2, "new": True}
+        for product in (1, 3)
+    ]
+    page = {"user": 0, "session": "s", "query": -1, "timestamp": 4 * DAY, "slice": 3, "history_end": 1}
+    log = store(4, 1, interactions=[event(0, 0, 1)], examples=chosen, requests=[page])
+    made_of = shop("Cap", "cap", "Bag", "Tent")
+    requests = sample_requests(log, "recommendation", 5, 0)
+    answers = {name: np.array([[1, 3, 2]], np.int32) for name in ROLES}
+    made: Any = counted_once(Shop(made_of.data, log, made_of.eligible, 4 * DAY), None, requests, answers, ROLES, 0)
+    # The tent is all that can be found: it stands first once the cap is left out.
+    means = made.row(OURS).means
+    assert (means["recall@10"], means["recall@100"], means["ndcg@10"]) == (1, 1, 1)
 
 
 def test_where_no_title_is_shared_there_is_no_table() -> None:
