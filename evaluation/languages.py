@@ -37,10 +37,11 @@ def language_table(
     for name, mask in parts.items():
         for system in systems:
             values = scores.metric(system, _METRIC)
-            mean = float(np.nanmean(values[mask])) if np.isfinite(values[mask]).any() else None
+            known = values[mask & np.isfinite(values)]
+            mean = float(known.mean()) if len(known) else None
             ratio = _against_first(scores, system, name, slices, clusters, seed)
             cells = (None, None, None) if ratio is None else (ratio.estimate, ratio.low, ratio.high)
-            rows.append((name, system, int(mask.sum()), mean, *cells))
+            rows.append((name, system, len(known), mean, *cells))
     note = (
         "The language is told by the script. The ratio is to the same system's English queries, misspelt ones to those "
         "that are not; 95 % intervals by user. The oracle orders for the shopper and so is not 1."

@@ -8,12 +8,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from catalog.grades import scaled_grades
-from catalog.splits import judgments_for_training
+from catalog.splits import folded_query, judgments_for_training
 from evaluation.aligned_truth import AlignedTruth
 from evaluation.answers import Answer, best_and_worst, make_answer
 from evaluation.arrays import Mask, Rows
 from evaluation.boards import (
     Board,
+    Clusters,
     Curve,
     PlainTable,
     SliceTable,
@@ -26,8 +27,9 @@ from evaluation.boards import (
 from evaluation.cold_start import ColdRow, cold_claims, cold_products, cold_rows, cold_table
 from evaluation.glossary import label
 from evaluation.histories import history_claims, history_table
+from evaluation.judged_lists import JUDGED, score_judged
 from evaluation.languages import language_claims, language_table
-from evaluation.relevance import asked_again, judged_relevance, logged_relevance
+from evaluation.relevance import asked_again, logged_relevance
 from evaluation.report import Claim
 from evaluation.requests import Requests, Task
 from evaluation.scores import Scores, score_rankings
@@ -123,16 +125,26 @@ class TaskReport:
         held_out = pa.array(~judgments_for_training(judgments["query"].to_pylist()))
         scaled = pa.array(scaled_grades(judgments["grade"].to_numpy()))
         judgments = judgments.set_column(judgments.column_names.index("grade"), "grade", scaled).filter(held_out)
-        relevance = judged_relevance(self.requests, judgments, self.shop.product_ids, self.shop.eligible)
-        if not relevance.counts().any():
+        rankings = {name: self.rankings[name] for name in self._roles}
+        scores = score_judged(rankings, self.requests, judgments, self.shop.product_ids, self.shop.eligible)
+        if scores is None:
             return None
-        scores = score_rankings(self.rankings, relevance, self.shop.eligible, (10, 100), gain="exponential")
         note = (
-            "Judged queries that the reranker did not learn from. Only some products of a query were judged; an answer "
-            "that nobody judged counts as wrong."
+            "Judged queries that the reranker did not learn from. Only some products of a query were judged; the rest "
+            "is dropped from every ranking before it is scored (condensed lists). The last column is the share of the "
+            "first ten places that was judged: where it is low, the numbers rest on what stood further down. Intervals "
+            "by query."
         )
-        metrics = ("ndcg@10", "recall@100")
-        return self._board(scores, self._roles, metrics, "search_judged", "against judgments", note)
+        return self._board(
+            scores,
+            self._roles,
+            ("ndcg@10", "recall@100"),
+            "search_judged",
+            "against judgments",
+            note,
+            uncompared=(JUDGED,),
+            clusters=np.array([folded_query(query) for query in self.requests.queries.tolist()], object),
+        )
 
     def counted_once(self) -> Board | None:
         """The headline with duplicates counted once, where products share titles."""
@@ -272,6 +284,8 @@ class TaskReport:
         title: str,
         note: str = "",
         against: str | None = None,
+        uncompared: Sequence[str] = (),
+        clusters: Clusters = None,
     ) -> Board:
         return make_board(
             scores,
@@ -280,9 +294,10 @@ class TaskReport:
             key=key,
             title=f"{self.task.capitalize()}, {title}",
             note=note,
-            clusters=self.requests.user,
+            clusters=self.requests.user if clusters is None else clusters,
             against=against,
             ours_only=True,
+            uncompared=uncompared,
             seed=self._seed,
         )
 

@@ -44,5 +44,5 @@ def test_the_claim_is_within_five_per_cent_for_at_least_twenty_users(chinese, as
 
 def test_a_query_without_a_value_counts_in_no_language():
     table = language_table(scores([1, np.nan, 0.5, np.nan]), ["ours"], SLICES, USERS)
-    means = {row[0]: row[3] for row in table.rows}
-    assert means == {FIRST: 1, SECOND: 0.5, "misspelt query": None}
+    means = {row[0]: row[2:4] for row in table.rows}
+    assert means == {FIRST: (1, 1), SECOND: (1, 0.5), "misspelt query": (0, None)}
