@@ -22,13 +22,13 @@ def measured_claims(reports: list[TaskReport]) -> list[Claim]:
     """What the headline boards show, with the intervals."""
     claims = []
     for report in reports:
-        board = report.headline()[0]
+        board = report.headline[0]
         for metric in ("ndcg@10", "recall@100") if report.task == "search" else ("recall@100",):
             found = board.comparison(metric, OURS)
             if found is not None:
                 text = f"{report.task.capitalize()} {metric} against the best baseline, {found.against}"
                 claims.append(_ahead(text, found))
-        reranked = report.reranking()
+        reranked = report.reranking
         for metric in ("ndcg@10", "appeal_ndcg@10"):
             found = reranked.comparison(metric, OURS)
             if found is not None:

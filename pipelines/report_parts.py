@@ -1,6 +1,7 @@
 """The chapters of the report, each from what was judged."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,7 @@ class TaskReport:
         """Metrics of the headline table, the most telling first."""
         return _LOGGED if self.true is None else _HEADLINE[self.task]
 
+    @cached_property
     def headline(self) -> list[Board]:
         """Every system beside the oracle: against the truth, and against what was clicked."""
         boards = []
@@ -150,6 +152,7 @@ class TaskReport:
         """The headline with duplicates counted once, where products share titles."""
         return counted_once(self.shop, self._truth, self.requests, self.rankings, self._roles, self._seed)
 
+    @cached_property
     def reranking(self) -> Board:
         """The reranker, and the baselines, against the order in which retrieval returned the same candidates."""
         return self._board(
@@ -162,7 +165,7 @@ class TaskReport:
             return None
         note = (
             "Retrieval alone, by exact search with the released towers. Text, picture and behaviour (counters, price, "
-            "rating, id) are masked in the products, history in the query."
+            "rating, id) are masked in the products, history in the query; what nobody has is left out."
         )
         baselines = {name: role for name, role in self._roles.items() if role == "baseline"}
         roles = dict.fromkeys(self._masked, ROLES[RETRIEVAL]) | baselines

@@ -10,7 +10,8 @@ import pytest
 from catalog.splits import folded_query, judgments_for_training
 from evaluation.requests import Requests
 from evaluation.scores import Scores
-from pipelines.judging import OURS
+from pipelines import report_parts
+from pipelines.judging import OURS, RETRIEVAL, ROLES
 from pipelines.report_parts import TaskReport
 
 PRODUCTS = pa.table(
@@ -94,3 +95,16 @@ def test_judged_searches_are_counted_and_resampled_by_query() -> None:
     assert found.difference.units == len({folded_query(query) for query in (asked, other)}) == 2
     assert board.row(OURS).means["judged@10"] == pytest.approx((0.2 + 0.2 + 0.1) / 3)
     assert board.comparison("judged@10", OURS) is None
+
+
+def test_each_board_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = report("search", ["cap", "bag"], [[], []], {})
+    made.logged = Scores(
+        {name: dict.fromkeys(report_parts._LOGGED, np.ones(2)) for name in (OURS, RETRIEVAL, "BM25")}, (), {}
+    )
+    made._roles, made._seed = ROLES | {"BM25": "baseline"}, 0
+    asked = []
+    monkeypatch.setattr(report_parts, "make_board", lambda *_, key, **__: asked.append(key) or key)
+    for _ in range(2):
+        assert (made.headline, made.reranking) == (["search_log"], "search_reranking")
+    assert asked == ["search_log", "search_reranking"]
