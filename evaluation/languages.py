@@ -58,7 +58,7 @@ def language_claims(
     if ratio is None:
         return []
     text = "Search NDCG@10 of Chinese queries, over that of English ones"
-    return [interval_claim(text, ratio, ratio.estimate >= BAR, f"at least {BAR:.2f}")]
+    return [interval_claim(text, ratio, ratio.estimate >= BAR, f"estimate at least {BAR:.2f}")]
 
 
 def _against_first(

@@ -23,9 +23,8 @@ from evaluation.aligned_truth import AlignedTruth
 from evaluation.answers import Answer, make_answer
 from evaluation.attribute_queries import AttributeQueries
 from evaluation.boards import Board, Curve
-from evaluation.heads import HeadScores
 from evaluation.provenance import provenance
-from evaluation.report import Answers, Heads, Report, Section, headline_tables, write_report
+from evaluation.report import Answers, Report, Section, headline_tables, write_report
 from evaluation.requests import Requests, Task, made_up_requests, sample_requests
 from pipelines.attribute_part import attribute_board, attribute_claims, attribute_queries
 from pipelines.baselines import Baselines
@@ -104,6 +103,7 @@ def _judge(
     collapsed = config.release.collapse_duplicates
     attributes = attribute_board(made, shop, models, baselines, collapsed, settings.seed) if made is not None else None
     tables = reranker_tables(workspace, shop, pages, vectors["nothing"], aligned, examination)
+    heads = judge_heads(shop.features, pages)
     bias = _examination(examination, truth) if shop.features.pages_logged else None
     sections = [
         *map(_task_section, reports),
@@ -113,7 +113,7 @@ def _judge(
             "The same candidates, reranked and in the order that retrieval returned them in.",
             (
                 *(report.reranking for report in reports),
-                *_heads(judge_heads(pages)),
+                *([heads] if heads is not None else []),
                 *tables,
                 *([bias] if bias else []),
             ),
@@ -131,7 +131,7 @@ def _judge(
         claims=(
             *measured_claims(reports),
             *calibration_claims(tables),
-            *log_loss_claims(pages, settings.seed),
+            *log_loss_claims(shop.features, pages, settings.seed),
             *(examination_claims(bias) if bias else []),
             *(attribute_claims(attributes) if attributes is not None else []),
             *search_claims(models, shop, [report.requests for report in reports], collapsed, settings.seed),
@@ -196,11 +196,6 @@ def _test_requests(shop: Shop, settings: EvaluateConfig) -> list[Requests]:
     if not found:
         raise DataError("the test slice holds neither a search nor a recommendation to judge by; make it longer")
     return found
-
-
-def _heads(heads: list[HeadScores]) -> list[Heads]:
-    note = "Probabilities at position 1, times the learned P(examined) of the place."
-    return [Heads("heads", "Heads on what the test pages showed", note, tuple(heads))] if heads else []
 
 
 def _modalities(reports: list[TaskReport]) -> Section:
