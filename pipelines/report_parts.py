@@ -134,8 +134,8 @@ class TaskReport:
         note = (
             "Judged queries that the reranker did not learn from. Only some products of a query were judged; the rest "
             "is dropped from every ranking before it is scored (condensed lists). The last column is the share of the "
-            "first ten places that was judged: where it is low, the numbers rest on what stood further down. Intervals "
-            "by query."
+            "first ten places that was judged: where it is low, the numbers rest on what stood further down. The lists "
+            "are 200 deep before that, so recall is of what they hold at all. Intervals by query."
         )
         return self._board(
             scores,
