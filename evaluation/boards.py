@@ -1,7 +1,7 @@
 """From one number a request to the tables of the report: means, and differences with intervals."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from catalog.errors import DataError
 from evaluation.arrays import Floats, Mask
 from evaluation.glossary import label
-from evaluation.scores import Scores, mean_of
+from evaluation.scores import Scores, mean_of, restricted, shared_requests
 from evaluation.significance import Interval, paired_intervals
 
 Role = Literal["ours", "baseline", "oracle"]
@@ -105,8 +105,8 @@ def make_board(
         seed, resamples: of the bootstrap.
     """
     named = (*metrics, *uncompared)
-    present = {metric: _with_value(scores, list(roles), metric) for metric in named}
-    scores = _restricted(scores, list(roles), present)
+    present = {metric: shared_requests(scores, list(roles), metric) for metric in named}
+    scores = restricted(scores, list(roles), present)
     rows = []
     for system, role in roles.items():
         means = {metric: scores.mean(system, metric) for metric in named}
@@ -126,23 +126,6 @@ def make_board(
     columns = (*named, *([COVERAGE] if has_coverage else []))
     counted = {metric: int(mask.sum()) for metric, mask in present.items()}
     return Board(key, title, note, requests, columns, tuple(rows), tuple(comparisons), counted)
-
-
-def _with_value(scores: Scores, systems: Sequence[str], metric: str) -> Mask:
-    """[R] where each of the systems that ever have a value has one."""
-    known = [np.isfinite(scores.metric(system, metric)) for system in systems]
-    ever = [mask for mask in known if mask.any()]
-    everywhere: Mask = np.logical_and.reduce(ever) if ever else np.zeros_like(known[0])
-    return everywhere
-
-
-def _restricted(scores: Scores, systems: Sequence[str], present: dict[str, Mask]) -> Scores:
-    """The systems' scores of some metrics, NaN outside of each one's mask [R]."""
-    values = {
-        system: {metric: np.where(mask, scores.metric(system, metric), np.nan) for metric, mask in present.items()}
-        for system in systems
-    }
-    return replace(scores, values=values)
 
 
 def strongest_baselines(scores: Scores, roles: dict[str, Role], metric: str, count: int) -> list[str]:

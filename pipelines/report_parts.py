@@ -8,14 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from catalog.grades import scaled_grades
-from catalog.splits import folded_query, judgments_for_training
+from catalog.splits import judgments_for_training
 from evaluation.aligned_truth import AlignedTruth
 from evaluation.answers import Answer, best_and_worst, make_answer
 from evaluation.arrays import Mask, Rows
 from evaluation.boards import (
     Board,
-    Clusters,
     Curve,
     PlainTable,
     SliceTable,
@@ -28,7 +26,6 @@ from evaluation.boards import (
 from evaluation.cold_start import ColdRow, cold_claims, cold_products, cold_rows, cold_table
 from evaluation.glossary import label
 from evaluation.histories import history_claims, history_table
-from evaluation.judged_lists import JUDGED, score_judged
 from evaluation.languages import language_claims, language_table
 from evaluation.relevance import asked_again, logged_relevance
 from evaluation.report import Claim
@@ -39,6 +36,7 @@ from evaluation.taught_queries import taught_table
 from evaluation.truth_scores import ORACLE, RECOMMENDATION_METRICS, SEARCH_METRICS, grades_of, score_against_truth
 from pipelines.baselines import NOTE
 from pipelines.counted_once import counted_once
+from pipelines.judged_part import judged_board
 from pipelines.judging import OURS, RETRIEVAL, ROLES, Shop
 
 Block = Board | SliceTable | Curve
@@ -121,32 +119,7 @@ class TaskReport:
 
     def judged(self) -> Board | None:
         """Search against people's graded judgments, where the shop has any for these queries."""
-        judgments = self.shop.data.judgments
-        if self.task != "search" or judgments is None:
-            return None
-        held_out = pa.array(~judgments_for_training(judgments["query"].to_pylist()))
-        scaled = pa.array(scaled_grades(judgments["grade"].to_numpy()))
-        judgments = judgments.set_column(judgments.column_names.index("grade"), "grade", scaled).filter(held_out)
-        rankings = {name: self.rankings[name] for name in self._roles}
-        scores = score_judged(rankings, self.requests, judgments, self.shop.product_ids, self.shop.eligible)
-        if scores is None:
-            return None
-        note = (
-            "Judged queries that the reranker did not learn from. Only some products of a query were judged; the rest "
-            "is dropped from every ranking before it is scored (condensed lists). The last column is the share of the "
-            "first ten places that was judged: where it is low, the numbers rest on what stood further down. The lists "
-            "are 200 deep before that, so recall is of what they hold at all. Intervals by query."
-        )
-        return self._board(
-            scores,
-            self._roles,
-            ("ndcg@10", "recall@100"),
-            "search_judged",
-            "against judgments",
-            note,
-            uncompared=(JUDGED,),
-            clusters=np.array([folded_query(query) for query in self.requests.queries.tolist()], object),
-        )
+        return judged_board(self.shop, self.requests, self.rankings, self._roles, self._seed)
 
     def counted_once(self) -> Board | None:
         """The headline with duplicates counted once, where products share titles."""
@@ -287,8 +260,6 @@ class TaskReport:
         title: str,
         note: str = "",
         against: str | None = None,
-        uncompared: Sequence[str] = (),
-        clusters: Clusters = None,
     ) -> Board:
         return make_board(
             scores,
@@ -297,10 +268,9 @@ class TaskReport:
             key=key,
             title=f"{self.task.capitalize()}, {title}",
             note=note,
-            clusters=self.requests.user if clusters is None else clusters,
+            clusters=self.requests.user,
             against=against,
             ours_only=True,
-            uncompared=uncompared,
             seed=self._seed,
         )
 

@@ -7,7 +7,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from catalog.splits import folded_query, judgments_for_training
 from evaluation.requests import Requests
 from evaluation.scores import Scores
 from pipelines import report_parts
@@ -76,25 +75,6 @@ def test_short_histories_are_a_table_and_claims_of_recommendations_alone() -> No
     assert [row[:4] for row in table.rows] == [(0, 1, 0.4, 0.5), (1, 1, 0.6, 0.5)]
     assert [claim.text for claim in made.claims()] == ["Recommendation recall@100 after one event, against popularity"]
     assert report("search", ["cap"], [[]], {"ndcg@10": [1.0]}).history_gap() is None
-
-
-def test_judged_searches_are_counted_and_resampled_by_query() -> None:
-    held_out = [name for name in map("query {}".format, range(20)) if not judgments_for_training([name])[0]]
-    asked, other = held_out[:2]
-    made = report("search", [asked, f" {asked.upper()}", other, "cap"], [[]] * 4, {"ndcg@10": [0.0] * 4})
-    grades = {"query": [asked, asked, other], "product_id": ["p2", "p3", "p2"], "grade": [3.0, 0.0, 3.0]}
-    made.shop.data.judgments, made.shop.product_ids = pa.table(grades), PRODUCTS["product_id"].to_pylist()
-    made.shop.eligible, made._roles, made._seed = np.ones(4, bool), {OURS: "ours", "BM25": "baseline"}, 0
-    made.rankings["BM25"] = np.array([[0, 2]] * 4, np.int32)
-    board = made.judged()
-    assert board is not None
-    # Nobody judged "cap". Ours ranks product 3, judged as wrong, before 2; BM25's product 0 nobody judged.
-    assert (board.requests, board.row("BM25").means["ndcg@10"]) == (3, 1.0)
-    found = board.comparison("ndcg@10", OURS)
-    assert found is not None
-    assert found.difference.units == len({folded_query(query) for query in (asked, other)}) == 2
-    assert board.row(OURS).means["judged@10"] == pytest.approx((0.2 + 0.2 + 0.1) / 3)
-    assert board.comparison("judged@10", OURS) is None
 
 
 def test_each_board_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
