@@ -58,7 +58,7 @@ class AttributeQueries:
 
 def make_attribute_queries(
     products: pa.Table, eligible: Mask, keys: Sequence[str], count: int = 300, seed: int = 0
-) -> AttributeQueries:
+) -> AttributeQueries | None:
     """Draw combinations of values at random and ask for each as a person would word it.
 
     Every combination that at least ten products of the index share is as likely as any other, so rare ones weigh as
@@ -71,21 +71,30 @@ def make_attribute_queries(
         keys: attributes to name; "type" is the last part of the category path and is always named, last if not listed.
         count: how many queries; fewer if the catalogue has not as many. seed: of the draw.
 
+    Returns:
+        None where no combination has ten products.
+
     Raises:
-        DataError: when a key is in no product's attributes, or no combination has ten products.
+        DataError: when a key is in no product's attributes.
     """
     named = tuple(keys) if TYPE_KEY in keys else (*keys, TYPE_KEY)
     values = np.char.lower(product_values(products, named))  # as queries are worded: "Red" and "red" are one
-    for key, column in zip(named, values.T, strict=True):
-        if not (column != "").any():
-            raise DataError(f"attribute {key!r} is empty in every product; name attributes that the catalogue has")
+    empty = [key for key, column in zip(keys, values.T, strict=False) if not (column != "").any()]
+    if empty:
+        known = sorted(
+            {name for text in products.column("attributes").to_pylist() for name in json.loads(text or "{}")}
+        )
+        raise DataError(
+            f"attribute {empty[0]!r} is empty in every product; name attributes that the catalogue has: "
+            f"{', '.join((*known, TYPE_KEY))}"
+        )
     complete = (values != "").all(axis=1)
     combinations, code = np.unique(values, axis=0, return_inverse=True)
     product_codes = np.where(complete, code, -1).astype(np.int32)
     sizes = np.bincount(code[complete & eligible], minlength=len(combinations))
     pool = np.flatnonzero(sizes >= _FEWEST_PRODUCTS)
     if not len(pool):
-        raise DataError(f"no combination of {', '.join(named)} has {_FEWEST_PRODUCTS} products in the index")
+        return None
     random = np.random.default_rng(seed)
     rounds = min(_MOST_WORDINGS, 1 + 2 * count // len(pool))
     drawn: dict[str, int] = {}

@@ -1,7 +1,7 @@
 """From one number a request to the tables of the report: means, and differences with intervals."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from catalog.errors import DataError
 from evaluation.arrays import Floats, Mask
 from evaluation.glossary import label
-from evaluation.scores import Scores, mean_of
+from evaluation.scores import Scores, mean_of, restricted, shared_requests
 from evaluation.significance import Interval, paired_intervals
 
 Role = Literal["ours", "baseline", "oracle"]
@@ -44,8 +44,9 @@ class Board:
     """All systems on the same requests.
 
     Args:
-        key: names it in the JSON. title, note: for the reader. requests: how many were asked.
+        key: names it in the JSON. title, note: for the reader. requests: how many have a value in any column.
         metrics: columns. rows: one a system. comparisons: the claimed differences.
+        counted: metric -> on how many requests its means and differences rest.
     """
 
     key: str
@@ -55,6 +56,7 @@ class Board:
     metrics: tuple[str, ...]
     rows: tuple[SystemRow, ...]
     comparisons: tuple[Comparison, ...]
+    counted: dict[str, int] = field(default_factory=dict)
 
     def row(self, system: str) -> SystemRow:
         """The row of one system."""
@@ -85,22 +87,29 @@ def make_board(
     clusters: Clusters = None,
     against: str | None = None,
     ours_only: bool = False,
+    uncompared: Sequence[str] = (),
     seed: int = 0,
     resamples: int = 2000,
 ) -> Board:
     """A table of means, and of each of our systems' differences to the best baseline of each metric.
 
+    A column rests on the requests where every system has a value; a system that never has one is left empty.
+
     Args:
         scores: of the systems. roles: system -> role; the systems and the order of the rows.
         metrics: names in `scores`, in the order of the columns; "coverage@10" is added from `scores.coverage`.
-        clusters: [R], what the bootstrap resamples as a whole: the user of each request.
+        clusters: [R], what the bootstrap resamples as a whole: the user of each request, or its query.
         against: compare every other system with this one instead (modality masks, retrieval order).
         ours_only: of those, compare only ours; baselines then stand by for scale.
+        uncompared: more names in `scores`, whose means say of what kind the answers are, not how good.
         seed, resamples: of the bootstrap.
     """
+    named = (*metrics, *uncompared)
+    present = {metric: shared_requests(scores, list(roles), metric) for metric in named}
+    scores = restricted(scores, list(roles), present)
     rows = []
     for system, role in roles.items():
-        means = {metric: scores.mean(system, metric) for metric in metrics}
+        means = {metric: scores.mean(system, metric) for metric in named}
         if system in scores.coverage:
             means[COVERAGE] = scores.coverage[system]
         rows.append(SystemRow(system, role, means))
@@ -113,9 +122,10 @@ def make_board(
         ours = [name for name, role in roles.items() if name != reference and (role == "ours" or everything)]
         comparisons += [compare(scores, metric, name, reference, clusters, seed, resamples) for name in ours]
     has_coverage = any(COVERAGE in row.means for row in rows)
-    requests = len(next(iter(next(iter(scores.values.values())).values())))
-    columns = (*metrics, *([COVERAGE] if has_coverage else []))
-    return Board(key, title, note, requests, columns, tuple(rows), tuple(comparisons))
+    requests = int(np.any(list(present.values()), axis=0).sum())
+    columns = (*named, *([COVERAGE] if has_coverage else []))
+    counted = {metric: int(mask.sum()) for metric, mask in present.items()}
+    return Board(key, title, note, requests, columns, tuple(rows), tuple(comparisons), counted)
 
 
 def strongest_baselines(scores: Scores, roles: dict[str, Role], metric: str, count: int) -> list[str]:

@@ -1,15 +1,18 @@
 """Whether probabilities come true, part by part: predicted over observed, with the interval that chance allows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 from evaluation.arrays import Floats, Mask
 from evaluation.heads import log_loss
 
 BAR = (0.9, 1.1)  # predicted over observed
-RATIO, LOW, HIGH = "predicted / observed", "95 % from", "to"  # columns of the report's table
+RATIO, LOW, HIGH, CHANCE = "predicted / observed", "95 % from", "to", "p"  # columns of the report's table
+PREDICTED, EXPECTED = "predicted", "expected by the truth"  # and of its positives
 _Z = 1.959964  # of a two-sided interval of 95 %
 
 
@@ -21,6 +24,7 @@ class CalibrationRow:
         part: its name. count: examples. observed: positives among them. predicted: positives expected.
         ratio, low, high: predicted over observed, and its 95 % interval for the chance in what was observed; infinite
             where nothing was.
+        p_value: of the exact binomial test, two-sided, of what was observed against the mean prediction.
         log_loss, base_rate_log_loss: of the predictions, and of the part's own base rate.
     """
 
@@ -31,13 +35,9 @@ class CalibrationRow:
     ratio: float
     low: float
     high: float
+    p_value: float
     log_loss: float
     base_rate_log_loss: float
-
-    @property
-    def may_be_true(self) -> bool:
-        """Whether chance alone explains the difference."""
-        return self.low <= 1 <= self.high
 
 
 def calibration_rows(
@@ -73,6 +73,26 @@ def wilson_interval(positives: int, count: int) -> tuple[float, float]:
     return low, float(centre + half) if positives < count else 1.0
 
 
+def binomial_p_value(positives: int, count: int, rate: float) -> float:
+    """Twice the smaller tail of a binomial distribution, both with what was observed; 1 at most."""
+    at_most = special.bdtr(positives, count, rate)
+    at_least = special.bdtrc(positives - 1, count, rate) if positives else 1.0
+    return float(min(1.0, 2 * min(at_most, at_least)))
+
+
+def out_by_chance(expected: Sequence[float]) -> float:
+    """How many parts lie outside of the bar on average though every probability is exact.
+
+    Args:
+        expected: positives that each part expects; what comes is Poisson.
+    """
+    mean = np.asarray(expected, np.float64)
+    most, least = np.floor(mean / BAR[0]), np.ceil(mean / BAR[1])
+    # Where nothing is observed there is no ratio, so 0 positives are out.
+    inside = special.pdtr(most, mean) - special.pdtr(np.maximum(least - 1, 0), mean)
+    return float((1 - inside).sum())
+
+
 def _row(name: str, labels: Mask, probabilities: Floats) -> CalibrationRow:
     count, observed, predicted = len(labels), int(labels.sum()), float(probabilities.sum())
     low, high = wilson_interval(observed, count)
@@ -84,6 +104,7 @@ def _row(name: str, labels: Mask, probabilities: Floats) -> CalibrationRow:
         ratio=predicted / observed if observed else float("inf"),
         low=predicted / (high * count),
         high=predicted / (low * count) if low > 0 else float("inf"),
+        p_value=binomial_p_value(observed, count, min(predicted / count, 1.0)),
         log_loss=log_loss(labels, probabilities),
         base_rate_log_loss=log_loss(labels, np.full(count, observed / count)),
     )

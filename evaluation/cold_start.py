@@ -190,7 +190,7 @@ def cold_claims(rows: list[ColdRow], task: str, system: str) -> list[Claim]:
             f"{task.capitalize()} recall@100 of products {row.group}, over that of known ones of equal true relevance",
             row.ratio,
             row.ratio.estimate >= BAR,
-            f"at least {BAR:.2f}",
+            f"estimate at least {BAR:.2f}",
             f" ({row.cold:.3f} over {row.known:.3f})",
         )
         for row in rows

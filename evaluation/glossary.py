@@ -14,6 +14,7 @@ _METRICS = {
     "mrr": ("MRR", "1 / rank of the first wanted product, on average"),
     "map": ("MAP", "mean of the precision at the rank of each wanted product"),
     "coverage": ("coverage", "share of the index that is among the first k of any request"),
+    "judged": ("judged", "share of the first k places whose product somebody judged for the query"),
     "match": ("match", "share of the first k whose product has exactly the values the query names"),
 }
 

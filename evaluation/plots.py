@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
@@ -71,17 +72,24 @@ def map_svg(drawn: EmbeddingMap) -> str:
         # The large ones first, so that the small ones are not covered; "other" is grey.
         order = sorted(zip(-counts, names.tolist(), strict=True))
         colours = iter(matplotlib.colormaps["tab10"].colors)
+        drawn_as: dict[str, PathCollection] = {}
         for count, name in order:
             places = drawn.places[drawn.labels == name]
             colour = "#b6bec8" if name == OTHER else next(colours)
-            axes.scatter(
-                *places.T, s=5, color=colour, alpha=0.6, linewidths=0, label=f"{name} ({-count:,})", rasterized=True
+            drawn_as[f"{name} ({-count:,})"] = axes.scatter(
+                *places.T, s=5, color=colour, alpha=0.6, linewidths=0, rasterized=True
             )
         axes.set_xlabel(f"first axis, {drawn.explained[0]:.0%} of the variance")
         axes.set_ylabel(f"second axis, {drawn.explained[1]:.0%}")
         axes.set_xticks([])
         axes.set_yticks([])
-        axes.legend(fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=3)
+        # Named here, not by `label`: a label that begins with "_" is left out of the legend.
+        names_beside = axes.legend(
+            list(drawn_as.values()), list(drawn_as), fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5),
+            markerscale=3,
+        )  # fmt: skip
+        for text in names_beside.get_texts():
+            text.set_parse_math(False)  # A shop's "$" is no formula.
         return _as_svg(figure)
 
 

@@ -49,12 +49,16 @@ def interval_claim(text: str, interval: Interval, is_met: bool, bar: str, more: 
 
 @dataclass(frozen=True)
 class Heads:
-    """The reranker's heads, with their calibration."""
+    """The reranker's heads, with their calibration.
+
+    `by_position`: head -> log-loss of its rates by task and position, on the same examples.
+    """
 
     key: str
     title: str
     note: str
     heads: tuple[HeadScores, ...]
+    by_position: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

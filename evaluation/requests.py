@@ -14,7 +14,7 @@ from evaluation.relevance import Relevance
 Task = Literal["search", "recommendation"]
 
 STRANGER = -1
-_TEST_SLICE = 3
+TEST_SLICE = 3
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def made_up_requests(queries: list[str], timestamp: int) -> Requests:
 
 
 def sample_requests(
-    features: FeatureStore, task: Task, limit: int, seed: int, slice_code: int = _TEST_SLICE
+    features: FeatureStore, task: Task, limit: int, seed: int, slice_code: int = TEST_SLICE
 ) -> Requests:
     """At most `limit` pages of one time slice that were asked for, drawn at random without repetition, in time order.
 

@@ -1,6 +1,7 @@
 """Scores of several systems on the same requests, and their scoring against the log or against judgments."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -45,6 +46,23 @@ def mean_of(values: Floats) -> float:
     """Mean of what is not NaN; NaN (without a warning) when nothing is left."""
     present = values[~np.isnan(values)]
     return float(present.mean()) if len(present) else float("nan")
+
+
+def shared_requests(scores: Scores, systems: Sequence[str], metric: str) -> Mask:
+    """Where each of the systems that ever have a value of the metric has one, [R]; nowhere if none has."""
+    known = [np.isfinite(scores.metric(system, metric)) for system in systems]
+    ever = [mask for mask in known if mask.any()]
+    everywhere: Mask = np.logical_and.reduce(ever) if ever else np.zeros_like(known[0])
+    return everywhere
+
+
+def restricted(scores: Scores, systems: Sequence[str], present: dict[str, Mask]) -> Scores:
+    """The systems' values of some metrics, NaN outside of each one's mask [R]; the rest of the scores as it is."""
+    values = {
+        system: {metric: np.where(mask, scores.metric(system, metric), np.nan) for metric, mask in present.items()}
+        for system in systems
+    }
+    return replace(scores, values=values)
 
 
 def score_rankings(

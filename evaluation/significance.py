@@ -1,5 +1,6 @@
 """Intervals for means, differences and ratios by the paired bootstrap (Efron and Tibshirani 1993; Sakai 2006)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,6 +117,25 @@ def group_ratio(
         ratio = (sums / counts) / (sums_against / counts_against)
     units = min(_count_units(part, clusters) for part in parts)
     return _interval(ratio[0], ratio[1:], level, units)
+
+
+def holm(p_values: Sequence[float], level: float = 0.05) -> Mask:
+    """Which of several hypotheses to reject, so that any true one among them falls with at most `level` (Holm 1979).
+
+    The tests need not be independent.
+
+    Args:
+        p_values: [m], of each test alone.
+
+    Returns:
+        [m] bool.
+    """
+    values = np.asarray(p_values, np.float64)
+    order = np.argsort(values, kind="stable")
+    below = values[order] <= level / np.arange(len(values), 0, -1)
+    rejected = np.zeros(len(values), dtype=bool)
+    rejected[order] = np.logical_and.accumulate(below)
+    return rejected
 
 
 _UNDEFINED = Interval(float("nan"), float("nan"), float("nan"))

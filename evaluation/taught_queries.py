@@ -23,7 +23,8 @@ def taught_table(scores: Scores, systems: list[str], taught: Mask) -> PlainTable
     for name, mask in ((TAUGHT, taught), (OTHERS, ~taught)):
         for system in systems:
             values = scores.metric(system, _METRIC)[mask]
-            rows.append((name, system, int(mask.sum()), mean_of(values) if np.isfinite(values).any() else None))
+            count = int(np.isfinite(values).sum())
+            rows.append((name, system, count, mean_of(values) if count else None))
     note = (
         "Judgments have no time, so a query whose grades the reranker learned from may be asked on the test days. "
         "Every table holds these searches. Baselines know no judgments."

@@ -46,8 +46,8 @@ def find_weaknesses(blocks: Sequence[tuple[str, object]], shown: int = _SHOWN) -
 
     Each place of the report is named once, by its worst metric; within a verdict the order is that of the difference as
     a share of the baseline's mean. Slices come from every slice table, whole tasks from every board that compares our
-    first system with a baseline. What rests on fewer than 20 users is left out, and so is conversion, which is a
-    ratio of two other columns.
+    first system with a baseline. What rests on fewer than 20 users, or queries, is left out, and so is conversion,
+    which is a ratio of two other columns.
 
     Args:
         blocks: (section title, block) in reading order. shown: at most so many.
@@ -70,7 +70,8 @@ def _compared(blocks: Sequence[tuple[str, object]]) -> Iterator[Weakness]:
                 is_rival = item.system == ours and block.row(item.against).role == "baseline"
                 if is_rival and math.isfinite(item.difference.estimate):
                     means = [block.row(name).means[item.metric] for name in (item.system, item.against)]
-                    yield Weakness(block.title, item, means[0], means[1], block.requests)
+                    requests = block.counted.get(item.metric, block.requests)
+                    yield Weakness(block.title, item, means[0], means[1], requests)
         elif isinstance(block, SliceTable):
             for row in block.rows:
                 against = row.comparison

@@ -37,8 +37,9 @@ class ReleaseConfig(Config):
 
     snapshot: Literal["test", "latest"] = Field(
         "test",
-        description="test: the first test day's counters and stock, so that a report can judge it on what followed; "
-        "latest: those after the last event, for deployment, which no report may judge.",
+        description="test: the first test day's counters and the products launched by then, so that a report can judge "
+        "it on what followed; latest: those after the last event, for deployment, which no report may judge. Stock, "
+        "prices, ratings and texts are in either as the products table has them.",
     )
     candidates: int = Field(200, ge=1, description="C: candidates that retrieval returns and the reranker scores.")
     results: int = Field(50, ge=1, description="K: products that `search` answers with; at most `candidates`.")

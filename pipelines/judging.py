@@ -69,14 +69,15 @@ def masked_rankings(
         vectors: "nothing" and the masked product modalities -> [N, D], of `product_vectors`.
 
     Returns:
-        "nothing masked" and "without <modality>" -> [R, depth] rows.
+        "nothing masked" and "without <modality>" -> [R, depth] rows; histories are masked where anybody has one.
     """
     rows = np.flatnonzero(shop.eligible).astype(np.int32)
     queries = models.embed_queries(models.inputs(requests))
-    strangers = models.embed_queries(models.inputs(requests, with_history=False))
     pairs = {"nothing masked": (queries, vectors["nothing"])}
     pairs |= {f"without {name}": (queries, vectors[name]) for name in MASKS if name in vectors}
-    pairs["without history"] = (strangers, vectors["nothing"])
+    if requests.history_lengths.any():
+        strangers = models.embed_queries(models.inputs(requests, with_history=False))
+        pairs["without history"] = (strangers, vectors["nothing"])
     rankings = {}
     for name, (asked, products) in pairs.items():
         found, _ = nearest(asked, products[rows], shop.depth, f"{requests.task}, {name}")
@@ -85,14 +86,23 @@ def masked_rankings(
     return rankings
 
 
-def product_vectors(models: ReleasedModels, fields: Arrays) -> dict[str, npt.NDArray[np.float32]]:
+def product_vectors(models: ReleasedModels, fields: Arrays, masked: bool) -> dict[str, npt.NDArray[np.float32]]:
     """Product vectors by the released product tower: as they are, and with text, picture or behaviour masked.
 
     Args:
         fields: raw fields of every product, inputs of `product_tower`'s signature `with_image_embedding`.
+        masked: whether to mask anything; pictures are masked where a product has one.
     """
-    changes: dict[str, Arrays] = {
-        "nothing": {},
+    changes: dict[str, Arrays] = {"nothing": {}} | (_masks(fields) if masked else {})
+    return {
+        name: models.embed_products(fields | change, f"product vectors, {name} masked")
+        for name, change in changes.items()
+    }
+
+
+def _masks(fields: Arrays) -> dict[str, Arrays]:
+    """What each masked modality changes in the fields."""
+    masks: dict[str, Arrays] = {
         "text": {name: np.full_like(fields[name], "") for name in TEXT_FIELDS},
         "picture": {"image_present": np.zeros_like(fields["image_present"])},
         "behaviour": {
@@ -101,7 +111,6 @@ def product_vectors(models: ReleasedModels, fields: Arrays) -> dict[str, npt.NDA
             **{name: np.full_like(fields[name], np.nan) for name in ("rating_average", "price")},
         },
     }
-    return {
-        name: models.embed_products(fields | change, f"product vectors, {name} masked")
-        for name, change in changes.items()
-    }
+    if not fields["image_present"].any():
+        del masks["picture"]
+    return masks

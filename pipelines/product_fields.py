@@ -14,7 +14,9 @@ from towers.tables import read_embeddings
 
 
 def raw_fields(shop: ShopData, features: FeatureStore, day: int, images_dir: Path) -> dict[str, npt.NDArray[Any]]:
-    """Inputs of `product_tower`'s signature `with_image_embedding` for every product, as known at the start of `day`.
+    """Inputs of `product_tower`'s signature `with_image_embedding` for every product, at the start of `day`.
+
+    Counters are those of that day; texts, price and ratings have no time and are those of the products table.
 
     Returns:
         The texts as [N] objects; price, rating_average [N] float32; rating_count, created_at, timestamp [N] int64;

@@ -5,14 +5,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from evaluation.boards import Comparison, Curve, PlainTable
-from evaluation.calibration import BAR, HIGH, LOW, RATIO
+from catalog.feature_store import FeatureStore
+from evaluation.boards import Cell, Comparison, Curve, PlainTable
+from evaluation.calibration import BAR, CHANCE, EXPECTED, PREDICTED, RATIO, out_by_chance
 from evaluation.heads import losses
 from evaluation.report import Claim, interval_claim
-from evaluation.significance import paired_intervals
+from evaluation.significance import holm, paired_intervals
 from pipelines.judging import OURS
 from pipelines.report_parts import TaskReport
-from pipelines.report_reranker import Pages, shown_examples
+from pipelines.report_reranker import Pages, shown_examples, told_by_position
 
 _LOG_LOSS = 0.95
 _EXAMINATION = 0.10
@@ -22,13 +23,13 @@ def measured_claims(reports: list[TaskReport]) -> list[Claim]:
     """What the headline boards show, with the intervals."""
     claims = []
     for report in reports:
-        board = report.headline()[0]
+        board = report.headline[0]
         for metric in ("ndcg@10", "recall@100") if report.task == "search" else ("recall@100",):
             found = board.comparison(metric, OURS)
             if found is not None:
                 text = f"{report.task.capitalize()} {metric} against the best baseline, {found.against}"
                 claims.append(_ahead(text, found))
-        reranked = report.reranking()
+        reranked = report.reranking
         for metric in ("ndcg@10", "appeal_ndcg@10"):
             found = reranked.comparison(metric, OURS)
             if found is not None:
@@ -55,26 +56,35 @@ def calibration_claims(tables: Sequence[PlainTable]) -> list[Claim]:
 def _calibration_claim(table: PlainTable) -> Claim:
     rows = [dict(zip(table.columns, cells, strict=True)) for cells in table.rows]
     ratios = [float(row[RATIO] or 0) for row in rows]
-    out = [row for row, ratio in zip(rows, ratios, strict=True) if not BAR[0] <= ratio <= BAR[1]]
-    by_chance = [row for row in out if float(row[LOW] or 0) <= 1 <= float(row[HIGH] or 0)]
+    is_out = np.array([not BAR[0] <= ratio <= BAR[1] for ratio in ratios])
+    out = [row for row, flag in zip(rows, is_out, strict=True) if flag]
     measured = f"{_times(min(ratios))} to {_times(max(ratios))}"
+    detail = f"Exact probabilities would have {_out_by_chance(rows):.1f} of {len(rows)} parts out by chance."
     if out:
-        measured += f"; {len(out)} of {len(rows)} parts out, {len(out) - len(by_chance)} of them beyond chance"
-    named = [f"{row['part']} {_times(float(row[RATIO] or 0))} ({row['clicks']} clicks)" for row in out]
+        beyond = is_out & holm([float(row[CHANCE] or 0) for row in rows])
+        measured += f"; {len(out)} of {len(rows)} parts out, {int(beyond.sum())} of them beyond chance"
+        named = [f"{row['part']} {_times(float(row[RATIO] or 0))} ({row['clicks']} clicks)" for row in out]
+        detail += f" Out: {'; '.join(named)}"
     text = "Predicted over observed clicks on the test pages, in every decile and slice"
-    detail = f"Out: {'; '.join(named)}" if named else ""
     return Claim(text, measured, f"{BAR[0]} to {BAR[1]} in each", not out, detail)
+
+
+def _out_by_chance(rows: Sequence[dict[str, Cell]]) -> float:
+    expected = EXPECTED if EXPECTED in rows[0] else PREDICTED
+    return out_by_chance([float(row[expected] or 0) for row in rows])
 
 
 def _times(ratio: float) -> str:
     return f"{ratio:.3f}" if math.isfinite(ratio) else "without bound"
 
 
-def log_loss_claims(pages: Sequence[Pages], seed: int) -> list[Claim]:
+def log_loss_claims(features: FeatureStore, pages: Sequence[Pages], seed: int) -> list[Claim]:
     """Whether each head's log-loss on the test pages is at least 5 % under that of the head's own base rate.
 
+    And whether it is under that of the rates by task and position of the days before, which know no product.
+
     Args:
-        pages: of the test days. seed: of the bootstrap, which resamples users.
+        features: with the days before. pages: of the test days. seed: of the bootstrap, which resamples users.
     """
     claims = []
     for head in pages[0].probabilities if pages else ():
@@ -87,7 +97,12 @@ def log_loss_claims(pages: Sequence[Pages], seed: int) -> list[Claim]:
         _, ratio = paired_intervals(told, constant, users, seed=seed)
         more = f" ({told.mean():.4f} over {constant.mean():.4f})"
         text = f"Log-loss of {head} on the test pages, over the base rate's"
-        claims.append(interval_claim(text, ratio, ratio.estimate <= _LOG_LOSS, f"at most {_LOG_LOSS}", more))
+        claims.append(interval_claim(text, ratio, ratio.estimate <= _LOG_LOSS, f"estimate at most {_LOG_LOSS}", more))
+        placed = losses(labels, told_by_position(features, pages, head))
+        gain, _ = paired_intervals(placed, told, users, seed=seed)
+        more = f" ({placed.mean():.4f} less {told.mean():.4f})"
+        text = f"Log-loss of {head} rates by task and position, less ours"
+        claims.append(interval_claim(text, gain, gain.above_zero, "interval above zero", more))
     return claims
 
 

@@ -1,13 +1,13 @@
 """The chapters of the report, each from what was judged."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from catalog.grades import scaled_grades
 from catalog.splits import judgments_for_training
 from evaluation.aligned_truth import AlignedTruth
 from evaluation.answers import Answer, best_and_worst, make_answer
@@ -27,7 +27,7 @@ from evaluation.cold_start import ColdRow, cold_claims, cold_products, cold_rows
 from evaluation.glossary import label
 from evaluation.histories import history_claims, history_table
 from evaluation.languages import language_claims, language_table
-from evaluation.relevance import asked_again, judged_relevance, logged_relevance
+from evaluation.relevance import asked_again, logged_relevance
 from evaluation.report import Claim
 from evaluation.requests import Requests, Task
 from evaluation.scores import Scores, score_rankings
@@ -36,6 +36,7 @@ from evaluation.taught_queries import taught_table
 from evaluation.truth_scores import ORACLE, RECOMMENDATION_METRICS, SEARCH_METRICS, grades_of, score_against_truth
 from pipelines.baselines import NOTE
 from pipelines.counted_once import counted_once
+from pipelines.judged_part import judged_board
 from pipelines.judging import OURS, RETRIEVAL, ROLES, Shop
 
 Block = Board | SliceTable | Curve
@@ -104,6 +105,7 @@ class TaskReport:
         """Metrics of the headline table, the most telling first."""
         return _LOGGED if self.true is None else _HEADLINE[self.task]
 
+    @cached_property
     def headline(self) -> list[Board]:
         """Every system beside the oracle: against the truth, and against what was clicked."""
         boards = []
@@ -117,27 +119,13 @@ class TaskReport:
 
     def judged(self) -> Board | None:
         """Search against people's graded judgments, where the shop has any for these queries."""
-        judgments = self.shop.data.judgments
-        if self.task != "search" or judgments is None:
-            return None
-        held_out = pa.array(~judgments_for_training(judgments["query"].to_pylist()))
-        scaled = pa.array(scaled_grades(judgments["grade"].to_numpy()))
-        judgments = judgments.set_column(judgments.column_names.index("grade"), "grade", scaled).filter(held_out)
-        relevance = judged_relevance(self.requests, judgments, self.shop.product_ids, self.shop.eligible)
-        if not relevance.counts().any():
-            return None
-        scores = score_rankings(self.rankings, relevance, self.shop.eligible, (10, 100), gain="exponential")
-        note = (
-            "Judged queries that the reranker did not learn from. Only some products of a query were judged; an answer "
-            "that nobody judged counts as wrong."
-        )
-        metrics = ("ndcg@10", "recall@100")
-        return self._board(scores, self._roles, metrics, "search_judged", "against judgments", note)
+        return judged_board(self.shop, self.requests, self.rankings, self._roles, self._seed)
 
     def counted_once(self) -> Board | None:
         """The headline with duplicates counted once, where products share titles."""
         return counted_once(self.shop, self._truth, self.requests, self.rankings, self._roles, self._seed)
 
+    @cached_property
     def reranking(self) -> Board:
         """The reranker, and the baselines, against the order in which retrieval returned the same candidates."""
         return self._board(
@@ -150,7 +138,7 @@ class TaskReport:
             return None
         note = (
             "Retrieval alone, by exact search with the released towers. Text, picture and behaviour (counters, price, "
-            "rating, id) are masked in the products, history in the query."
+            "rating, id) are masked in the products, history in the query; what nobody has is left out."
         )
         baselines = {name: role for name, role in self._roles.items() if role == "baseline"}
         roles = dict.fromkeys(self._masked, ROLES[RETRIEVAL]) | baselines

@@ -6,11 +6,24 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from catalog.feature_store import FeatureStore
 from evaluation.aligned_truth import AlignedTruth
 from evaluation.arrays import Mask, Rows
 from evaluation.boards import PlainTable
-from evaluation.calibration import HIGH, LOW, RATIO, CalibrationRow, calibration_rows, parts_by_prediction
-from evaluation.heads import HeadScores, score_head
+from evaluation.calibration import (
+    CHANCE,
+    EXPECTED,
+    HIGH,
+    LOW,
+    PREDICTED,
+    RATIO,
+    CalibrationRow,
+    calibration_rows,
+    parts_by_prediction,
+)
+from evaluation.heads import HeadScores, log_loss, score_head
+from evaluation.position_rates import position_rates
+from evaluation.report import Heads
 from evaluation.requests import Requests
 from evaluation.shown import ShownLists, among_candidates, shown_lists
 from evaluation.slices import product_slices, request_slices
@@ -21,9 +34,9 @@ from pipelines.workspace import Workspace
 Floats = npt.NDArray[np.float32]
 
 _CALIBRATION: tuple[str, ...] = (
-    "part", "shown", "clicks", "predicted", RATIO, LOW, HIGH, "log-loss", "base rate's",
+    "part", "shown", "clicks", PREDICTED, RATIO, LOW, HIGH, CHANCE, "log-loss", "base rate's",
 )  # fmt: skip
-_EXPECTED = ("expected by the truth", "predicted / expected")
+_EXPECTED = (EXPECTED, "predicted / expected")
 _CHUNK = 64  # pages whose appeal is asked at a time: the truth answers for every product
 _AT_ONCE = 2000  # pages that the release is asked about at a time: it answers with C product ids a page
 
@@ -137,9 +150,30 @@ def shown_examples(pages: Sequence[Pages], head: str) -> tuple[Mask, Floats]:
     return np.concatenate(labels), np.concatenate(told)
 
 
-def judge_heads(pages: Sequence[Pages]) -> list[HeadScores]:
-    """The heads on what the test pages showed; nothing where the requests come from no logged pages."""
-    return [score_head(head, *shown_examples(pages, head)) for head in pages[0].probabilities] if pages else []
+def told_by_position(features: FeatureStore, pages: Sequence[Pages], head: str) -> npt.NDArray[np.float64]:
+    """[n] the rate of each example's task and position before the test days, in the order of `shown_examples`."""
+    told = []
+    for part in pages:
+        rates = position_rates(features, part.requests.task, head)
+        told.append(rates[np.minimum(part.shown.position[part.shown.present], len(rates)) - 1])
+    return np.concatenate(told)
+
+
+def judge_heads(features: FeatureStore, pages: Sequence[Pages]) -> Heads | None:
+    """The heads on what the test pages showed; None where the requests come from no logged pages."""
+    if not pages:
+        return None
+    heads: list[HeadScores] = []
+    by_position = {}
+    for head in pages[0].probabilities:
+        labels, probabilities = shown_examples(pages, head)
+        heads.append(score_head(head, labels, probabilities))
+        by_position[head] = log_loss(labels, told_by_position(features, pages, head))
+    note = (
+        "Probabilities at position 1, times the learned P(examined) of the place. Rates by task and position are those "
+        "of the days before: what is known of a place without knowing what stands there."
+    )
+    return Heads("heads", "Heads on what the test pages showed", note, tuple(heads), by_position)
 
 
 def calibration_table(shop: Shop, pages: Sequence[Pages], truth: AlignedTruth | None) -> PlainTable:
@@ -162,8 +196,8 @@ def calibration_table(shop: Shop, pages: Sequence[Pages], truth: AlignedTruth | 
     count = sum(len(part.requests) for part in pages)
     note = (
         f"Clicks on what {count:,} test pages showed, each page among the candidates of its request. The interval is "
-        "what chance in the observed clicks allows; tenths of the expected clicks hold equally many of them, deciles "
-        "equally many products."
+        "what chance in the observed clicks allows, p how often it goes as far (exact binomial test of the part). "
+        "Tenths of the expected clicks hold equally many of them, deciles equally many products."
     )
     cells = {row.part: _cells(row) for row in calibration_rows(clicked, predicted, parts)}
     if truth is not None:
@@ -194,6 +228,6 @@ def _of_requests(present: list[Mask], number: int, mask: Mask) -> Mask:
 
 def _cells(row: CalibrationRow) -> tuple[str | int | float, ...]:
     return (
-        row.part, row.count, row.observed, round(row.predicted, 1), row.ratio, row.low, row.high,
+        row.part, row.count, row.observed, round(row.predicted, 1), row.ratio, row.low, row.high, row.p_value,
         round(row.log_loss, 4), round(row.base_rate_log_loss, 4),
     )  # fmt: skip

@@ -61,7 +61,13 @@ STAGES: tuple[Stage, ...] = (
         s09_release.outputs,
         lambda w: check_writable(w.config.models_dir, "models_dir"),
     ),
-    Stage("evaluate", _evaluate, ("release",), lambda c: c.evaluate, lambda w: [w / "report.html"]),
+    Stage(
+        "evaluate",
+        _evaluate,
+        ("release",),
+        lambda c: c.evaluate,
+        lambda w: [w / "report.json", w / "report.html", w / "projector"],
+    ),
 )
 
 

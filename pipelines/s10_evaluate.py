@@ -8,7 +8,6 @@ train or tune anything but the baselines.
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,20 +21,17 @@ from catalog.schema import ShopData
 from catalog.truth import Truth
 from evaluation.aligned_truth import AlignedTruth
 from evaluation.answers import Answer, make_answer
-from evaluation.attribute_queries import make_attribute_queries
-from evaluation.bm25 import BM25
-from evaluation.boards import Board, Curve, make_board
-from evaluation.heads import HeadScores
+from evaluation.attribute_queries import AttributeQueries
+from evaluation.boards import Board, Curve
 from evaluation.provenance import provenance
-from evaluation.report import Answers, Claim, Heads, Report, Section, headline_tables, write_report
+from evaluation.report import Answers, Report, Section, headline_tables, write_report
 from evaluation.requests import Requests, Task, made_up_requests, sample_requests
-from evaluation.scores import Scores
-from evaluation.words import Analyzer
+from pipelines.attribute_part import attribute_board, attribute_claims, attribute_queries
 from pipelines.baselines import Baselines
 from pipelines.config import EvaluateConfig, PipelineConfig
 from pipelines.counted_once import without_repeats
 from pipelines.index_part import index_blocks, space_blocks, write_space
-from pipelines.judging import OURS, ROLES, Shop, masked_rankings, our_rankings, product_vectors
+from pipelines.judging import Shop, masked_rankings, our_rankings, product_vectors
 from pipelines.product_fields import raw_fields
 from pipelines.publish import Release
 from pipelines.report_claims import calibration_claims, examination_claims, log_loss_claims, measured_claims
@@ -43,6 +39,7 @@ from pipelines.report_parts import TaskReport, eligible_mask
 from pipelines.report_reranker import Pages, judge_heads, read_pages, reranker_tables
 from pipelines.s09_release import workspace_release
 from pipelines.scoring import ReleasedModels
+from pipelines.search_part import search_claims
 from pipelines.snapshot import eligible_rows, snapshot_day, snapshot_time
 from pipelines.workspace import Workspace
 
@@ -64,9 +61,10 @@ def run(workspace: Workspace) -> None:
     day = snapshot_day(features, "test")
     eligible = eligible_mask(eligible_rows(data, features, day), data.products.num_rows)
     shop = Shop(data, features, eligible, snapshot_time(features, day), config.release.candidates)
+    made = attribute_queries(shop, config.evaluate)
     truth = Truth.load(workspace / "truth") if config.simulate is not None else None
     with ReleasedModels(release, features, shop.product_ids, config.towers.history.length) as models:
-        report = _judge(workspace, shop, truth, models, release, manifest)
+        report = _judge(workspace, shop, truth, made, models, release, manifest)
     write_report(report, workspace.root)
     for table in headline_tables(report):
         output_console().print(table)
@@ -76,6 +74,7 @@ def _judge(
     workspace: Workspace,
     shop: Shop,
     truth: Truth | None,
+    made: AttributeQueries | None,
     models: ReleasedModels,
     release: Release,
     manifest: dict[str, Any],
@@ -86,7 +85,7 @@ def _judge(
     settings = config.evaluate
     pictures = pictures_dir(workspace / "towers", workspace / "images", config.towers)
     fields = raw_fields(shop.data, shop.features, snapshot_day(shop.features, "test"), pictures)
-    vectors = product_vectors(models, fields)
+    vectors = product_vectors(models, fields, settings.modality_masks)
     aligned = AlignedTruth(truth, shop.product_ids) if truth is not None else None
     baselines = Baselines(shop, settings.seed, settings.stemmer)
     reports = []
@@ -101,8 +100,10 @@ def _judge(
     write_space(workspace / "projector", shop, vectors["nothing"], settings.seed)
     examination = read_npy(workspace / "rerank" / "examination.npy")
     pages = _logged_pages(models, shop, reports, vectors["nothing"], examination, config)
-    attributes = _attribute_queries(shop, models, baselines, settings, config.release.collapse_duplicates)
+    collapsed = config.release.collapse_duplicates
+    attributes = attribute_board(made, shop, models, baselines, collapsed, settings) if made is not None else None
     tables = reranker_tables(workspace, shop, pages, vectors["nothing"], aligned, examination)
+    heads = judge_heads(shop.features, pages)
     bias = _examination(examination, truth) if shop.features.pages_logged else None
     sections = [
         *map(_task_section, reports),
@@ -111,8 +112,8 @@ def _judge(
             "The reranker",
             "The same candidates, reranked and in the order that retrieval returned them in.",
             (
-                *(report.reranking() for report in reports),
-                *_heads(judge_heads(pages)),
+                *(report.reranking for report in reports),
+                *([heads] if heads is not None else []),
                 *tables,
                 *([bias] if bias else []),
             ),
@@ -126,16 +127,17 @@ def _judge(
     return Report(
         title=config.name,
         lead="Two towers retrieve, a cross network reranks; judged as the SavedModels that are served.",
-        facts=_facts(shop, reports, truth, config.release.collapse_duplicates),
+        facts=_facts(shop, reports, truth, collapsed),
         claims=(
             *measured_claims(reports),
             *calibration_claims(tables),
-            *log_loss_claims(pages, settings.seed),
+            *log_loss_claims(shop.features, pages, settings.seed),
             *(examination_claims(bias) if bias else []),
-            *_attribute_claim(attributes),
+            *(attribute_claims(attributes) if attributes is not None else []),
+            *search_claims(models, shop, [report.requests for report in reports], collapsed, settings.seed),
         ),
         sections=tuple(section for section in sections if section.blocks),
-        headline=tuple(report.headline()[0].key for report in reports),
+        headline=tuple(report.headline[0].key for report in reports),
         provenance=provenance(
             config_fingerprint=hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:16],
             data_fingerprint=manifest["data_fingerprint"],
@@ -164,7 +166,7 @@ def _logged_pages(
 
 def _task_section(report: TaskReport) -> Section:
     blocks = [
-        *report.headline(),
+        *report.headline,
         report.judged(),
         report.taught(),
         report.counted_once(),
@@ -196,11 +198,6 @@ def _test_requests(shop: Shop, settings: EvaluateConfig) -> list[Requests]:
     return found
 
 
-def _heads(heads: list[HeadScores]) -> list[Heads]:
-    note = "Probabilities at position 1, times the learned P(examined) of the place."
-    return [Heads("heads", "Heads on what the test pages showed", note, tuple(heads))] if heads else []
-
-
 def _modalities(reports: list[TaskReport]) -> Section:
     boards: list[Board] = [board for report in reports if (board := report.masks()) is not None]
     return Section("What each modality is worth", "One modality hidden at a time.", tuple(boards))
@@ -217,40 +214,6 @@ def _examination(learned: npt.NDArray[np.float32], truth: Truth | None) -> Curve
     x = tuple(float(position) for position in range(1, len(series["learned"]) + 1))
     title, note = "Position bias: P(examined) by position", "Relative to position 1."
     return Curve("examination", title, note, "position", "P(examined)", x, series, dashed=("truth",))
-
-
-def _attribute_queries(
-    shop: Shop, models: ReleasedModels, baselines: Baselines, settings: EvaluateConfig, collapsed: bool
-) -> Board | None:
-    keys, count, seed = settings.attribute_keys, settings.attribute_queries, settings.seed
-    if not keys or not count:
-        return None
-    products = shop.data.products
-    made = make_attribute_queries(products, shop.eligible, keys, count, seed)
-    requests = made_up_requests(list(made.texts), shop.snapshot)
-    rankings = our_rankings(models, shop, requests)
-    rankings |= baselines.rank(requests)
-    if collapsed:
-        rankings = without_repeats(rankings, shop)
-    titles = BM25(products.column("title").to_pylist(), shop.eligible, analyzer=Analyzer(settings.stemmer))
-    rankings["BM25, titles"] = titles.rank(requests, 10)
-    # The methods that need a history answer strangers as BM25 does: it comes first of those that tie.
-    roles = ROLES | {BM25.name: "baseline"} | {name: "baseline" for name in rankings if name not in ROLES}
-    scores = Scores({name: {"match@10": made.share_matching(rows)} for name, rows in rankings.items()}, (), {})
-    note = (
-        f"{len(made.texts)} searches by strangers; each names {', '.join(made.keys)}, and near-synonyms do not count. "
-        "Without a history the neighbourhoods, the content profile and ALS keep BM25's order."
-    )
-    return make_board(
-        scores, roles, ("match@10",), key="attribute_queries", title="Queries made from columns", note=note, seed=seed
-    )
-
-
-def _attribute_claim(board: Board | None) -> list[Claim]:
-    if board is None:
-        return []
-    share = board.row(OURS).means["match@10"]
-    return [Claim("Share of the first ten with every attribute named", f"{share:.3f}", "at least 0.85", share >= 0.85)]
 
 
 def _answers(shop: Shop, models: ReleasedModels, reports: list[TaskReport]) -> Section:
@@ -302,8 +265,3 @@ def _facts(shop: Shop, reports: list[TaskReport], truth: Truth | None, collapsed
     if collapsed:
         facts["titles in an answer"] = "each once"
     return facts | ({"simulator version": truth.version} if truth is not None else {})
-
-
-def outputs(workspace: Workspace) -> list[Path]:
-    """The files that exist when this stage has finished."""
-    return [workspace / "report.json", workspace / "report.html", workspace / "projector" / "projector_config.pbtxt"]

@@ -30,7 +30,10 @@ def launched_rows(features: FeatureStore, day: int) -> npt.NDArray[np.int32]:
 
 
 def eligible_rows(shop: ShopData, features: FeatureStore, day: int) -> npt.NDArray[np.int32]:
-    """Rows of the products that were launched before `day` and are in stock, ascending: what the index holds."""
+    """Rows of the products that were launched before `day` and are in stock, ascending: what the index holds.
+
+    Stock has no time: it is that of the products table, whatever the day.
+    """
     rows = launched_rows(features, day)
     in_stock = shop.products.column("in_stock").to_numpy(zero_copy_only=False)
     return rows[in_stock[rows]]

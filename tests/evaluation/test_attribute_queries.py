@@ -71,10 +71,14 @@ def test_values_that_differ_in_case_are_one():
 
 
 def test_an_attribute_that_nobody_has_is_refused():
-    with pytest.raises(DataError, match="'fabric' is empty in every product"):
-        make_attribute_queries(TABLE, np.ones(31, bool), ("fabric",))
-    with pytest.raises(DataError, match="has 10 products"):
-        make_attribute_queries(TABLE, np.zeros(31, bool), KEYS)
+    with pytest.raises(DataError, match=r"'fabric' is empty in every product.* has: base_colour, gender, type"):
+        make_attribute_queries(TABLE, np.ones(31, bool), ("gender", "fabric"))
+
+
+def test_products_that_are_too_few_alike_answer_no_query():
+    assert make_attribute_queries(TABLE, np.zeros(31, bool), KEYS) is None
+    without_categories = shop([("Men", "Red", "")] * 12)
+    assert make_attribute_queries(without_categories, np.ones(12, bool), KEYS) is None
 
 
 @pytest.mark.parametrize(

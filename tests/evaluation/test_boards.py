@@ -65,6 +65,34 @@ def test_baselines_may_stand_by_for_scale(scores):
     assert made.row("BM25").means["ndcg@10"] == pytest.approx(0.4, abs=0.02)
 
 
+def test_a_column_rests_on_the_requests_where_every_system_has_a_value():
+    nan = np.nan
+    values = {
+        "search": {"cvr@10": [0.4, 0.2, 0.9, nan], "recall@100": [1, 1, 1, nan]},
+        "BM25": {"cvr@10": [0.1, 0.3, nan, nan], "recall@100": [0, 1, 0, nan]},
+        "silent": {"cvr@10": [nan] * 4, "recall@100": [0, 0, 0, nan]},
+    }
+    arrays = {name: {metric: np.array(column) for metric, column in part.items()} for name, part in values.items()}
+    roles = {"search": "ours", "BM25": "baseline", "silent": "baseline"}
+    made = make_board(Scores(arrays, (), {}), roles, ["cvr@10", "recall@100"], key="b", title="")
+    # The third request has no conversion of BM25, so ours there counts neither in the mean nor in the difference.
+    assert made.row("search").means["cvr@10"] == pytest.approx(0.3)
+    assert made.row("BM25").means["cvr@10"] == pytest.approx(0.2)
+    assert made.comparison("cvr@10", "search").difference.estimate == pytest.approx(0.1)
+    assert np.isnan(made.row("silent").means["cvr@10"])
+    assert made.counted == {"cvr@10": 2, "recall@100": 3}
+    assert made.requests == 3  # the last has nothing to find
+
+
+def test_what_is_not_compared_stands_beside_the_rest(scores):
+    for name, mean in MEANS.items():
+        scores.values[name]["judged@10"] = np.full(100, mean / 2)
+    made = board(scores, uncompared=["judged@10"])
+    assert made.metrics == ("ndcg@10", "empty", "judged@10", "coverage@10")
+    assert made.row("BM25").means["judged@10"] == pytest.approx(0.2)
+    assert {item.metric for item in made.comparisons} == {"ndcg@10"}
+
+
 def test_the_strongest_baselines_keep_the_order_of_the_table(scores):
     roles = {"popularity": "baseline", "search": "ours", "BM25": "baseline", "oracle": "oracle"}
     assert strongest_baselines(scores, roles, "ndcg@10", 1) == ["BM25"]

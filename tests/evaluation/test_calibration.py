@@ -1,7 +1,15 @@
+import math
+
 import numpy as np
 import pytest
 
-from evaluation.calibration import calibration_rows, parts_by_prediction, wilson_interval
+from evaluation.calibration import (
+    binomial_p_value,
+    calibration_rows,
+    out_by_chance,
+    parts_by_prediction,
+    wilson_interval,
+)
 
 
 def test_predicted_over_observed_by_part():
@@ -22,9 +30,25 @@ def test_few_positives_tell_little():
     few = calibration_rows(labels, np.full(1000, 0.002), {"all": ~labels})[0]
     # Two were expected and none came: chance explains it, and there is no ratio.
     assert few.ratio == few.high == np.inf
-    assert few.may_be_true
+    assert few.p_value > 0.05
     labels[:100] = True
-    assert not calibration_rows(labels, np.full(1000, 0.2), {"all": np.ones(1000, bool)})[0].may_be_true
+    assert calibration_rows(labels, np.full(1000, 0.2), {"all": np.ones(1000, bool)})[0].p_value < 0.05
+
+
+def test_twice_the_smaller_tail_by_hand():
+    # Two tosses of a coin: none, one or two heads with 1/4, 1/2, 1/4.
+    assert [binomial_p_value(heads, 2, 0.5) for heads in (0, 1, 2)] == pytest.approx([0.5, 1, 0.5])
+    # At least 3 of 3 at 1/10.
+    assert binomial_p_value(3, 3, 0.1) == pytest.approx(0.002)
+
+
+def test_parts_that_exact_probabilities_have_out():
+    # Of one expected positive only one that comes is within 0.9 to 1.1, with 1/e; of a half none is.
+    assert out_by_chance([1.0]) == pytest.approx(1 - math.exp(-1))
+    assert out_by_chance([0.5]) == 1
+    # Of 20 expected 19 to 22 are: 20 / 22 is 0.909 and 20 / 19 is 1.053.
+    inside = sum(math.exp(-20) * 20**came / math.factorial(came) for came in (19, 20, 21, 22))
+    assert out_by_chance([20.0, 1.0]) == pytest.approx(1 - inside + 1 - math.exp(-1))
 
 
 def test_wilson_interval_by_hand():

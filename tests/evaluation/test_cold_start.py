@@ -107,5 +107,5 @@ def test_the_claim_is_about_products_launched_later(ratio, users, met):
         ColdRow(NEVER_MET, "ours", 3, 9, 0.5, 0.5, interval),
     ]
     claims = cold_claims(given, "search", "ours")
-    assert [claim.met for claim in claims] == [met]
+    assert [(claim.met, claim.bar) for claim in claims] == [(met, "estimate at least 0.70")]
     assert len(cold_table(given, "key", "title").rows) == 3

@@ -1,4 +1,6 @@
+import html
 import math
+import re
 import warnings
 
 import numpy as np
@@ -62,3 +64,10 @@ def test_the_drawing_names_the_categories_and_holds_one_picture():
         assert text in svg
     assert svg.count("<image") >= 1
     assert svg.startswith("<svg")
+
+
+@pytest.mark.parametrize("name", ["Gifts $10 to $20", "Under $5_ & $10^", "A $\\frac$ b", "_sale", "50 %"])
+def test_a_category_is_drawn_under_its_own_name(name):
+    vectors = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
+    svg = map_svg(make_map(vectors, np.array([name] * 4, object)))
+    assert f"{name} (4)" in [html.unescape(text) for text in re.findall("<text[^>]*>([^<]*)</text>", svg)]

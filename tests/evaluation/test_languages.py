@@ -38,12 +38,12 @@ def test_the_claim_is_within_five_per_cent_for_at_least_twenty_users(chinese, as
     is_chinese = np.repeat([False, True], [30, asked])
     made = scores(np.where(is_chinese, chinese, 1))
     (claim,) = language_claims(made, "ours", {FIRST: ~is_chinese, SECOND: is_chinese}, np.arange(30 + asked))
-    assert claim.met is met
+    assert (claim.met, claim.bar) == (met, "estimate at least 0.95")
     assert claim.text == "Search NDCG@10 of queries in Chinese characters, over that of those in Latin letters"
     assert bool(claim.detail) is (asked < 20)
 
 
 def test_a_query_without_a_value_counts_in_no_script():
     table = language_table(scores([1, np.nan, 0.5, np.nan]), ["ours"], SLICES, USERS)
-    means = {row[0]: row[3] for row in table.rows}
-    assert means == {FIRST: 1, SECOND: 0.5, "misspelt query": None}
+    means = {row[0]: row[2:4] for row in table.rows}
+    assert means == {FIRST: (1, 1), SECOND: (1, 0.5), "misspelt query": (0, None)}

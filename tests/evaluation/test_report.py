@@ -58,7 +58,7 @@ def full_report() -> Report:
         scores, ROLES, "ndcg@10", {"new users": np.arange(60) < 20}, ours="search", key="search_slices", title="Slices"
     )
     curve = recall_curve(scores, list(ROLES), key="recall", title="Recall")
-    heads = Heads("heads", "Heads", "", (score_head("click", labels, predicted),))
+    heads = Heads("heads", "Heads", "", (score_head("click", labels, predicted),), {"click": 0.4321})
     bias = Curve("bias", "Position bias", "", "position", "P(seen)", (1, 2, 3), {"learned": (1, 0.7, float("nan"))})
     tuning = PlainTable("tuning", "Index", "", ("leaves", "recall"), (("100", 0.99), ("200", None)), highlight=0)
     return Report(
@@ -151,8 +151,8 @@ def test_weak_slices_are_named_first():
 
 
 def test_what_is_uneven_is_named_after_what_is_weak():
-    columns = ("part", "clicks", "predicted / observed", "95 % from", "to")
-    rows = (("all", 90, 1.0, 0.9, 1.1), ("decile 3", 40, 1.4, 1.1, 1.8))
+    columns = ("part", "clicks", "predicted / observed", "95 % from", "to", "p")
+    rows = (("all", 90, 1.0, 0.9, 1.1, 0.9), ("decile 3", 40, 1.4, 1.1, 1.8, 0.01))
     table = PlainTable("calibration", "Do probabilities come true?", "", columns, rows)
     report = full_report()
     report = replace(report, sections=(*report.sections, Section("Calibration", "", (table,))))
@@ -161,6 +161,19 @@ def test_what_is_uneven_is_named_after_what_is_weak():
     (found,) = report_as_json(report)["shortfalls"]
     assert (found["part"], found["ratio"]["low"]) == ("decile 3", 1.1)
     assert "Where it is uneven" not in render_page(full_report())
+
+
+def test_a_head_stands_beside_what_knows_only_its_place():
+    assert '<td class="n">0.432</td>' in render_page(full_report())
+    assert report_as_json(full_report())["blocks"]["heads"]["by_position"] == {"click": 0.4321}
+
+
+def test_columns_that_rest_on_unequal_requests_say_so():
+    report = full_report()
+    board = replace(report.sections[0].blocks[0], counted={"ndcg@10": 60, "recall@100": 58})
+    assert "requests with a value" not in render_page(report)
+    page = render_page(replace(report, sections=(Section("Search", "", (board,)),)))
+    assert '<th>requests with a value</th><td class="n">60</td><td class="n">58</td>' in page
 
 
 def test_a_claim_names_what_missed_it():

@@ -14,7 +14,7 @@ def compared(key, *rows):
 
 
 def calibration(*rows):
-    columns = ("part", "clicks", "predicted / observed", "95 % from", "to")
+    columns = ("part", "clicks", "predicted / observed", "95 % from", "to", "p")
     return PlainTable("calibration", "Calibration", "", columns, rows)
 
 
@@ -36,12 +36,13 @@ def test_the_least_ratio_of_ours_that_is_clearly_under_one():
 
 def test_the_part_whose_interval_stays_farthest_from_one():
     table = calibration(
-        ("all", 1000, 1.0, 0.95, 1.05),
-        ("chance", 3, 3.0, 0.9, 9.0),
-        ("within", 9000, 1.08, 1.06, 1.1),
-        ("too high", 100, 1.5, 1.2, 1.8),  # by 1.2 at least
-        ("too low", 400, 0.7, 0.6, 0.8),  # by 1 / 0.8 = 1.25 at least
-        ("nearly", 50, math.inf, 1.1, math.inf),
+        ("all", 1000, 1.0, 0.95, 1.05, 0.9),
+        ("chance", 3, 3.0, 0.9, 9.0, 0.09),
+        ("one of many", 9, 2.0, 1.4, 3.0, 0.02),  # above 0.05 / 3: the third of the parts that are left
+        ("within", 9000, 1.08, 1.06, 1.1, 1e-9),
+        ("too high", 100, 1.5, 1.2, 1.8, 1e-5),  # by 1.2 at least
+        ("too low", 400, 0.7, 0.6, 0.8, 1e-8),  # by 1 / 0.8 = 1.25 at least
+        ("nearly", 50, math.inf, 1.1, math.inf, 0.004),
     )
     (found,) = find_shortfalls([table])
     assert (found.part, found.measure, found.ratio.high, found.unit) == (
@@ -57,7 +58,7 @@ def test_the_part_whose_interval_stays_farthest_from_one():
     [
         compared("search_languages", ("Chinese", "ours", 99, 1.2, 1.1, 1.3)),
         compared("index", ("Chinese", "ours", 99, 0.2, 0.1, 0.3)),
-        calibration(("all", 10, 1.3, 0.9, 1.8)),
+        calibration(("all", 10, 1.3, 0.9, 1.8, 0.06)),
         calibration(),
     ],
 )

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from catalog.errors import DataError
-from evaluation.significance import group_ratio, mean_interval, paired_intervals
+from evaluation.significance import group_ratio, holm, mean_interval, paired_intervals
 
 
 def test_a_constant_difference_is_certain():
@@ -95,3 +95,16 @@ def test_the_ratio_of_two_groups_of_requests():
 
 def test_the_ratio_to_an_empty_group_is_unknown():
     assert np.isnan(group_ratio(np.ones(2), np.ones(2, bool), np.zeros(2, bool)).estimate)
+
+
+@pytest.mark.parametrize(
+    ("p_values", "rejected"),
+    [
+        ([0.01, 0.04, 0.03, 0.005], [True, False, False, True]),  # 0.005 of 0.05 / 4, 0.01 of / 3, 0.03 of / 2 is over
+        ([0.01, 0.02, 0.04], [True, True, True]),  # Bonferroni would stop at 0.05 / 3
+        ([0.02, 0.02, 0.02], [False, False, False]),
+        ([], []),
+    ],
+)
+def test_holm_by_hand(p_values, rejected):
+    assert holm(p_values).tolist() == rejected

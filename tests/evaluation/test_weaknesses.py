@@ -47,6 +47,11 @@ def test_a_board_counts_by_its_worst_metric_against_baselines():
     assert (only.where, only.comparison.metric, only.ours) == ("Search, truth", "ctr", pytest.approx(0.08))
 
 
+def test_a_board_says_on_how_many_requests_its_metric_rests():
+    counted = replace(board("truth", ndcg=-0.02, ctr=0.05), counted={"ndcg": 40, "ctr": 300})
+    assert [item.requests for item in find_weaknesses([("Search", counted)])] == [40]
+
+
 def test_differences_are_weighed_by_what_the_baseline_reaches():
     # 0.02 of 0.1 is a fifth; 0.05 of 0.5 a tenth.
     found = find_weaknesses([("A", slices(new=-0.05)), ("B", board("truth", ndcg=-0.02))], shown=1)

@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from evaluation.requests import Requests
 from evaluation.scores import Scores
-from pipelines.judging import OURS
+from pipelines import report_parts
+from pipelines.judging import OURS, RETRIEVAL, ROLES
 from pipelines.report_parts import TaskReport
 
 PRODUCTS = pa.table(
@@ -73,3 +75,16 @@ def test_short_histories_are_a_table_and_claims_of_recommendations_alone() -> No
     assert [row[:4] for row in table.rows] == [(0, 1, 0.4, 0.5), (1, 1, 0.6, 0.5)]
     assert [claim.text for claim in made.claims()] == ["Recommendation recall@100 after one event, against popularity"]
     assert report("search", ["cap"], [[]], {"ndcg@10": [1.0]}).history_gap() is None
+
+
+def test_each_board_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = report("search", ["cap", "bag"], [[], []], {})
+    made.logged = Scores(
+        {name: dict.fromkeys(report_parts._LOGGED, np.ones(2)) for name in (OURS, RETRIEVAL, "BM25")}, (), {}
+    )
+    made._roles, made._seed = ROLES | {"BM25": "baseline"}, 0
+    asked = []
+    monkeypatch.setattr(report_parts, "make_board", lambda *_, key, **__: asked.append(key) or key)
+    for _ in range(2):
+        assert (made.headline, made.reranking) == (["search_log"], "search_reranking")
+    assert asked == ["search_log", "search_reranking"]

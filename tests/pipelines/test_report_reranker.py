@@ -161,9 +161,22 @@ def test_predicted_clicks_beside_those_that_the_truth_expects(monkeypatch: pytes
 
 
 def test_heads_are_judged_on_the_pages_of_all_tasks() -> None:
-    (head,) = judge_heads(pages())
+    features: Any = SimpleNamespace(
+        request_query=np.array([0, -1]),
+        request_slice=np.zeros(2, np.int8),
+        impression_start=np.array([0, 2, 3]),
+        impression_position=np.array([1, 2, 1], np.int32),
+        **dict.fromkeys(("impression_click", "impression_cart", "impression_purchase"), np.array([True, False, False])),
+    )
+    block = judge_heads(features, pages())
+    assert block is not None
+    (head,) = block.heads
+    # Before, the first place of a search was clicked, (1 + 20 / 2) / 21, the second was not, 10 / 21, nor was the home
+    # page's, (0 + 20 / 3) / 21. Now the search's first place is clicked and the home page's.
+    rates = [11 / 21, 1 - 10 / 21, (20 / 3) / 21]
+    assert block.by_position == {"click": pytest.approx(-np.log(rates).mean())}
     assert (head.name, head.examples) == ("click", 3)
     assert head.base_rate == pytest.approx(2 / 3)
     # Pairs: 0.75 against 0.5 is in order, 0.25 against 0.5 is not.
     assert head.auc == 0.5
-    assert judge_heads([]) == []
+    assert judge_heads(features, []) is None

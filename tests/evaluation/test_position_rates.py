@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from evaluation.position_rates import position_rates
+
+
+def page(*clicks, first=1):
+    return [{"product": 0, "position": first + place, "click": click} for place, click in enumerate(clicks)]
+
+
+@pytest.fixture
+def log(make_store):
+    pages = [page(True, False), page(False, False), page(True, True), page(True, first=60)]
+    requests = [
+        {"query": 0, "slice": 0},
+        {"query": 0, "slice": 2},
+        {"query": 0, "slice": 3},  # a test day: not known yet
+        {"query": -1, "slice": 1},
+    ]
+    return make_store(1, 1, ["red"], requests=requests, impressions=pages)
+
+
+def test_rates_of_the_days_before_drawn_towards_their_mean(log):
+    rates = position_rates(log, "search", "click")
+    mean = (1 + 1) / (4 + 2)
+    np.testing.assert_allclose(rates[:2], [(1 + 20 * mean) / 22, (0 + 20 * mean) / 22])
+    np.testing.assert_allclose(rates[2:], mean)
+    assert len(rates) == 50
+
+
+def test_deep_positions_share_the_last_rate(log):
+    rates = position_rates(log, "recommendation", "click")
+    mean = (1 + 1) / (1 + 2)
+    assert rates[49] == pytest.approx((1 + 20 * mean) / 21)
+    assert rates[0] == pytest.approx(mean)
+
+
+def test_what_never_happened_is_not_impossible(log):
+    assert (position_rates(log, "search", "purchase") > 0).all()
