@@ -31,8 +31,8 @@ ROLLBACK, PRUNING = map(textwrap.dedent, re.findall(r"^    models=.*?^    done$"
 # Of commands and programs other than tensorflow_model_server.
 OTHER_FLAGS = {
     "auth_token_file", "build-arg", "ca", "cert", "config", "detach", "force", "from-file", "host", "init", "json",
-    "key", "max-age-days", "max-p99-ms", "models", "namespace", "out", "profile", "read-only", "rest_api_host", "tmpfs",
-    "wait", "wait_for_versions",
+    "key", "max-age-days", "max-p99-ms", "models", "namespace", "out", "profile", "read-only", "rest_api_host",
+    "selector", "tmpfs", "wait", "wait_for_versions",
 }  # fmt: skip
 
 
@@ -70,6 +70,13 @@ def kubernetes(kind: str) -> dict[str, Any]:
     items = yaml.safe_load_all((ROOT / "serving_config/kubernetes.yaml").read_text(encoding="utf-8"))
     (found,) = [item for item in items if item["kind"] == kind]
     return found
+
+
+def test_the_first_apply_makes_the_claim_alone() -> None:
+    ((key, value),) = re.findall(r"kubectl apply .* --selector (\S+)=(\S+)$", GUIDE, re.M)
+    items = yaml.safe_load_all((ROOT / "serving_config/kubernetes.yaml").read_text(encoding="utf-8"))
+    chosen = [item["kind"] for item in items if item["metadata"].get("labels", {}).get(key) == value]
+    assert chosen == ["PersistentVolumeClaim"]
 
 
 def test_the_init_container_is_a_container() -> None:
