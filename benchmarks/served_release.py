@@ -189,4 +189,5 @@ def _batch(inputs: list[dict[str, Array]], turn: int, size: int) -> dict[str, Ar
 def _request(sample: dict[str, Any]) -> Request:
     columns = (sample["history_product_id"], sample["history_kind"], sample["history_timestamp"])
     history = [HistoryEvent(*event) for event in zip(*columns, strict=True) if event[0]]
-    return Request(sample["query"], history, timestamp=sample["timestamp"])
+    user = {name.removeprefix("user_"): value for name, value in sample.items() if name.startswith("user_")}
+    return Request(sample["query"], history, user, timestamp=sample["timestamp"])

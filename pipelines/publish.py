@@ -47,8 +47,14 @@ class Release:
         return self.models_dir / "releases" / str(self.version)
 
     def model(self, name: str) -> Path:
-        """The SavedModel of one model."""
+        """The SavedModel of one model, where servers read it."""
         return self.models_dir / name / str(self.version)
+
+    def kept(self, name: str) -> Path:
+        """The SavedModel of one model, also of a release that was withdrawn (docs/deployment.md, Rollback)."""
+        served = self.model(name)
+        withdrawn = served.with_name(f".withdrawn.{self.version}")
+        return withdrawn if withdrawn.exists() and not served.exists() else served
 
     def manifest(self) -> dict[str, Any]:
         """What the release was made from and with."""
@@ -59,12 +65,14 @@ class Release:
 def latest_release(models_dir: Path, name: str | None = None) -> Release:
     """The newest release under `models_dir`, of the shop `name` if given.
 
+    One without `search` is withdrawn, or on its way, and does not count.
+
     Raises:
         ArtifactError: when there is none.
     """
     for version in sorted(_versions(models_dir / "releases"), reverse=True):
         release = Release(models_dir, version)
-        if name is None or release.manifest()["name"] == name:
+        if release.model("search").is_dir() and (name is None or release.manifest()["name"] == name):
             return release
     wanted = f"of {name!r} " if name else ""
     raise ArtifactError(f"no release {wanted}under {models_dir}; make one with `tandem run --config CONFIG`")

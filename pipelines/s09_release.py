@@ -55,12 +55,12 @@ def workspace_release(workspace: Workspace) -> Release:
 
 
 def outputs(workspace: Workspace) -> list[Path]:
-    """The release's files, so that a deleted release is made again."""
+    """The release's files, so that a deleted release is made again, and one that was withdrawn is not."""
     record = workspace / "release.json"
     if not record.exists():
         return [record]
     release = workspace_release(workspace)
-    return [record, release.folder / "manifest.json", release.model("search") / "saved_model.pb"]
+    return [record, release.folder / "manifest.json", release.kept("search") / "saved_model.pb"]
 
 
 def _manifest(

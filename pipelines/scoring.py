@@ -50,7 +50,7 @@ class ReleasedModels:
     def model(self, name: str) -> Servable:
         """One model of the release, loaded when it is first asked."""
         if name not in self._models:
-            self._models[name] = Servable(self._release.model(name))
+            self._models[name] = Servable(self._release.kept(name))
         return self._models[name]
 
     def inputs(self, requests: Requests, with_history: bool = True) -> Arrays:

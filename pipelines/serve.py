@@ -7,7 +7,7 @@ import logging
 import os
 import tempfile
 from dataclasses import replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from catalog.errors import ConfigError
@@ -57,8 +57,16 @@ def _waiting(flags: Flags) -> Flags:
 def print_version() -> None:
     """This package's version and TensorFlow's, in the form of `tensorflow_model_server --version`."""
     out = output_console()
-    out.print(f"Tandem ModelServer: {version('tandem-search')}")
+    out.print(f"Tandem ModelServer: {_own_version()}")
     out.print(f"TensorFlow Library: {version('tensorflow')}")
+
+
+def _own_version() -> str:
+    """Of the installed package; in the image, which has the code alone, what its Dockerfile says."""
+    try:
+        return version("tandem-search")
+    except PackageNotFoundError:
+        return os.environ.get("TANDEM_VERSION", "unknown")
 
 
 def _rendered(models: Path, folder: Path) -> Path:

@@ -10,7 +10,8 @@ from typing import Any
 import grpc
 from pydantic import SecretStr
 
-from serving.client_config import ClientConfig, is_local, metadata_fault, token_fault
+from serving.addresses import proxy_options
+from serving.client_config import ClientConfig, metadata_fault, token_fault
 from serving.errors import BadRequestError, ServingError
 from serving.protos import GetModelMetadataRequest, GetModelMetadataResponse, PredictRequest, PredictResponse
 
@@ -51,9 +52,7 @@ def channel_options(config: ClientConfig) -> list[tuple[str, int | str]]:
     ]
     if config.tls is not None and config.tls.server_name is not None:
         options.append(("grpc.ssl_target_name_override", config.tls.server_name))
-    if is_local(config.target):  # gRPC asks the proxy in http_proxy for these too; a proxy has a loopback of its own
-        options.append(("grpc.enable_http_proxy", 0))
-    return options
+    return [*options, *proxy_options(config.target)]
 
 
 def check_process(process: int, address: str) -> None:

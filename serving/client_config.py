@@ -1,6 +1,5 @@
 """What a client is told: where the servers are, how long it waits, how often it tries, and who it says it is."""
 
-import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from pydantic import (
 
 from catalog.config import Config, unusable
 from catalog.errors import ConfigError
+from serving.addresses import family, is_local
 
 Pem = bytes | str | PathLike[str]
 """PEM text as bytes, or as a str that holds `-----BEGIN`; any other str is the path of a file that holds it."""
@@ -199,30 +199,10 @@ def _target(address: str | tuple[str, ...]) -> str:
         raise ValueError("expected host:port")
     if len(addresses) == 1:
         return addresses[0]
-    families = {_family(each) for each in addresses}
+    families = {family(each) for each in addresses}
     if len(families) > 1 or None in families:
         raise ValueError("several addresses are IP:port, all of one family; put host names behind one DNS name")
     return f"{families.pop()}:{','.join(addresses)}"
-
-
-def _family(address: str) -> str | None:
-    host, _, port = address.rpartition(":")
-    try:
-        version = ipaddress.ip_address(host.strip("[]")).version
-    except ValueError:
-        return None
-    return f"ipv{version}" if port.isdigit() else None
-
-
-def is_local(target: str) -> bool:
-    """Whether all addresses of a target are on this machine."""
-    if target.startswith(("unix:", "unix-abstract:")):
-        return True
-    for address in target.removeprefix("dns:///").removeprefix("ipv4:").removeprefix("ipv6:").split(","):
-        host = address.rpartition(":")[0].strip("[]")
-        if host != "localhost" and (_family(address) is None or not ipaddress.ip_address(host).is_loopback):
-            return False
-    return True
 
 
 def _read_pem(name: str, value: Pem | None) -> bytes | None:

@@ -19,9 +19,9 @@ Sample = Mapping[str, Any]
 Clock = Callable[[], float]
 
 RECALL_DEPTH = 100
-_WARM = 3  # calls before latency is measured; the second and the third are compared
-_COLD_FACTOR, _COLD_SECONDS = 5.0, 0.05
-"""A second request slower than the third by both is no noise: a new graph takes a tenth of a second and more."""
+_WARM = 3  # calls before latency is measured; the first and the third are compared
+_COLD_FACTOR, _COLD_SECONDS = 5.0, 0.2
+"""A first request slower than the third by both is no noise: a cold graph of a release takes half a second and more."""
 
 
 class Prober:
@@ -152,7 +152,7 @@ def _warmth(model: str, seconds: Sequence[float]) -> Finding:
     first, second, third = (1000 * value for value in seconds[:3])
     detail = f"first three requests {first:.1f}, {second:.1f}, {third:.1f} ms"
     numbers = {"first_ms": first, "second_ms": second, "third_ms": third}
-    if second <= max(_COLD_FACTOR * third, third + 1000 * _COLD_SECONDS):
+    if first <= max(_COLD_FACTOR * third, third + 1000 * _COLD_SECONDS):
         return Finding("warm", model, "ok", detail, "", numbers)
     advice = (
         "The version took traffic cold: keep assets.extra/tf_serving_warmup_requests in its folder when copying, and "

@@ -5,6 +5,7 @@ from pathlib import Path
 import grpc
 
 from catalog.errors import ConfigError
+from serving.addresses import proxy_options
 
 _OPTIONS = (
     # An answer to a batch of requests is larger than gRPC's own limit of 4 MiB.
@@ -32,9 +33,10 @@ def read_tls(ca: Path | None, cert: Path | None = None, key: Path | None = None)
 
 def open_channel(address: str, credentials: grpc.ChannelCredentials | None = None) -> grpc.Channel:
     """A channel to host:port, plain without `credentials` of `read_tls`; connecting happens at the first call."""
+    options = [*_OPTIONS, *proxy_options(address)]
     if credentials is None:
-        return grpc.insecure_channel(address, _OPTIONS)
-    return grpc.secure_channel(address, credentials, _OPTIONS)
+        return grpc.insecure_channel(address, options)
+    return grpc.secure_channel(address, credentials, options)
 
 
 def _read(path: Path) -> bytes:

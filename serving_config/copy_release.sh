@@ -6,7 +6,8 @@
 # A server polls the target every second and loads a version folder as soon as it sees one, so each is written under a
 # name that is no number and then renamed. `rerank` goes first and `search` last, as `tandem run` publishes them:
 # whoever sees the new `search` finds everything it may be combined with. The manifest goes before all of them.
-# Models that are complete already are kept, so a copy that was cut off is repeated.
+# Models that are complete already are kept, so a copy that was cut off is repeated. A release of which a model is
+# missing, since it is still being published or was withdrawn, is not copied at all: exit code 1.
 set -eu
 
 if [ "$#" -ne 3 ]; then
@@ -19,8 +20,18 @@ if [ ! -d "$from/releases/$version" ]; then
   exit 1
 fi
 
-for model in releases rerank product_tower query_tower retrieval_exact retrieval search_exact search; do
-  if [ -d "$from/$model/$version" ] && [ ! -d "$to/$model/$version" ]; then
+models="rerank product_tower query_tower retrieval_exact retrieval search_exact search"
+missing=
+for model in $models; do
+  [ -d "$from/$model/$version" ] || missing="$missing $model"
+done
+if [ -n "$missing" ]; then
+  echo "version $version in $from lacks$missing: it is still being published, or was withdrawn; nothing is copied" >&2
+  exit 1
+fi
+
+for model in releases $models; do
+  if [ ! -d "$to/$model/$version" ]; then
     mkdir -p "$to/$model"
     rm -rf "$to/$model/.incoming.$version"
     cp -R "$from/$model/$version" "$to/$model/.incoming.$version"

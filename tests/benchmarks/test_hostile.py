@@ -3,10 +3,12 @@
 import os
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.hostile import longest_stretch, queue_calls, same_answer
+from benchmarks.hostile import queue_calls, same_answer, server_p99, stretch_p99
+from benchmarks.load import Load
 
 ANSWER = {b"a": 3.0, b"b": 2.0, b"c": 1.0}
 
@@ -42,8 +44,22 @@ def test_a_full_queue_is_the_threads_and_four_waiting_for_each() -> None:
     assert queue_calls() == 320  # with batching 64 threads and 256 that wait
 
 
-def test_the_longest_stretch_of_so_many_answers() -> None:
-    """Two answers took 1 s, 4 s and 3.5 s."""
+def test_what_ninety_nine_of_a_hundred_stretches_of_so_many_answers_took() -> None:
+    """Two answers took 1 s, 4 s and 3.5 s: p99 lies 0.98 of the way from the second to the third of them."""
     moments = np.array([0.0, 0.5, 1.0, 4.5, 4.5])
-    assert longest_stretch(moments, 2) == 4.0
-    assert longest_stretch(moments, 5) == float("inf")
+    assert stretch_p99(moments, 2) == pytest.approx(3.5 + 0.98 * 0.5)
+    assert stretch_p99(moments, 5) == float("inf")
+
+
+def test_one_hiccup_does_not_loosen_the_bound_of_a_long_run() -> None:
+    """An answer every 0.1 s, and once, for 3 of 1,000 stretches of 3 answers, none for 9 s."""
+    moments = np.arange(1003) / 10.0
+    moments[500:] += 9.0
+    assert stretch_p99(moments, 3) == pytest.approx(0.3)
+
+
+def test_the_p99_in_the_server_is_at_most_that_at_the_clients() -> None:
+    """All 100 calls took 1 to 1.8 s in the server: evenly spread, p99 would be 1.792 s."""
+    before, after = {1e6: 5.0, 1.8e6: 5.0}, {1e6: 5.0, 1.8e6: 105.0}
+    for seconds, p99 in ((2.0, 1.792), (1.5, 1.5)):
+        assert server_p99(Load(np.full(100, seconds), elapsed=10.0), before, after) == pytest.approx(p99)

@@ -48,3 +48,10 @@ def test_requests_hold_as_many_samples_as_they_are_told_each_in_turn() -> None:
     queries = [to_array(request.inputs["query"]).tolist() for request in asked]
     assert queries == [[b"red", b"green"], [b"blue", b"red"], [b"green", b"blue"]]
     assert to_array(asked[0].inputs["history_product_id"]).shape == (2, 2)
+
+
+def test_requests_hold_the_shopper_s_profile() -> None:
+    sample = {"query": "red", "history_product_id": [], "history_kind": [], "history_timestamp": [], "timestamp": 5}
+    contract = Contract(history=2, user_columns=("country",), picture=None, candidates=None)
+    (data,) = requests_of("search", [sample | {"user_country": "de"}], contract)
+    assert to_array(PredictRequest.FromString(data).inputs["user_country"]).tolist() == [b"de"]

@@ -26,6 +26,7 @@ NOBODY = "127.0.0.1:1"
 def write_release(models: Path, version: int, recall: float | None = None) -> None:
     folder = models / "releases" / str(version)
     folder.mkdir(parents=True)
+    (models / "search" / str(version)).mkdir(parents=True)
     manifest: dict[str, Any] = {"name": "shop", "snapshot": {"timestamp": 1000 * version}}
     if recall is not None:
         manifest["config"] = {"index": {"recall_target": recall}}

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from catalog.errors import ArtifactError, TandemError
-from pipelines.publish import PUBLISH_ORDER, latest_release, next_release, proving, publish
+from pipelines.publish import PUBLISH_ORDER, Release, latest_release, next_release, proving, publish
 from serving.warmup import write_warmup
 
 
@@ -70,6 +70,24 @@ def test_the_latest_release_of_one_shop(tmp_path: Path) -> None:
     assert latest_release(tmp_path, "fashion").version == 2
     with pytest.raises(ArtifactError, match="of 'books'"):
         latest_release(tmp_path, "books")
+
+
+def publish_next(models_dir: Path) -> Release:
+    with next_release(models_dir) as (release, staging):
+        stage_models(staging, "stand-in")
+        publish(release, staging, {"name": "shop"}, [])
+    return release
+
+
+def test_a_release_without_search_is_withdrawn_and_not_the_latest(tmp_path: Path) -> None:
+    old, new = publish_next(tmp_path), publish_next(tmp_path)
+    assert new.kept("search") == new.model("search") == tmp_path / "search" / "2"
+    new.model("search").rename(tmp_path / "search" / ".withdrawn.2")
+    assert latest_release(tmp_path) == old
+    assert new.kept("search") == tmp_path / "search" / ".withdrawn.2"
+    assert new.kept("rerank") == tmp_path / "rerank" / "2"
+    new.kept("search").rename(tmp_path / "elsewhere")
+    assert new.kept("search") == tmp_path / "search" / "2"
 
 
 def save_model(folder: Path) -> None:

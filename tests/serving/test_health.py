@@ -1,5 +1,6 @@
 """The health check of containers, against the embedded server."""
 
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,17 @@ def test_nobody_at_the_address_is_a_sentence_and_exit_code_1(capsys: pytest.Capt
         main(["127.0.0.1:1", "--timeout", "5"])
     assert end.value.code == 1
     assert capsys.readouterr().err.startswith("127.0.0.1:1: UNAVAILABLE")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_proxy_is_not_asked_for_a_server_on_the_same_machine(
+    shared_server: Server, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        for name in ("no_proxy", "no_grpc_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        main([shared_server.address.replace("127.0.0.1", host)])
 
 
 @pytest.fixture

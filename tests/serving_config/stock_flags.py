@@ -16,7 +16,9 @@ thread_pool_factory_config_file use_alts_credentials version xla_cpu_compilation
 
 STOCK_FLAGS = frozenset(_NAMES.split())
 
-_NUMBERS = frozenset({"port", "rest_api_port", "max_num_load_retries"})
+_NUMBERS = frozenset({"port", "rest_api_port", "max_num_load_retries"}) | {
+    f"tensorflow_{pool}_op_parallelism" for pool in ("inter", "intra")
+}
 _SWITCHES = frozenset({"enable_batching", "enable_grpc_healthcheck_service"})
 
 

@@ -16,6 +16,7 @@ from serving_protos import MESSAGES
 from stock_flags import parse_stock_flags
 
 from serving.model_config import read_model_config
+from serving.server_config import ServerConfig
 
 FOLDER = Path(__file__).parents[2] / "serving_config"
 
@@ -148,6 +149,14 @@ def test_each_batch_thread_gets_two_cores(name: str) -> None:
     text = (FOLDER / "batching_parameters.txt").read_text(encoding="utf-8")
     threads = text_format.Parse(text, MESSAGES["BatchingParameters"]()).num_batch_threads.value
     assert float(STOCK[name].deploy.resources.limits.cpus) == 2 * threads
+
+
+@pytest.mark.parametrize("name", STOCK)
+def test_threads_are_those_of_the_embedded_server_in_the_quota(name: str) -> None:
+    flags = parse_stock_flags(STOCK[name].command or [])
+    embedded = ServerConfig.model_fields["tensorflow_intra_op_parallelism"].default
+    assert int(flags["tensorflow_intra_op_parallelism"]) == embedded
+    assert float(flags["tensorflow_inter_op_parallelism"]) == float(STOCK[name].deploy.resources.limits.cpus)
 
 
 @pytest.mark.parametrize("name", COMPOSE.services)

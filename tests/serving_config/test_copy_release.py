@@ -60,3 +60,13 @@ def test_a_version_that_is_not_there_is_a_message(released: Path, tmp_path: Path
     assert "releases/9 is not there" in result.stderr
     assert not (tmp_path / "mounted").exists()
     assert os.access(SCRIPT, os.X_OK)
+
+
+def test_a_release_that_is_still_being_published_is_not_copied_in_part(released: Path, tmp_path: Path) -> None:
+    for name in ("search", "retrieval"):
+        (released / name / "8").rename(released / name / ".staging")
+    result = copy(released, "8", tmp_path / "mounted")
+    assert result.returncode == 1
+    assert "version 8" in result.stderr
+    assert "lacks retrieval search:" in result.stderr
+    assert not (tmp_path / "mounted").exists()

@@ -1,7 +1,9 @@
 """docs/deployment.md and docs/troubleshooting.md: what they name exists, and what they compute is right."""
 
 import re
+import subprocess
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,12 @@ import typer
 import yaml
 from stock_flags import STOCK_FLAGS
 
+from catalog.files import write_json
+from pipelines import s09_release
 from pipelines.cli import app
-from pipelines.publish import PUBLISH_ORDER
+from pipelines.config import PipelineConfig, ReleaseConfig
+from pipelines.publish import PUBLISH_ORDER, latest_release, next_release, publish
+from pipelines.workspace import Stage, Workspace, finished_inputs, open_workspace, run_stages
 from rerank.config import LexicalConfig, RerankConfig
 from towers.config import TowersConfig
 
@@ -20,12 +26,13 @@ ROOT = Path(__file__).parents[2]
 PAGES = ("docs/deployment.md", "docs/troubleshooting.md", "serving_config/README.md")
 GUIDE = (ROOT / PAGES[0]).read_text(encoding="utf-8")
 GIB = 2**30
+ROLLBACK, PRUNING = map(textwrap.dedent, re.findall(r"^    models=.*?^    done$", GUIDE, re.S | re.M))
 
 # Of commands and programs other than tensorflow_model_server.
 OTHER_FLAGS = {
-    "auth_token_file", "build-arg", "ca", "cert", "config", "detach", "from-file", "host", "init", "json", "key",
-    "max-age-days", "max-p99-ms", "models", "namespace", "out", "profile", "read-only", "rest_api_host", "tmpfs",
-    "wait", "wait_for_versions",
+    "auth_token_file", "build-arg", "ca", "cert", "config", "detach", "force", "from-file", "host", "init", "json",
+    "key", "max-age-days", "max-p99-ms", "models", "namespace", "out", "profile", "read-only", "rest_api_host",
+    "selector", "tmpfs", "wait", "wait_for_versions",
 }  # fmt: skip
 
 
@@ -63,6 +70,13 @@ def kubernetes(kind: str) -> dict[str, Any]:
     items = yaml.safe_load_all((ROOT / "serving_config/kubernetes.yaml").read_text(encoding="utf-8"))
     (found,) = [item for item in items if item["kind"] == kind]
     return found
+
+
+def test_the_first_apply_makes_the_claim_alone() -> None:
+    ((key, value),) = re.findall(r"kubectl apply .* --selector (\S+)=(\S+)$", GUIDE, re.M)
+    items = yaml.safe_load_all((ROOT / "serving_config/kubernetes.yaml").read_text(encoding="utf-8"))
+    chosen = [item["kind"] for item in items if item["metadata"].get("labels", {}).get(key) == value]
+    assert chosen == ["PersistentVolumeClaim"]
 
 
 def test_the_init_container_is_a_container() -> None:
@@ -123,10 +137,74 @@ def test_the_scrape_job_is_the_one_that_the_alerts_ask_for() -> None:
 
 def test_a_rollback_withdraws_from_where_a_release_was_copied_to() -> None:
     (target,) = re.findall(r"copy_release.sh saved_models VERSION (\S+?)`", GUIDE)
-    (loop,) = re.findall(r"^    models=.*?^    done$", GUIDE, re.S | re.M)
-    assert re.match(rf"    models={target} ", loop)
-    (order,) = re.findall(r"for model in (.+); do", loop)
-    assert order.split() == list(reversed(PUBLISH_ORDER))
+    for loop, also in ((ROLLBACK, []), (PRUNING, ["releases"])):
+        assert re.match(rf"models={target} ", loop)
+        (order,) = re.findall(r"for model in (.+); do", loop)
+        assert order.split() == [*reversed(PUBLISH_ORDER), *also]
+
+
+def run_in(models: Path, script: str) -> None:
+    subprocess.run(["sh", "-euc", re.sub(r"^models=\S+", f"models={models}", script)], check=True)
+
+
+def contents(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def stand_in_release(workspace: Workspace) -> None:
+    """The release stage with models of one small file."""
+    with next_release(workspace.config.models_dir) as (release, staging):
+        for name in PUBLISH_ORDER:
+            (staging / name).mkdir()
+            (staging / name / "saved_model.pb").write_text(name)
+        publish(release, staging, {"name": workspace.config.name}, [])
+    write_json(workspace / "release.json", {"version": release.version})
+
+
+RELEASE = Stage("release", stand_in_release, (), s09_release.settings, s09_release.outputs)
+
+
+def test_the_next_run_does_not_undo_a_rollback(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    (models / "search" / "6").mkdir(parents=True)
+    config = PipelineConfig(name="shop", workspace=tmp_path / "run", models_dir=models)
+    workspace = open_workspace(config)
+    run_stages(workspace, (RELEASE,), None, set())
+    assert run_stages(workspace, (RELEASE,), None, {"release"}) == ["release"]
+    assert latest_release(models).version == 8
+    run_in(models, ROLLBACK)
+    assert run_stages(workspace, (RELEASE,), None, set()) == []
+    assert finished_inputs(workspace, (RELEASE, replace(RELEASE, name="evaluate", after=("release",))), "evaluate")
+    assert contents(models / "search") == [".withdrawn.8", "6", "7"]
+    assert latest_release(models).version == 7
+    judged = s09_release.workspace_release(workspace)
+    assert (judged.version, judged.kept("search").name) == (8, ".withdrawn.8")
+    other = replace(workspace, config=config.model_copy(update={"release": ReleaseConfig(results=7)}))
+    assert run_stages(other, (RELEASE,), None, set()) == ["release"]
+    assert latest_release(models).version == 9  # its manifest stayed, so 8 never means something else
+
+
+def test_pruning_keeps_the_newest_two_and_what_is_on_its_way(tmp_path: Path) -> None:
+    """8 is withdrawn, 10 is being published; 5 was deleted in part before. The newest two that are whole: 9 and 7."""
+    for name in ("releases", *PUBLISH_ORDER):
+        for version in (4, 5, 6, 7, 8, 9, 10):
+            (tmp_path / name / str(version)).mkdir(parents=True)
+    for version in (5, 8, 10):
+        (tmp_path / "search" / str(version)).rmdir()
+    for name in ("search", "rerank"):
+        (tmp_path / name / ".withdrawn.6").mkdir()
+        (tmp_path / name / ".withdrawn.8").mkdir()
+    run_in(tmp_path, PRUNING)
+    assert contents(tmp_path / "search") == [".withdrawn.8", "7", "9"]
+    assert contents(tmp_path / "rerank") == [".withdrawn.8", "10", "7", "8", "9"]
+    assert contents(tmp_path / "releases") == ["10", "7", "8", "9"]
+
+
+def test_pruning_leaves_a_single_release_alone(tmp_path: Path) -> None:
+    for name in ("releases", *PUBLISH_ORDER):
+        (tmp_path / name / "1").mkdir(parents=True)
+    run_in(tmp_path, PRUNING)
+    assert all((tmp_path / name / "1").is_dir() for name in ("releases", *PUBLISH_ORDER))
 
 
 def test_the_age_that_is_alerted_on_is_a_number_of_the_doctor() -> None:

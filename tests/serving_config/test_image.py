@@ -36,6 +36,16 @@ class Absent(MetaPathFinder):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Absent())
+
+from importlib import metadata
+from_name = metadata.Distribution.from_name
+
+def present(name):
+    if name == "tandem-search":
+        raise metadata.PackageNotFoundError(name)
+    return from_name(name)
+
+metadata.Distribution.from_name = present
 """
 
 TOY = """
@@ -176,18 +186,24 @@ def container(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def server(container: Path, models: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The image's entry point and command, with a free port and this test's models; it, and where it listens."""
-    command = [*json.loads(FINAL.instructions["ENTRYPOINT"]), *json.loads(FINAL.instructions["CMD"])]
-    swapped = {"python": sys.executable, "/models": str(models), "8500": "0"}
-    environment = os.environ | {
-        name: value.replace("/app", str(container)) for name, value in FINAL.environment.items()
-    }
-    environment |= {
+def environment(container: Path, tmp_path: Path) -> dict[str, str]:
+    """The image's environment, with what it lacks out of reach."""
+    theirs = {name: value.replace("/app", str(container)) for name, value in FINAL.environment.items()}
+    blocked = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": f"{container}:{tmp_path / 'site'}",
         "ABSENT_MODULES": json.dumps(absent_modules()),
     }
+    return os.environ | theirs | blocked
+
+
+@pytest.fixture
+def server(
+    container: Path, environment: dict[str, str], models: Path, tmp_path: Path
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The image's entry point and command, with a free port and this test's models; it, and where it listens."""
+    command = [*json.loads(FINAL.instructions["ENTRYPOINT"]), *json.loads(FINAL.instructions["CMD"])]
+    swapped = {"python": sys.executable, "/models": str(models), "8500": "0"}
     log = tmp_path / "log"
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -220,3 +236,18 @@ def test_the_image_s_server_starts_is_healthy_and_ends_on_sigterm(server: tuple[
     assert process.wait(timeout=60) == 0
     with pytest.raises(SystemExit):
         check_health([address])
+
+
+def test_the_image_s_server_tells_its_version(container: Path, environment: dict[str, str]) -> None:
+    _, *module = json.loads(FINAL.instructions["ENTRYPOINT"])
+    command = [sys.executable, *module, "serve", "--version"]
+
+    def told(env: dict[str, str]) -> str:
+        done = subprocess.run(command, cwd=container, env=env, capture_output=True, text=True, check=True)
+        return done.stdout.splitlines()[0]
+
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    (version,) = re.findall(r'^version = "(.+)"$', project, re.MULTILINE)
+    assert told(environment) == f"Tandem ModelServer: {version}"
+    del environment["TANDEM_VERSION"]
+    assert told(environment) == "Tandem ModelServer: unknown"
