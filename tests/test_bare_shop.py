@@ -4,12 +4,13 @@ import json
 
 import pytest
 
+from catalog.errors import ConfigError
 from catalog.schema import ShopData
 from catalog.splits import SplitsConfig
 from catalog.titles import normalised
 from pipelines.demo import served
 from pipelines.publish import latest_release
-from pipelines.run import STAGES, retrain, run_pipeline
+from pipelines.run import STAGES, evaluate, retrain, run_pipeline
 from pipelines.workspace import Workspace
 from serving.client import SearchClient
 from serving.errors import BadRequestError
@@ -54,7 +55,8 @@ def test_a_retraining_makes_a_new_version_beside_the_old_one(workspace: Workspac
     before = {path: path.stat().st_mtime_ns for path in (workspace / "stages").iterdir()}
     first = latest_release(workspace.config.models_dir, "bare")
     config = workspace.config
-    retrain(config.model_copy(update={"release": config.release.model_copy(update={"snapshot": "latest"})}))
+    config = config.model_copy(update={"release": config.release.model_copy(update={"snapshot": "latest"})})
+    retrain(config)
     second = latest_release(workspace.config.models_dir, "bare")
     assert second.version == first.version + 1
     assert first.model("search").exists()
@@ -63,3 +65,5 @@ def test_a_retraining_makes_a_new_version_beside_the_old_one(workspace: Workspac
     assert set(second.manifest()["code"]["stages"]) == {stage.name for stage in STAGES} - {"release", "evaluate"}
     after = {path: path.stat().st_mtime_ns for path in (workspace / "stages").iterdir()}
     assert {path.stem for path in before if after.get(path) != before[path]} == {"index", "release"}
+    with pytest.raises(ConfigError, match="a report would flatter"):
+        evaluate(config)

@@ -94,6 +94,7 @@ def config(values: dict[str, Any], **changes: Any) -> PipelineConfig:
         ({"towers__device__memory_growth": False}, []),
         ({"rerank__feature_memory_gb": 0.5}, []),
         ({"simulate__seed": 3}, NAMES),
+        ({"source__seed": 3}, NAMES),
         ({"ingest__max_reject_share": 0.5}, INGEST_ON),
         ({"ingest__user_columns": ["city"]}, INGEST_ON),
         ({"features__counter_windows_days": [7]}, ["features", *TOWERS_ON]),
