@@ -1,5 +1,6 @@
 """The base of every config section: typed, frozen, and strict about names."""
 
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,10 +15,33 @@ Section = TypeVar("Section", bound="Config")
 _MERGE = "tag:yaml.org,2002:merge"  # the key <<, which may stand several times
 
 
+@dataclass(frozen=True)
+class Operational:
+    """Marks a setting that no result depends on: how a run goes about it, or a path whose content counts by itself.
+
+    Written `workers: Annotated[int, Operational()] = Field(2)`.
+    """
+
+
 class Config(BaseModel):
     """A frozen section of the configuration. Unknown keys are errors that name the nearest right one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    def decisive(self) -> dict[str, Any]:
+        """The settings that a result depends on, as JSON holds them: all but those that are `Operational`."""
+        return self.model_dump(mode="json", exclude=_operational(self))
+
+
+def _operational(section: Config) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if Operational() in field.metadata:
+            found[name] = True
+        elif isinstance(value, Config):
+            found[name] = _operational(value)
+    return {name: inside for name, inside in found.items() if inside}
 
 
 def parse_config(section: type[Section], values: Any, origin: str) -> Section:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import ibis
 import ibis.expr.types as ir
@@ -20,7 +20,7 @@ import pyarrow as pa
 from pydantic import Field, field_validator
 
 from catalog.behaviour_log import BehaviourLog, read_log, read_table
-from catalog.config import Config
+from catalog.config import Config, Operational
 from catalog.episodes import Episodes, find_episodes, strength_order
 from catalog.errors import DataError
 from catalog.feature_store import FeatureStore, Int64s, Strings
@@ -46,7 +46,9 @@ class FeaturesConfig(Config):
         default_factory=lambda: dict(KIND_WEIGHTS),
         description="weight of each kind of event, and so their strength, in training and in the report",
     )
-    memory_gb: float = Field(2.0, ge=0.25, description="memory DuckDB may use before it spills to disk")
+    memory_gb: Annotated[float, Operational()] = Field(
+        2.0, ge=0.25, description="memory DuckDB may use before it spills to disk"
+    )
 
     @field_validator("counter_windows_days")
     @classmethod

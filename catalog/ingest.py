@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from pydantic import Field, field_validator
 
-from catalog.config import Config
+from catalog.config import Config, Operational
 from catalog.errors import DataError, TandemError
 from catalog.files import atomic_directory, clear_leftovers, disk_is_full
 from catalog.intake import Run
@@ -45,7 +45,9 @@ class IngestConfig(Config):
     user_columns: tuple[ColumnName, ...] = Field(
         (), description="Profile columns of the users table that the models read, as text."
     )
-    workers: int = Field(2, ge=1, le=256, description="Threads that decode pictures and sort events.")
+    workers: Annotated[int, Operational()] = Field(
+        2, ge=1, le=256, description="Threads that decode pictures and sort events."
+    )
 
     @field_validator("user_columns")
     @classmethod

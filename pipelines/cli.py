@@ -70,7 +70,7 @@ def run(
 
 @app.command()
 def retrain(config: Config, source: Source = None) -> None:
-    """Run the pipeline on new data into a new version; the stages that the new data does not touch are kept."""
+    """Run the pipeline on new data into a new version; the stages whose input is the same as before are kept."""
     from pipelines.config import load_config
     from pipelines.run import retrain as run_retrain
 
@@ -123,9 +123,9 @@ def tune(
 def evaluate(config: Config, source: Source = None) -> None:
     """Score the last release of this config beside the baselines, and write report.json and report.html."""
     from pipelines.config import load_config
-    from pipelines.run import run_pipeline
+    from pipelines.run import evaluate as run_evaluate
 
-    run_pipeline(load_config(config, source), until="evaluate", force={"evaluate"})
+    run_evaluate(load_config(config, source))
 
 
 # The flags are tensorflow_model_server's, in its own forms: `serving/flags.py` reads them, `--help` among them.

@@ -1,12 +1,12 @@
 """The whole configuration of one run: a section a package, composed here."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import Stemmer
 from pydantic import Field, field_validator, model_validator
 
-from catalog.config import Config, parse_config, read_yaml
+from catalog.config import Config, Operational, parse_config, read_yaml
 from catalog.features import FeaturesConfig
 from catalog.ingest import IngestConfig
 from catalog.simulate import SimulateConfig
@@ -27,7 +27,9 @@ class SourceConfig(Config):
         description="files: a folder of products/events/users/judgments; fashion: the Kaggle layout, zip or folder; "
         "made_up: the simulator makes the products too.",
     )
-    path: Path | None = Field(None, description="The folder or zip; `--source` on the command line overrides it.")
+    path: Annotated[Path | None, Operational()] = Field(
+        None, description="The folder or zip; `--source` on the command line overrides it."
+    )
     limit: int | None = Field(None, ge=1, description="Take a seeded random subset of so many products (fashion only).")
     seed: int = Field(0, description="Seed of that subset.")
 

@@ -6,6 +6,7 @@ tandem run --config pipelines/configs/demo.yaml
 import shutil
 from pathlib import Path
 
+from catalog.errors import ArtifactError
 from catalog.files import clear_leftovers, write_json
 from catalog.progress import console
 from pipelines import (
@@ -21,7 +22,10 @@ from pipelines import (
 )
 from pipelines.config import PipelineConfig
 from pipelines.folders import check_writable
-from pipelines.workspace import Stage, Workspace, open_workspace, run_stages
+from pipelines.publish import latest_release
+from pipelines.workspace import Stage, Workspace, finished_inputs, open_workspace, run_stages
+
+_TOWERS_AND_BEFORE = ("ingest", "features", "images", "towers")
 
 
 def _evaluate(workspace: Workspace) -> None:
@@ -30,43 +34,111 @@ def _evaluate(workspace: Workspace) -> None:
     s10_evaluate.run(workspace)
 
 
+def _source_outputs(workspace: Workspace) -> list[Path]:
+    return [workspace.raw, *([workspace / "truth"] if workspace.config.simulate is not None else [])]
+
+
+def _tables(workspace: Workspace) -> list[Path]:
+    optional = [workspace / "tables" / f"{name}.parquet" for name in ("users", "judgments")]
+    names = ("products.parquet", "events.parquet", "images.npy")
+    return [*(workspace / "tables" / name for name in names), *(path for path in optional if path.exists())]
+
+
+def _towers(workspace: Workspace) -> list[Path]:
+    names = ("config.json", "vocabulary.json", "tokenizer.model", "towers.weights.h5", "metrics.json")
+    pictures = ["pictures"] if workspace.config.towers.training.finetune_images else []
+    return [workspace / "towers" / name for name in (*names, *pictures)]
+
+
+def _check_models_dir(workspace: Workspace) -> None:
+    """Say that servers would take this shop's release for the next one of another shop."""
+    config = workspace.config
+    check_writable(config.models_dir, "models_dir")
+    try:
+        other = latest_release(config.models_dir).manifest()["name"]
+    except ArtifactError:  # there is none
+        return
+    if other != config.name:
+        console.print(
+            f"[yellow]models_dir: the newest release in {config.models_dir} is of {other!r}, and a server of that "
+            f"folder takes the newest, whoever it is of. Give {config.name!r} a `models_dir` of its own[/yellow]"
+        )
+
+
 STAGES: tuple[Stage, ...] = (
-    Stage("source", s01_source.run, (), lambda c: [c.source, c.simulate], lambda w: [w.raw]),
-    Stage("ingest", s02_ingest.run, ("source",), lambda c: c.ingest, lambda w: [w / "tables/products.parquet"]),
-    Stage("features", s03_features.run, ("ingest",), lambda c: [c.features, c.splits], lambda w: [w / "features"]),
-    Stage("images", s04_images.run, ("ingest",), s04_images.settings, lambda w: [w / "images/embeddings.npy"]),
+    Stage(
+        "source",
+        s01_source.run,
+        (),
+        lambda c: [c.source, c.simulate],
+        _source_outputs,
+        module=s01_source.__name__,
+    ),
+    Stage("ingest", s02_ingest.run, ("source",), lambda c: c.ingest, _tables, module=s02_ingest.__name__),
+    Stage(
+        "features",
+        s03_features.run,
+        ("ingest",),
+        lambda c: [c.features, c.splits],
+        lambda w: [w / "features"],
+        module=s03_features.__name__,
+    ),
+    Stage(
+        "images",
+        s04_images.run,
+        ("ingest",),
+        s04_images.settings,
+        lambda w: [w / "images" / name for name in ("backbone.keras", "embeddings.npy")],
+        module=s04_images.__name__,
+    ),
     Stage(
         "towers",
         s05_towers.run,
         ("ingest", "features", "images"),
         lambda c: c.towers,
-        lambda w: [w / "towers/metrics.json"],
+        _towers,
+        module=s05_towers.__name__,
     ),
     Stage(
         "index",
         s06_index.run,
-        ("towers",),
+        _TOWERS_AND_BEFORE,
         lambda c: [c.index, c.release.snapshot],
         lambda w: [w / "index/tuning.json"],
+        module=s06_index.__name__,
     ),
     Stage(
-        "candidates", s07_candidates.run, ("towers",), s07_candidates.settings, lambda w: [w / "candidates/validation"]
+        "candidates",
+        s07_candidates.run,
+        _TOWERS_AND_BEFORE,
+        s07_candidates.settings,
+        lambda w: [w / "candidates" / name for name in ("rerank", "validation")],
+        module=s07_candidates.__name__,
     ),
-    Stage("rerank", s08_rerank.run, ("candidates",), lambda c: c.rerank, lambda w: [w / "rerank/metrics.json"]),
+    Stage(
+        "rerank",
+        s08_rerank.run,
+        (*_TOWERS_AND_BEFORE, "candidates"),
+        lambda c: c.rerank,
+        lambda w: [w / "rerank", w / "rerank/metrics.json"],
+        module=s08_rerank.__name__,
+    ),
     Stage(
         "release",
         s09_release.run,
-        ("towers", "index", "rerank"),
+        (*_TOWERS_AND_BEFORE, "index", "rerank"),
         s09_release.settings,
         s09_release.outputs,
-        lambda w: check_writable(w.config.models_dir, "models_dir"),
+        _check_models_dir,
+        s09_release.__name__,
     ),
     Stage(
         "evaluate",
         _evaluate,
-        ("release",),
+        ("source", *_TOWERS_AND_BEFORE, "index", "rerank", "release"),
         lambda c: c.evaluate,
         lambda w: [w / "report.json", w / "report.html", w / "projector"],
+        module="pipelines.s10_evaluate",
     ),
 )
 
@@ -105,6 +177,18 @@ def _clear_leftovers(workspace: Workspace) -> None:
 def retrain(config: PipelineConfig) -> Workspace:
     """Run the pipeline on what the source holds now, and always end in a new version."""
     return run_pipeline(config, force={"release"})
+
+
+def evaluate(config: PipelineConfig) -> Workspace:
+    """Judge the release of this config again; trains and releases nothing.
+
+    Raises:
+        TandemError: naming the stages before it that are not done for this config.
+    """
+    workspace = open_workspace(config)
+    with workspace.locked():
+        finished_inputs(workspace, STAGES, "evaluate")
+    return run_pipeline(config, until="evaluate", force={"evaluate"})
 
 
 def config_path(name: str) -> Path:

@@ -5,7 +5,6 @@
 Writes saved_models/<model>/<version>/ for seven models with one version number, and the manifest. Trains nothing.
 """
 
-import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,9 +16,10 @@ from catalog.files import fingerprint, read_json, write_json
 from catalog.progress import console
 from catalog.schema import ShopData
 from pipelines.config import PipelineConfig
+from pipelines.fingerprints import revision
 from pipelines.publish import Release, next_release, proving, publish
 from pipelines.snapshot import eligible_rows, snapshot_day, snapshot_time
-from pipelines.workspace import Workspace
+from pipelines.workspace import Workspace, stage_revisions
 
 
 def run(workspace: Workspace) -> None:
@@ -88,16 +88,11 @@ def _manifest(
             "rerank": read_json(workspace / "rerank" / "metrics.json"),
             "index": read_json(workspace / "index" / "tuning.json"),
         },
-        "code": {"tandem": version("tandem-search"), "revision": _revision()},
+        "code": {"tandem": version("tandem-search"), "revision": revision(), "stages": _revisions(workspace)},
         "proof": proof,
     }
 
 
-def _revision() -> str:
-    """The checkout's commit, "" where Tandem runs from an installed package."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError:
-        return ""
-    return result.stdout.strip() if result.returncode == 0 else ""
+def _revisions(workspace: Workspace) -> dict[str, str]:
+    """The commit that ran each stage before this one."""
+    return {name: commit for name, commit in stage_revisions(workspace).items() if name not in ("release", "evaluate")}

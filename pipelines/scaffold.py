@@ -31,8 +31,9 @@ def scaffold(folder: Path) -> None:
         raise DataError(f"{folder} is not an empty folder; give a new one, so that nothing of yours is overwritten")
     folder.mkdir(parents=True, exist_ok=True)
     write_examples(folder / "raw")
-    raw, name = _quoted(str(folder / "raw")), run_name(folder)
-    text = _TEMPLATE.read_text(encoding="utf-8").replace("{{RAW}}", raw).replace("{{NAME}}", name)
+    text = _TEMPLATE.read_text(encoding="utf-8").replace("{{NAME}}", run_name(folder))
+    for placeholder, inside in (("{{RAW}}", "raw"), ("{{MODELS}}", "saved_models")):
+        text = text.replace(placeholder, _quoted(str(folder / inside)))
     with atomic_path(folder / "shop.yaml") as temporary:
         temporary.write_text(text, encoding="utf-8")
     raw, tables, config = (shlex.quote(str(folder / name)) for name in ("raw", "tables", "shop.yaml"))

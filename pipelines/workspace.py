@@ -8,16 +8,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from catalog.errors import ConfigError, TandemError
+from catalog.errors import ArtifactError, ConfigError, TandemError
 from catalog.files import disk_is_full, read_json, write_json
 from catalog.progress import console
 from pipelines.config import PipelineConfig
+from pipelines.fingerprints import code_digest, file_states, output_digests, revision
 from pipelines.folders import check_writable, in_words, is_refused
 
 
@@ -95,10 +95,12 @@ class Stage:
     Args:
         name: what the command line calls it.
         run: does the work; everything it needs it reads from the workspace.
-        after: the stages whose results it reads.
+        after: every stage whose results it reads itself.
         settings: picks the part of the configuration that its result depends on.
-        outputs: files, relative to the workspace, that exist when it has finished.
-        check: raises what would stop it, and can be known before the stages that it reads have run.
+        outputs: files and folders that exist when it has finished: all that later stages read, and nothing that
+            tells one run from another, such as a time, where that can be.
+        check: raises or says what would stop it, and can be known before the stages that it reads have run.
+        module: the full name of the module that does the work; its result depends on what is written there.
     """
 
     name: str
@@ -107,13 +109,15 @@ class Stage:
     settings: Callable[[PipelineConfig], Any]
     outputs: Callable[[Workspace], list[Path]]
     check: Callable[[Workspace], None] | None = None
+    module: str = ""
 
 
 def run_stages(workspace: Workspace, stages: tuple[Stage, ...], until: str | None, force: set[str]) -> list[str]:
     """Run what is not yet done, in order.
 
-    A stage is done when its record holds the fingerprint of its inputs (its settings, the stages it reads, the shop's
-    files, Tandem's version) and its outputs exist. Records are written last, so a killed run goes on where it was.
+    A stage is done when its record holds the fingerprint of its inputs (its settings, its code, what the stages that it
+    reads have written, the shop's files) and its outputs exist. A stage that runs again and writes the same bytes as
+    before leaves those that read it done. Records are written last, so a killed run goes on where it was.
 
     Returns:
         The names of the stages that ran.
@@ -123,46 +127,53 @@ def run_stages(workspace: Workspace, stages: tuple[Stage, ...], until: str | Non
         if name not in known:
             raise TandemError(f"unknown stage {name!r}; the stages are, in order: {', '.join(known)}")
     ran: list[str] = []
-    prints: dict[str, str] = {}
+    states: dict[str, str] = {}
     wanted = stages[: known.index(until) + 1] if until else stages
     for place, stage in enumerate(wanted):
-        prints[stage.name] = _fingerprint(workspace, stage, prints)
-        record = workspace / "stages" / f"{stage.name}.json"
-        if stage.name not in force and _is_done(record, prints[stage.name], stage.outputs(workspace)):
+        fingerprint = _fingerprint(workspace, stage, states)
+        if stage.name not in force and _is_finished(workspace, stage, fingerprint):
             console.print(f"[dim]{stage.name}: done before, nothing changed[/dim]")
         else:
             if not ran:
                 _check(workspace, wanted[place:])
-            # First, so that a run that is killed here does not leave what reads this stage standing as done.
-            for dependant in _dependants(stage.name, stages):
-                (workspace / "stages" / f"{dependant}.json").unlink(missing_ok=True)
-            _run(workspace, stage, record, prints[stage.name])
+            _run(workspace, stage, fingerprint, [other.name for other in stages if stage.name in other.after])
             ran.append(stage.name)
+        states[stage.name] = _state(workspace, stage, fingerprint)
     return ran
 
 
 def finished_inputs(workspace: Workspace, stages: tuple[Stage, ...], name: str) -> dict[str, str]:
-    """Fingerprints of the stages that `name` reads, directly or through others, in order.
+    """What the results of the stages that `name` itself reads are known by, in order.
 
     Raises:
-        TandemError: naming those that are not done for this configuration and these files of the shop.
+        TandemError: naming those that are not done for this configuration and these files of the shop, and those that
+            these read.
     """
-    prints: dict[str, str] = {}
+    states: dict[str, str] = {}
     missing = []
     inputs = _inputs(name, stages)
     for stage in stages:
         if stage.name not in inputs:
             continue
-        prints[stage.name] = _fingerprint(workspace, stage, prints)
-        record = workspace / "stages" / f"{stage.name}.json"
-        if not _is_done(record, prints[stage.name], stage.outputs(workspace)):
+        fingerprint = _fingerprint(workspace, stage, states)
+        if _is_finished(workspace, stage, fingerprint):
+            states[stage.name] = _state(workspace, stage, fingerprint)
+        else:
+            states[stage.name] = fingerprint
             missing.append(stage.name)
     if missing:
         raise TandemError(
             f"{workspace.root}: {', '.join(missing)} not done for this config and source; run `tandem run --config "
             f"CONFIG --until {missing[-1]}` first, with the same --source"
         )
-    return prints
+    read = next(stage.after for stage in stages if stage.name == name)
+    return {stage: state for stage, state in states.items() if stage in read}
+
+
+def stage_revisions(workspace: Workspace) -> dict[str, str]:
+    """The commit whose code ran each finished stage, by its name; "" where it is not known."""
+    records = sorted((workspace / "stages").glob("*.json"))
+    return {record.stem: read_json(record).get("revision", "") for record in records}
 
 
 def _inputs(name: str, stages: tuple[Stage, ...]) -> set[str]:
@@ -174,15 +185,6 @@ def _inputs(name: str, stages: tuple[Stage, ...]) -> set[str]:
     return reached - {name}
 
 
-def _dependants(name: str, stages: tuple[Stage, ...]) -> list[str]:
-    """The stages that read `name`, directly or through others, in order."""
-    reached = {name}
-    for stage in stages:
-        if reached & set(stage.after):
-            reached.add(stage.name)
-    return [stage.name for stage in stages if stage.name in reached - {name}]
-
-
 def _check(workspace: Workspace, stages: tuple[Stage, ...]) -> None:
     """Raise what would stop one of the stages, before the first of them takes hours."""
     for stage in stages:
@@ -190,12 +192,18 @@ def _check(workspace: Workspace, stages: tuple[Stage, ...]) -> None:
             stage.check(workspace)
 
 
-def _run(workspace: Workspace, stage: Stage, record: Path, fingerprint: str) -> None:
+def _run(workspace: Workspace, stage: Stage, fingerprint: str, readers: list[str]) -> None:
     console.print(f"[bold]{stage.name}[/bold]")
+    record = _record(workspace, stage.name)
     record.unlink(missing_ok=True)
     started = time.monotonic()
     try:
         stage.run(workspace)
+    except ArtifactError as error:
+        read = ", ".join(stage.after)
+        raise ArtifactError(
+            f"{error}. `tandem run --force STAGE` runs one again that is done; {stage.name} reads {read}"
+        ) from error
     except TandemError:
         raise
     except Exception as error:
@@ -215,8 +223,18 @@ def _run(workspace: Workspace, stage: Stage, record: Path, fingerprint: str) -> 
     if missing:
         raise TandemError(f"stage {stage.name} ended without writing {', '.join(missing)}")
     seconds = round(time.monotonic() - started, 1)
-    write_json(record, {"fingerprint": fingerprint, "seconds": seconds, "finished_at": int(time.time())})
+    digests = output_digests(workspace.root, stage.outputs(workspace))
+    if not digests:  # nothing tells whether what reads this stage still stands
+        for reader in readers:
+            _record(workspace, reader).unlink(missing_ok=True)
+    finished = {"seconds": seconds, "finished_at": int(time.time()), "revision": revision(), "outputs": digests}
+    write_json(record, {"fingerprint": fingerprint, **finished})
     console.print(f"{stage.name}: {seconds} s")
+
+
+def _is_finished(workspace: Workspace, stage: Stage, fingerprint: str) -> bool:
+    written = [workspace / name for name in _recorded(workspace, stage)]
+    return _is_done(_record(workspace, stage.name), fingerprint, [*stage.outputs(workspace), *written])
 
 
 def _is_done(record: Path, fingerprint: str, outputs: list[Path]) -> bool:
@@ -225,43 +243,36 @@ def _is_done(record: Path, fingerprint: str, outputs: list[Path]) -> bool:
     return bool(read_json(record).get("fingerprint") == fingerprint)
 
 
-def _fingerprint(workspace: Workspace, stage: Stage, prints: dict[str, str]) -> str:
+def _fingerprint(workspace: Workspace, stage: Stage, states: dict[str, str]) -> str:
+    config = workspace.config
+    own = (workspace.root, config.models_dir)
     parts = {
         "stage": stage.name,
-        "tandem": version("tandem-search"),
-        "settings": stage.settings(workspace.config),
-        "after": {name: prints[name] for name in stage.after},
-        "source": None if stage.after else _file_states(workspace),
+        "code": code_digest(stage.module) if stage.module else "",
+        "settings": stage.settings(config),
+        "after": {name: states[name] for name in stage.after},
+        "source": None if stage.after else file_states(config.source.path, own),
     }
-    text = json.dumps(parts, sort_keys=True, default=lambda value: value.model_dump(mode="json"))
+    return _digest(parts)
+
+
+def _state(workspace: Workspace, stage: Stage, fingerprint: str) -> str:
+    """What the stages that read `stage` know its result by: its files if they are digested, else its fingerprint."""
+    outputs = _recorded(workspace, stage)
+    return _digest(outputs) if outputs else fingerprint
+
+
+def _recorded(workspace: Workspace, stage: Stage) -> dict[str, str]:
+    """Digests of the files that a finished stage has written; none where its record is of before they were kept."""
+    record = _record(workspace, stage.name)
+    outputs: dict[str, str] = read_json(record).get("outputs", {}) if record.exists() else {}
+    return outputs
+
+
+def _record(workspace: Workspace, name: str) -> Path:
+    return workspace / "stages" / f"{name}.json"
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, default=lambda section: section.decisive())
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _file_states(workspace: Workspace) -> list[tuple[str, int, int]]:
-    """Name, size and modification time (ns) of every file the shop brings, sorted by name; none of the run's own."""
-    path = workspace.config.source.path
-    if path is None or not path.exists():
-        return []
-    own = {os.path.realpath(folder) for folder in (workspace.root, workspace.config.models_dir)}
-    files = [path] if path.is_file() else sorted(_files_under(path, own))
-    # A link that leads nowhere, such as an editor's lock, is no file of the shop.
-    states = [(str(file), file.stat()) for file in files if file.exists()]
-    return [(name, state.st_size, state.st_mtime_ns) for name, state in states]
-
-
-def _files_under(folder: Path, left_out: set[str]) -> Iterator[Path]:
-    """Every file in a folder and in those it links to, but for folders with a real path in `left_out`.
-
-    A folder that several names lead to is gone through once, under the first of them; the others stand for themselves.
-    """
-    visited: set[str] = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        folders.sort()
-        real = os.path.realpath(place)
-        if real in left_out or real in visited:
-            folders.clear()
-            if real in visited:
-                yield Path(place)
-            continue
-        visited.add(real)
-        yield from (Path(place) / name for name in names)

@@ -1,10 +1,10 @@
 """Settings of the reranker."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from catalog.config import Config
+from catalog.config import Config, Operational
 from catalog.thin_behaviour import ThinBehaviourConfig
 
 
@@ -135,7 +135,7 @@ class RerankConfig(Config):
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = Field(
         "float32", description="Compute type of cross and deep layers; heads and losses stay float32."
     )
-    feature_memory_gb: float = Field(
+    feature_memory_gb: Annotated[float, Operational()] = Field(
         1.5, ge=0, description="Features of lists that fit into so much memory are computed once, else in each epoch."
     )
     seed: int = Field(0, description="Seed of initial weights, sampling and order.")

@@ -4,16 +4,18 @@ import json
 
 import pytest
 
+from catalog.errors import ConfigError
 from catalog.schema import ShopData
+from catalog.splits import SplitsConfig
 from catalog.titles import normalised
 from pipelines.demo import served
 from pipelines.publish import latest_release
-from pipelines.run import run_pipeline
+from pipelines.run import STAGES, evaluate, retrain, run_pipeline
 from pipelines.workspace import Workspace
 from serving.client import SearchClient
 from serving.errors import BadRequestError
 from tests.eager import eagerly
-from tests.tiny_shop import bare_workspace
+from tests.tiny_shop import CONFIG, bare_workspace
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +53,17 @@ def test_the_report_judges_searches_by_the_log_alone(workspace: Workspace) -> No
 
 def test_a_retraining_makes_a_new_version_beside_the_old_one(workspace: Workspace) -> None:
     before = {path: path.stat().st_mtime_ns for path in (workspace / "stages").iterdir()}
-    first = latest_release(workspace.config.models_dir, "bare").version
-    run_pipeline(workspace.config, until="release", force={"release"})
-    assert latest_release(workspace.config.models_dir, "bare").version == first + 1
-    assert (workspace.config.models_dir / "search" / str(first)).exists()
+    first = latest_release(workspace.config.models_dir, "bare")
+    config = workspace.config
+    config = config.model_copy(update={"release": config.release.model_copy(update={"snapshot": "latest"})})
+    retrain(config)
+    second = latest_release(workspace.config.models_dir, "bare")
+    assert second.version == first.version + 1
+    assert first.model("search").exists()
+    days = SplitsConfig(**CONFIG["splits"]).test_days
+    assert second.manifest()["snapshot"]["day"] == first.manifest()["snapshot"]["day"] + days
+    assert set(second.manifest()["code"]["stages"]) == {stage.name for stage in STAGES} - {"release", "evaluate"}
     after = {path: path.stat().st_mtime_ns for path in (workspace / "stages").iterdir()}
-    assert {path.stem for path in before if after.get(path) != before[path]} == {"release", "evaluate"}
+    assert {path.stem for path in before if after.get(path) != before[path]} == {"index", "release"}
+    with pytest.raises(ConfigError, match="a report would flatter"):
+        evaluate(config)

@@ -1,10 +1,10 @@
 """Settings of the towers and of their training."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from catalog.config import Config
+from catalog.config import Config, Operational
 from catalog.thin_behaviour import ThinBehaviourConfig
 
 FusionKind = Literal["gated", "attention", "concat", "weighted_sum"]
@@ -113,7 +113,9 @@ class DeviceConfig(Config):
     """Numbers and devices."""
 
     precision: Literal["float32", "mixed_float16"] = Field("float32", description="mixed_float16 on a GPU")
-    memory_growth: bool = Field(True, description="take GPU memory as it is needed, not all at once")
+    memory_growth: Annotated[bool, Operational()] = Field(
+        True, description="take GPU memory as it is needed, not all at once"
+    )
     strategy: Literal["none", "mirrored"] = Field("none", description="mirrored: one replica a device of this machine")
 
 

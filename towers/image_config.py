@@ -1,10 +1,10 @@
 """Settings of the image encoder."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from catalog.config import Config
+from catalog.config import Config, Operational
 
 
 class ImageConfig(Config):
@@ -41,7 +41,9 @@ class ImageConfig(Config):
     retrain_share: float = Field(
         0.5, ge=0, le=1, description="weights are kept until more than this share of the pictures is new to them"
     )
-    checkpoint_seconds: float = Field(60.0, gt=0, description="time between checkpoints of the training on labels")
+    checkpoint_seconds: Annotated[float, Operational()] = Field(
+        60.0, gt=0, description="time between checkpoints of the training on labels"
+    )
     embed_batch: int = Field(256, ge=1, description="pictures embedded in one call")
     embed_chunk: int = Field(4096, ge=1, description="pictures a file of the embedding cache")
     seed: int = Field(0, description="seed of initial weights, order and augmentation")

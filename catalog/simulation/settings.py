@@ -1,11 +1,11 @@
 """What can be set about a simulated shop."""
 
 from datetime import date
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from catalog.config import Config
+from catalog.config import Config, Operational
 
 VERSION = 1
 """Version of the simulated world. It rises with every change that alters a table; a change re-runs every result."""
@@ -43,4 +43,4 @@ class SimulateConfig(Config):
     missing_price_share: float = Field(0.02, ge=0, le=1, description="products whose price is not in the catalogue")
     judged_queries: int = Field(300, ge=0, description="queries judged by raters")
     judged_products: int = Field(24, ge=3, description="products judged for each of them")
-    workers: int = Field(2, ge=1, le=64, description="threads that decode pictures")
+    workers: Annotated[int, Operational()] = Field(2, ge=1, le=64, description="threads that decode pictures")

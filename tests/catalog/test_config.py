@@ -1,11 +1,12 @@
 """Config sections say what is wrong with a value and which name was meant."""
 
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 from pydantic import Field
 
-from catalog.config import Config, parse_config, read_yaml
+from catalog.config import Config, Operational, parse_config, read_yaml
 from catalog.errors import ConfigError
 
 
@@ -23,6 +24,24 @@ def test_values_are_checked_and_frozen() -> None:
     assert (config.epochs, config.inner.learning_rate) == (5, 0.5)
     with pytest.raises(ValueError, match="frozen"):
         config.epochs = 7  # type: ignore[misc]
+
+
+def test_operational_settings_decide_nothing_at_any_depth() -> None:
+    class Machine(Config):
+        precision: str = "float32"
+        threads: Annotated[int, Operational()] = Field(2, ge=1)
+
+    class Section(Config):
+        path: Annotated[Path | None, Operational()] = None
+        machine: Machine = Machine()
+        other: Machine | None = None
+
+    section = Section(path=Path("shop"), machine=Machine(threads=4), other=Machine(threads=8))
+    decisive = {"precision": "float32"}
+    assert section.decisive() == {"machine": decisive, "other": decisive}
+    assert Section().decisive() == {"machine": decisive, "other": None}
+    with pytest.raises(ConfigError, match="threads: received 0"):
+        parse_config(Machine, {"threads": 0}, "shop.yaml")
 
 
 def test_an_unknown_key_names_the_nearest_right_one() -> None:

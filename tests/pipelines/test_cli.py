@@ -103,6 +103,7 @@ def test_a_new_shops_config_names_its_folder_whatever_it_is_called(tmp_path: Pat
     scaffold(tmp_path / folder)
     config = load_config(tmp_path / folder / "shop.yaml")
     assert config.source.path == tmp_path / folder / "raw"
+    assert config.models_dir == tmp_path / folder / "saved_models"  # shared with no other shop
     assert (config.source.path / "products.csv").exists()
     assert config.name == name
 

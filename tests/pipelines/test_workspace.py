@@ -1,6 +1,7 @@
 """Stages run in order, once, and again only when what they read has changed."""
 
 import errno
+import json
 import os
 import tempfile
 from dataclasses import dataclass, field, replace
@@ -8,22 +9,27 @@ from pathlib import Path
 
 import pytest
 
-from catalog.errors import ConfigError, TandemError
+from catalog.errors import ArtifactError, ConfigError, TandemError
 from pipelines.config import PipelineConfig, SourceConfig
-from pipelines.workspace import Stage, Workspace, open_workspace, run_stages
+from pipelines.workspace import Stage, Workspace, open_workspace, run_stages, stage_revisions
 
 
 @dataclass
 class Recorder:
-    """Two stages, the second of which reads the first; each writes one file."""
+    """Two stages, the second of which reads the first; each writes one file.
+
+    Attributes:
+        steady: the first stage writes the same bytes every time.
+    """
 
     calls: list[str] = field(default_factory=list)
     fail: bool = False
     error: Exception | None = None
+    steady: bool = False
 
     def first(self, workspace: Workspace) -> None:
         self.calls.append("first")
-        (workspace / "first.txt").write_text("1")
+        (workspace / "first.txt").write_text("1" if self.steady else str(len(self.calls)))
 
     def second(self, workspace: Workspace) -> None:
         self.calls.append("second")
@@ -148,6 +154,84 @@ def shop_of_one_table(tmp_path: Path, **sections: object) -> tuple[Path, Workspa
     shop.mkdir()
     (shop / "products.csv").write_text("product_id,title\n1,shirt\n")
     return shop, workspace_at(tmp_path, source=SourceConfig(kind="files", path=shop), **sections)
+
+
+@pytest.mark.parametrize("steady", [False, True])
+def test_what_reads_a_stage_runs_again_only_when_its_bytes_change(tmp_path: Path, steady: bool) -> None:
+    recorder = Recorder(steady=steady)
+    shop, workspace = shop_of_one_table(tmp_path)
+    run_stages(workspace, recorder.stages, None, set())
+    os.utime(shop / "products.csv", ns=(1, 1))
+    again = ["first"] if steady else ["first", "second"]
+    assert run_stages(workspace, recorder.stages, None, set()) == again
+    assert run_stages(workspace, recorder.stages, None, {"first"}) == again
+    assert run_stages(workspace, recorder.stages, "first", {"first"}) == ["first"]
+    assert run_stages(workspace, recorder.stages, None, set()) == again[1:]
+
+
+def test_bytes_that_changed_while_a_killed_run_wrote_them_are_not_taken_for_the_old_ones(tmp_path: Path) -> None:
+    recorder = Recorder(steady=True)
+    workspace = workspace_at(tmp_path)
+    first, second = recorder.stages
+    run_stages(workspace, recorder.stages, None, set())
+
+    def die(workspace: Workspace) -> None:
+        (workspace / "first.txt").write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_stages(workspace, (replace(first, run=die), second), None, {"first"})
+    assert (workspace / "stages" / "second.json").exists()
+    assert run_stages(workspace, recorder.stages, None, set()) == ["first"]
+    with pytest.raises(KeyboardInterrupt):
+        run_stages(workspace, (replace(first, run=die), second), None, {"first"})
+    recorder.steady = False
+    assert run_stages(workspace, recorder.stages, None, set()) == ["first", "second"]
+
+
+def test_a_stage_that_writes_nothing_of_the_workspace_runs_what_reads_it(tmp_path: Path) -> None:
+    recorder = Recorder()
+    shop, workspace = shop_of_one_table(tmp_path)
+    first, second = recorder.stages
+    stages = (replace(first, outputs=lambda w: [w.raw]), second)
+    assert run_stages(workspace, stages, None, set()) == ["first", "second"]
+    assert run_stages(workspace, stages, "first", {"first"}) == ["first"]
+    assert run_stages(workspace, stages, None, set()) == ["second"]
+    (shop / "products.csv").write_text("product_id,title\n1,skirt\n")
+    assert run_stages(workspace, stages, None, set()) == ["first", "second"]
+
+
+def test_a_record_without_digests_counts_by_its_fingerprint(tmp_path: Path) -> None:
+    recorder = Recorder(steady=True)
+    workspace = workspace_at(tmp_path)
+    stages = recorder.stages
+    run_stages(workspace, stages[:1], None, set())
+    record = workspace / "stages" / "first.json"
+    fingerprint = json.loads(record.read_text())["fingerprint"]
+    record.write_text(json.dumps({"fingerprint": fingerprint, "seconds": 1.0, "finished_at": 0}))
+    assert run_stages(workspace, stages, None, set()) == ["second"]
+    assert run_stages(workspace, stages, None, set()) == []
+    assert stage_revisions(workspace)["first"] == ""
+    assert run_stages(workspace, stages, None, {"first"}) == ["first", "second"]  # nothing tells that it is the same
+
+
+def test_a_lost_file_of_a_folder_runs_the_stage_that_wrote_it(tmp_path: Path) -> None:
+    def work(workspace: Workspace) -> None:
+        (workspace / "tables").mkdir(exist_ok=True)
+        for name in ("a", "b"):
+            (workspace / "tables" / name).write_text(name)
+
+    stages = (Stage("first", work, (), lambda c: c.source, lambda w: [w / "tables"]),)
+    workspace = workspace_at(tmp_path)
+    run_stages(workspace, stages, None, set())
+    (workspace / "tables" / "b").unlink()
+    assert run_stages(workspace, stages, None, set()) == ["first"]
+
+
+def test_a_broken_file_of_a_finished_stage_leads_to_force(tmp_path: Path) -> None:
+    recorder = Recorder(error=ArtifactError("first.txt: not readable; run the stage that writes it again"))
+    with pytest.raises(ArtifactError, match=r"again\. `tandem run --force STAGE` .*; second reads first"):
+        run_stages(workspace_at(tmp_path), recorder.stages, None, set())
 
 
 def test_a_changed_file_behind_a_linked_folder_runs_everything(tmp_path: Path) -> None:
