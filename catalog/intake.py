@@ -14,9 +14,10 @@ from catalog.errors import DataError
 from catalog.files import write_parquet
 from catalog.picture_store import holds_bytes
 from catalog.progress import track
-from catalog.readers import SUFFIXES, find_files, read_batches
+from catalog.readers import read_batches
 from catalog.rejects import Rejects
 from catalog.schema import Column
+from catalog.table_files import SUFFIXES, find_files
 
 Extra = Callable[[Checked, Mask], None]
 """A check that looks across rows or tables; adds its faults, given the rows that had none so far."""
