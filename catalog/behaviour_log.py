@@ -21,9 +21,10 @@ class BehaviourLog:
 
     Attributes:
         connection: the Ibis backend that holds the tables.
-        events: user, session, kind, product, query (-1 none), position int32; timestamp int64 s, rounded down;
-            order int64, the event's place in the input.
-        users, sessions, queries: code int32 from 0 in the order of the text, value string.
+        events: user, session, kind, product, query (-1 none), folded (the same for queries that differ in case or
+            blanks alone, -1 none), position int32; timestamp int64 s, rounded down; order int64, the event's place in
+            the input.
+        users, sessions, queries: code int32 from 0 in the order of the text, value string; queries also folded.
         products: product int32, created_at int64 s.
         day0: midnight UTC before the first event, in seconds. days: days from it to the last event, 0 if no event.
     """
@@ -60,6 +61,7 @@ def read_log(connection: Any, shop_dir: Path) -> BehaviourLog:
     )
     users, sessions = _code(connection, raw.user_id), _code(connection, raw.session_id)
     queries = _code(connection, raw.filter(raw.query != "").query)
+    queries = _keep(connection, queries.mutate(folded=_folded(queries.value)))
     events = _keep(connection, _encode(raw, users, sessions, queries, products))
     _check_all_known(raw, events, shop_dir)
     span = events.aggregate(first=events.timestamp.min(), last=events.timestamp.max()).to_pyarrow().to_pylist()[0]
@@ -95,7 +97,7 @@ def _encode(raw: ir.Table, users: ir.Table, sessions: ir.Table, queries: ir.Tabl
         raw.join(users.select(user="code", user_id="value"), "user_id")
         .join(sessions.select(session="code", session_id="value"), "session_id")
         .join(products.select("product", "product_id"), "product_id")
-        .left_join(queries.select(query_code="code", query="value"), "query")
+        .left_join(queries.select("folded", query_code="code", query="value"), "query")
     )
     return joined.select(
         "user",
@@ -103,6 +105,7 @@ def _encode(raw: ir.Table, users: ir.Table, sessions: ir.Table, queries: ir.Tabl
         "product",
         kind=joined.kind.cases(*((name, index) for index, name in enumerate(KINDS)), else_=-1).cast("int32"),
         query=joined.query_code.fill_null(-1).cast("int32"),
+        folded=joined.folded.fill_null(-1).cast("int32"),
         position=joined.position.cast("int32"),
         timestamp=_seconds(joined.timestamp),
         order=joined.file_row_number,
@@ -122,6 +125,12 @@ def _code(connection: Any, values: ir.StringColumn) -> ir.Table:
     distinct = values.as_table().distinct()
     distinct = distinct.select(value=distinct.columns[0])
     return _keep(connection, distinct.mutate(code=ibis.row_number().over(order_by="value").cast("int32")))
+
+
+def _folded(queries: ir.StringColumn) -> ir.IntegerColumn:
+    """A number for each text as `catalog.splits.folded_query` has it."""
+    folded = queries.re_replace(r"[\s\p{Z}]+", " ").strip().lower()
+    return ibis.dense_rank().over(order_by=folded).cast("int32")
 
 
 def _seconds(timestamps: ir.TimestampColumn) -> ir.IntegerColumn:

@@ -21,6 +21,12 @@ Mask = npt.NDArray[np.bool_]
 EARLIEST = 631_152_000e6  # 1990-01-01 in microseconds: an epoch of 0 or a two-digit year is a broken clock, not a time
 _DAY = 86_400e6
 
+_FINER = (
+    (1.0, "looks like microseconds since 1970; divide by 1,000 for milliseconds, by 1,000,000 for seconds"),
+    (1e3, "looks like nanoseconds since 1970; divide by 1,000,000 for milliseconds, by 1,000,000,000 for seconds"),
+)
+"""Units a microsecond that epochs are not read in, and what is said of a number that is a likely time in them."""
+
 _DEFAULTS = {"id": "", "text": "", "kind": "", "number": float("nan"), "count": 0, "flag": True}
 
 
@@ -65,7 +71,11 @@ def require_columns(path: str, batch: Batch, columns: tuple[Column, ...]) -> Non
 
 
 def check_cells(batch: Batch, columns: tuple[Column, ...]) -> Checked:
-    """Type and check every cell of a batch."""
+    """Type and check every cell of a batch.
+
+    Raises:
+        DataError: when a column is no text, naming it and its first row of broken bytes.
+    """
     count = batch.columns.num_rows
     checked = Checked({}, [])
     for column in columns:
@@ -74,7 +84,11 @@ def check_cells(batch: Batch, columns: tuple[Column, ...]) -> Checked:
             cells = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
         else:
             cells = pa.nulls(count, pa.string())
-        _CHECKS[column.type](column, cells, checked)
+        try:
+            _CHECKS[column.type](column, cells, checked)
+        except parsing.NotText as error:
+            row = "" if error.index is None else f", row {batch.rows[error.index]:,}"
+            raise DataError(f"column {column.name!r}{row}: {error}") from error
     return checked
 
 
@@ -165,8 +179,15 @@ def _check_time(column: Column, cells: pa.Array, checked: Checked) -> None:
     _not_understood(column, cells, times, reason, checked)
     latest = time.time() * 1e6 + column.days_ahead * _DAY
     checked.faults.append(Fault(column.name, _mask(pc.less(times, EARLIEST)), "the time is before 1990"))
-    too_late = f"the time is more than {column.days_ahead} day(s) in the future"
-    checked.faults.append(Fault(column.name, _mask(pc.greater(times, latest)), too_late))
+    too_late = _mask(pc.greater(times, latest))
+    numbers = parsing.to_numbers(cells) if too_late.any() else pa.nulls(len(cells), pa.float64())
+    for units, reason in _FINER:
+        likely = pc.and_(pc.greater_equal(numbers, EARLIEST * units), pc.less_equal(numbers, latest * units))
+        fine = too_late & _mask(likely)
+        checked.faults.append(Fault(column.name, fine, reason))
+        too_late &= ~fine
+    reason = f"the time is more than {column.days_ahead} day(s) in the future"
+    checked.faults.append(Fault(column.name, too_late, reason))
     sane = pc.and_(pc.greater_equal(times, EARLIEST), pc.less_equal(times, latest))
     moments = pc.if_else(sane, times, None).cast(pa.int64(), safe=False).cast(pa.timestamp("us", tz="UTC"))
     _finish(column, cells, moments, checked)

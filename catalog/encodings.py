@@ -2,6 +2,7 @@
 
 import codecs
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -17,13 +18,18 @@ def not_utf8(path: Path, detail: str) -> DataError:
     )
 
 
+def open_text(path: Path) -> Any:
+    """The bytes of a text file, unpacked where its name ends in .gz, in any case."""
+    return pa.input_stream(str(path), compression="gzip" if path.name.lower().endswith(".gz") else None)
+
+
 def refuse_utf16(path: Path) -> None:
     """UTF-16 is told by its first bytes: its mark, or a NUL in every other byte of Latin text.
 
     Raises:
         DataError: if the text, perhaps compressed, is UTF-16.
     """
-    with pa.input_stream(str(path)) as stream:
+    with open_text(path) as stream:
         start = stream.read(_SNIFFED)
     low, high = start[::2].count(0), start[1::2].count(0)
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):

@@ -16,6 +16,7 @@ from catalog.splits import SECONDS_PER_DAY, Slices
 
 _IMPRESSION = KINDS.index("impression")
 _LABELS = ("click", "cart", "purchase")
+_CHOICES = tuple(KINDS.index(label) for label in _LABELS)
 _EPISODE = ("user", "session", "product")
 _PAGE = ("user", "session", "query")
 
@@ -29,6 +30,8 @@ class Episodes:
         examples: [X] example, user, query, timestamp, history_count, product, strength, new, slice, request.
         requests: [R] request, user, session, query, timestamp, history_count.
         impressions: [I] request, product, position, click, cart, purchase.
+        choices: kind, search (whether its page or the act itself has a query), count of clicks, carts and purchases,
+            paged (those of them that came from a page).
         pages_logged: whether the log has impressions; else pages are presumed from choices.
     """
 
@@ -36,6 +39,7 @@ class Episodes:
     examples: ir.Table
     requests: ir.Table
     impressions: ir.Table
+    choices: ir.Table
     pages_logged: bool
 
 
@@ -50,11 +54,11 @@ def find_episodes(log: BehaviourLog, slices: Slices, weights: Mapping[str, float
     pages_logged = _has_impressions(log.events)
     interactions = log.keep(_interactions(log.events, clock, weights))
     if pages_logged:
-        requests, shown = _numbered(log, log.events.filter(log.events.kind == _IMPRESSION))
+        requests, shown = _numbered(log, log.events.filter(log.events.kind == _IMPRESSION), "position", "folded")
         sources = log.keep(_source_pages(interactions, shown))
     else:
         paged = log.keep(_with_page(interactions))
-        requests, shown = _numbered(log, _presumed(paged, clock))
+        requests, shown = _numbered(log, _presumed(paged, clock), "position")
         page = [*_EPISODE, ("page_query", "query"), ("page_at", "timestamp")]
         sources = log.keep(paged.left_join(shown, page).select("index", source="request"))
     examples = log.keep(_examples(interactions, requests, sources, clock))
@@ -65,6 +69,7 @@ def find_episodes(log: BehaviourLog, slices: Slices, weights: Mapping[str, float
         examples=examples.join(counts.filter(counts.source == "example"), [examples.example == counts.id]),
         requests=requests.join(counts.filter(counts.source == "request"), [requests.request == counts.id]),
         impressions=impressions,
+        choices=_choices(interactions, requests, sources),
         pages_logged=pages_logged,
     )
 
@@ -95,12 +100,12 @@ def _has_impressions(events: ir.Table) -> bool:
     return bool(events.filter(events.kind == _IMPRESSION).limit(1).count().to_pyarrow().as_py())
 
 
-def _numbered(log: BehaviourLog, shown: ir.Table) -> tuple[ir.Table, ir.Table]:
-    """Requests [R], and everything that was shown with its request."""
+def _numbered(log: BehaviourLog, shown: ir.Table, *kept: str) -> tuple[ir.Table, ir.Table]:
+    """Requests [R], and everything that was shown with its request and the columns `kept`."""
     keys = [*_PAGE, "timestamp"]
     requests = shown.select(keys).distinct()
     requests = log.keep(requests.mutate(request=ibis.row_number().over(order_by=["timestamp", *_PAGE]).cast("int32")))
-    return requests, log.keep(shown.join(requests, keys).select("request", *keys, "product", "position"))
+    return requests, log.keep(shown.join(requests, keys).select("request", *keys, "product", *kept))
 
 
 def _with_page(acts: ir.Table) -> ir.Table:
@@ -126,7 +131,7 @@ def _presumed(acts: ir.Table, clock: "_SliceClock") -> ir.Table:
 
     A later choice makes no page: it would touch an earlier slice.
     """
-    chosen = acts.filter(acts.kind.isin([KINDS.index(label) for label in _LABELS]))
+    chosen = acts.filter(acts.kind.isin(_CHOICES))
     chosen = chosen.filter(chosen.page_at.notnull(), chosen.timestamp < clock.end(chosen.page_at))
     shown = chosen.select(*_EPISODE, query="page_query", timestamp="page_at").distinct()
     return shown.mutate(position=ibis.literal(0, "int32"))
@@ -156,8 +161,12 @@ def _interactions(events: ir.Table, clock: _SliceClock, weights: Mapping[str, fl
 
 
 def _source_pages(acts: ir.Table, shown: ir.Table) -> ir.Table:
-    """For each interaction the latest page at or before it that showed the product: index, request (null = none)."""
-    keys = [*_PAGE, "product"]
+    """For each interaction the latest page at or before it that showed the product: index, source (null = none).
+
+    The page has the act's query, but for case and blanks. What has no query, as a checkout, may also go on with the
+    page that its episode was on.
+    """
+    keys = ["user", "session", "folded", "product"]
     relevant = shown.semi_join(acts.select(keys).distinct(), keys)
     timeline = ibis.union(
         relevant.select(*keys, "timestamp", index=ibis.literal(-1, "int64"), request="request"),
@@ -166,7 +175,9 @@ def _source_pages(acts: ir.Table, shown: ir.Table) -> ir.Table:
     # Requests are numbered in time, so the largest number so far is the latest page; index -1 puts pages first.
     so_far = ibis.cumulative_window(group_by=keys, order_by=["timestamp", "index"])
     timeline = timeline.mutate(source=timeline.request.max().over(so_far))
-    return timeline.filter(timeline.index >= 0).select("index", "source")
+    own = acts.join(timeline.filter(timeline.index >= 0).select("index", "source"), "index")
+    latest = own.source.max().over(ibis.cumulative_window(group_by=_EPISODE, order_by="index"))
+    return own.select("index", source=ibis.ifelse(own.query >= 0, own.source, latest))
 
 
 def _examples(acts: ir.Table, requests: ir.Table, sources: ir.Table, clock: _SliceClock) -> ir.Table:
@@ -228,6 +239,13 @@ def _labels(acts: ir.Table, requests: ir.Table, sources: ir.Table, clock: _Slice
     return hits.group_by(request=hits.source, product=hits.product).aggregate(
         **{label: (hits.kind == KINDS.index(label)).any() for label in _LABELS}
     )
+
+
+def _choices(acts: ir.Table, requests: ir.Table, sources: ir.Table) -> ir.Table:
+    chosen = acts.filter(acts.kind.isin(_CHOICES)).join(sources, "index")
+    chosen = chosen.left_join(requests.select(source="request", page_query="query"), "source")
+    search = (chosen.query >= 0) | (chosen.page_query >= 0).fill_null(False)
+    return chosen.group_by("kind", search=search).aggregate(count=chosen["index"].count(), paged=chosen.source.count())
 
 
 def _impressions(shown: ir.Table, labels: ir.Table) -> ir.Table:

@@ -16,7 +16,7 @@ from catalog.files import atomic_directory, read_json, read_npy, read_parquet, w
 from catalog.schema import KIND_WEIGHTS, KINDS
 from catalog.splits import SLICE_NAMES, Slices
 
-VERSION = 1
+VERSION = 2
 _MANIFEST = "store.json"
 _SNAPSHOTS = "snapshots"
 
@@ -73,8 +73,11 @@ class FeatureStore:
         request_*: [R] one a shown or presumed page, by (timestamp, user, session, query). session: [R] str.
         impression_start: [R + 1] impressions of request r are [impression_start[r], impression_start[r + 1]).
         impression_*: [I] by (request, position, product), each product once a page. position: 1-based, 0 unknown.
-            click, cart, purchase: an event of the same user, session, query and product at or after the page; where
-            several such pages showed the product, the latest at or before the event has the label.
+            click, cart, purchase: an event of the same user, session, query (but for case and blanks) and product at
+            or after the page; where several such pages showed the product, the latest at or before the event has the
+            label. An event without a query may also count for the latest page that its episode was on.
+        choices: how many choices there are, and how many came from a page: of "click", "cart" and "purchase", and of
+            "search" and "recommendation" (what has no query and came from no page is one).
         pages_logged: False for a log without impressions. Then the pages are presumed: of each search at its first
             event, and of each episode that begins without a query, with a product that is new to the user, at its
             start. They hold what was clicked, carted or bought from them before their slice ended, at an unknown
@@ -124,6 +127,7 @@ class FeatureStore:
     impression_purchase: Bools
     pages_logged: bool = True
     kind_weights: Mapping[str, float] = field(default_factory=lambda: KIND_WEIGHTS)
+    choices: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, dtype in _array_dtypes().items():
@@ -235,6 +239,7 @@ class FeatureStore:
             "snapshot_features": list(self.snapshot_features),
             "pages_logged": self.pages_logged,
             "kind_weights": dict(self.kind_weights),
+            "choices": self.choices,
             "files": {path.name: _describe(path) for path in sorted(folder.iterdir())},
         }
         write_json(folder / _MANIFEST, manifest)
@@ -249,19 +254,14 @@ class FeatureStore:
         manifest = _checked_manifest(directory)
         users = read_parquet(directory / "users.parquet")
         arrays = {name: read_npy(directory / f"{name}.npy", mmap=mmap) for name in _array_dtypes()}
-        pages_logged = manifest.get("pages_logged")
-        if pages_logged is None and not len(arrays["impression_product"]):
-            raise ArtifactError(
-                f"{directory}: written before pages were presumed for logs without impressions, as this one is; build "
-                "the features again (`tandem run --force features`)"
-            )
         try:
             return cls(
                 day0=manifest["day0"],
                 slices=Slices(**{name: tuple(manifest["slices"][name]) for name in SLICE_NAMES}),
                 snapshot_features=tuple(manifest["snapshot_features"]),
-                pages_logged=pages_logged is not False,
-                kind_weights=manifest.get("kind_weights", KIND_WEIGHTS),
+                pages_logged=manifest["pages_logged"],
+                kind_weights=manifest["kind_weights"],
+                choices={group: (count, paged) for group, (count, paged) in manifest["choices"].items()},
                 user_ids=_strings(users["user_id"]),
                 user_columns={name.removeprefix("column_"): _strings(users[name]) for name in users.column_names[1:]},
                 queries=_strings(read_parquet(directory / "queries.parquet")["query"]),
@@ -302,7 +302,7 @@ def _checked_manifest(directory: Path) -> dict[str, Any]:
     if version != VERSION:
         raise ArtifactError(
             f"{directory}: a feature store of version {version!r}, this code reads version {VERSION}; "
-            "build the features again"
+            "build the features again (`tandem run --force features`)"
         )
     for name, expected in manifest.get("files", {_MANIFEST: "a list of files"}).items():
         path = directory / name

@@ -201,8 +201,19 @@ def _arrays(
         "impression_start": _starts(impressions["request"], len(requests["request"])),
         "impression_product": impressions["product"].astype(np.int32),
         "impression_position": impressions["position"].astype(np.int32),
+        "choices": _choice_counts(episodes.choices),
         "pages_logged": episodes.pages_logged,
     } | {f"impression_{label}": impressions[label] for label in ("click", "cart", "purchase")}
+
+
+def _choice_counts(choices: ir.Table) -> dict[str, tuple[int, int]]:
+    """The counts of `FeatureStore.choices`."""
+    counts: dict[str, tuple[int, int]] = {}
+    for row in choices.to_pyarrow().to_pylist():
+        for group in (KINDS[row["kind"]], "search" if row["search"] else "recommendation"):
+            count, paged = counts.get(group, (0, 0))
+            counts[group] = (count + row["count"], paged + row["paged"])
+    return counts
 
 
 def _starts(groups: npt.NDArray[Any], number: int) -> Int64s:

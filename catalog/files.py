@@ -20,6 +20,12 @@ from catalog.errors import ArtifactError
 
 _TEMPORARY = r"[a-z0-9_]{8}(\..*)?"  # what tempfile puts after a prefix, and the endings given below
 
+_FULL = (
+    "No space left on device",
+    r"^\d+ requested and \d+ written$",  # numpy's array.tofile, without a code
+    "max_temp_directory_size",  # DuckDB, which spills to no more than what is free when it begins
+)
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -43,7 +49,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """Give a temporary directory beside `path`; on success it becomes `path`, replacing an earlier one."""
+    """Give a temporary directory beside `path`; on success it becomes `path`, replacing an earlier one.
+
+    A link stays: the folder that it leads to is replaced.
+    """
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:
@@ -65,8 +75,10 @@ def atomic_directory(path: Path) -> Iterator[Path]:
 def clear_leftovers(path: Path) -> None:
     """Remove what killed `atomic_path` and `atomic_directory` calls for `path` left beside it.
 
-    A folder that one of them had just moved aside is put back. Call it while nobody writes `path`.
+    A folder that one of them had just moved aside is put back. A link is followed. Call it while nobody
+    writes `path`.
     """
+    path = path.resolve()
     name = re.compile(re.escape(f".{path.name}.") + _TEMPORARY)
     if not path.parent.is_dir():
         return
@@ -83,7 +95,7 @@ def clear_leftovers(path: Path) -> None:
 def disk_is_full(error: Exception) -> bool:
     """Whether a failure means that no space is left; libraries wrap the system's error in their own."""
     code = error.errno if isinstance(error, OSError) else None
-    return code in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error)
+    return code in (errno.ENOSPC, errno.EDQUOT) or any(re.search(words, str(error)) for words in _FULL)
 
 
 def flush_tree(path: Path) -> None:
@@ -129,9 +141,19 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
     try:
         return pq.read_table(path, columns=columns, partitioning=None)
     except (OSError, pa.ArrowException) as error:
-        raise ArtifactError(
-            f"{path}: not a readable Parquet file ({error}); run the stage that writes it again"
-        ) from error
+        raise _not_parquet(path, error) from error
+
+
+def read_parquet_metadata(path: Path) -> pq.FileMetaData:
+    """The footer of one Parquet file of an earlier stage; ArtifactError when it is missing or broken."""
+    try:
+        return pq.read_metadata(path)
+    except (OSError, pa.ArrowException) as error:
+        raise _not_parquet(path, error) from error
+
+
+def _not_parquet(path: Path, error: Exception) -> ArtifactError:
+    return ArtifactError(f"{path}: not a readable Parquet file ({error}); run the stage that writes it again")
 
 
 def write_npy(path: Path, array: np.ndarray) -> None:

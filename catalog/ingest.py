@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Annotated
 
 import duckdb
-import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from pydantic import Field, field_validator
 
@@ -25,6 +24,7 @@ from catalog.config import Config, Operational
 from catalog.errors import DataError, TandemError
 from catalog.files import atomic_directory, clear_leftovers, disk_is_full
 from catalog.intake import Run
+from catalog.rejects import Rejects
 from catalog.schema import ShopData
 from catalog.starter import write_examples
 from catalog.summary import summary_table, write_summary
@@ -41,6 +41,9 @@ class IngestConfig(Config):
     image_size: int = Field(64, ge=16, le=1024, description="Edge of the stored square pictures, in pixels.")
     max_reject_share: float = Field(
         0.05, ge=0.0, le=1.0, description="Share of a table's rows that may be rejected; more stops the run."
+    )
+    max_broken_picture_share: float = Field(
+        0.5, ge=0.0, le=1.0, description="Share of the named pictures that may be unusable; more stops the run."
     )
     user_columns: tuple[ColumnName, ...] = Field(
         (), description="Profile columns of the users table that the models read, as text."
@@ -70,21 +73,27 @@ def ingest(source_dir: Path, out_dir: Path, config: IngestConfig) -> ShopData:
 
     Raises:
         TandemError: when a file is missing, broken or without a required column; when more than
-            `config.max_reject_share` of a table's rows are refused (they are then in <out_dir>.rejects.parquet); when
-            another ingest is writing to out_dir; when the disk is full.
+            `config.max_reject_share` of a table's rows are refused, or `config.max_broken_picture_share` of the
+            pictures cannot be used (they are then in <out_dir>.rejects.parquet); when another ingest is writing to
+            out_dir; when the disk is full.
     """
     if not source_dir.is_dir():
         raise DataError(f"{source_dir} is not a folder; expected one with products.* and events.* in it")
-    _refuse_to_overwrite(source_dir.resolve(), out_dir.resolve())
+    out_dir = out_dir.resolve()
+    _refuse_to_overwrite(source_dir.resolve(), out_dir)
     refused = out_dir.with_name(f"{out_dir.name}.rejects.parquet")
-    with _clear_errors(out_dir), _only_one(out_dir), atomic_directory(out_dir) as folder:
-        run = Run(source_dir, folder, refused, config.max_reject_share, config.workers)
+    with (
+        _clear_errors(out_dir),
+        _only_one(out_dir),
+        atomic_directory(out_dir) as folder,
+        Rejects(folder / "rejects.parquet") as rejects,
+    ):
+        run = Run(source_dir, folder, refused, config.max_reject_share, config.workers, rejects)
         products = check_products(run)
         write_users(run, config.user_columns)
         write_judgments(run, products)
         first_day = write_events(run, products)
-        write_products(run, products, first_day, config.image_size)
-        pq.write_table(run.rejects.table(), folder / "rejects.parquet", compression="zstd")
+        write_products(run, products, first_day, config.image_size, config.max_broken_picture_share)
         write_summary(run)
     refused.unlink(missing_ok=True)
     return ShopData.load(out_dir)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -11,12 +12,12 @@ import pyarrow as pa
 from catalog import checks
 from catalog.checks import Checked, Mask
 from catalog.errors import DataError
-from catalog.files import write_parquet
 from catalog.picture_store import holds_bytes
 from catalog.progress import track
-from catalog.readers import SUFFIXES, find_files, read_batches
+from catalog.readers import read_batches
 from catalog.rejects import Rejects
 from catalog.schema import Column
+from catalog.table_files import SUFFIXES, find_files
 
 Extra = Callable[[Checked, Mask], None]
 """A check that looks across rows or tables; adds its faults, given the rows that had none so far."""
@@ -42,8 +43,9 @@ class Run:
         refused: where the rejects go when the run is stopped.
         max_reject_share: share of a table's rows that may be refused.
         workers: threads.
-        rejects: what was refused so far.
+        rejects: what was refused so far; its file lies in `folder`.
         reports: by table.
+        early: products with an event before their created_at.
     """
 
     source: Path
@@ -51,8 +53,9 @@ class Run:
     refused: Path
     max_reject_share: float
     workers: int
-    rejects: Rejects = field(default_factory=Rejects)
+    rejects: Rejects
     reports: dict[str, Report] = field(default_factory=dict)
+    early: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +92,10 @@ def checked_batches(run: Run, table: str, columns: tuple[Column, ...], extra: Ex
             if number == 0 and batch.names:
                 checks.require_columns(str(path), batch, columns)
             report.ignored_columns |= batch.names - {column.name for column in columns}
-            checked = checks.check_cells(batch, columns)
+            try:
+                checked = checks.check_cells(batch, columns)
+            except DataError as error:
+                raise DataError(f"{path}, {error}") from error
             extra(checked, checks.kept_rows(checked, batch))
             keep = checks.kept_rows(checked, batch)
             checks.report_faults(run.rejects, table, name, batch, checked)
@@ -102,11 +108,25 @@ def checked_batches(run: Run, table: str, columns: tuple[Column, ...], extra: Ex
 def _enforce(run: Run, table: str, report: Report) -> None:
     refused = report.rows - report.kept
     if refused > run.max_reject_share * report.rows:
-        write_parquet(run.refused, run.rejects.table())
-        raise DataError(
+        stop(
+            run,
+            table,
             f"{table}: {refused:,} of {report.rows:,} rows ({refused / report.rows:.1%}) were refused; at most "
-            f"{run.max_reject_share:.1%} may be. Mend the files, or raise ingest.max_reject_share.\n"
-            f"{run.rejects.explain(table)}\nEvery refused row stands in {run.refused}."
+            f"{run.max_reject_share:.1%} may be. Mend the files, or raise ingest.max_reject_share.",
         )
     if report.files and not report.kept and table in ("products", "events"):
-        raise DataError(f"{table} has no usable row ({report.rows:,} were read from {', '.join(report.files)})")
+        nothing = f"{table} has no usable row ({report.rows:,} were read from {', '.join(report.files)})"
+        if report.rows:
+            stop(run, table, nothing)
+        raise DataError(nothing)
+
+
+def stop(run: Run, table: str, why: str) -> NoReturn:
+    """End a run because of what was refused, which is kept.
+
+    Raises:
+        DataError: `why`, with the most frequent reasons of the table.
+    """
+    run.rejects.close()
+    run.rejects.path.replace(run.refused)
+    raise DataError(f"{why}\n{run.rejects.explain(table)}\nEvery refused row stands in {run.refused}.")

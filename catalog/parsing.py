@@ -40,11 +40,23 @@ _TIME_SQL = f"""
 """
 
 
+class NotText(DataError):
+    """A column that is no text.
+
+    Attributes:
+        index: the place of its first cell of broken bytes; None where its type is the reason.
+    """
+
+    def __init__(self, reason: str, index: int | None) -> None:
+        super().__init__(reason)
+        self.index = index
+
+
 def to_text(cells: pa.Array) -> pa.Array:
     """Cells as trimmed strings; null where the cell is null, empty, or a list, map or struct.
 
     Raises:
-        DataError: when the column holds bytes that are not UTF-8.
+        NotText: when the column holds bytes that are not UTF-8.
     """
     cells = _plain(cells)
     kind = cells.type
@@ -56,7 +68,8 @@ def to_text(cells: pa.Array) -> pa.Array:
         text = cells.cast(pa.string())
         text.validate(full=True)
     except pa.ArrowException as error:
-        raise DataError(f"a column of type {kind} is not UTF-8 text: {error}; store it as text") from error
+        reason = f"a column of type {kind} is not UTF-8 text: {error}; store it as text"
+        raise NotText(reason, _first_broken(cells) if _is_text(kind) else None) from error
     text = pc.utf8_trim_whitespace(text)
     return pc.if_else(pc.equal(text, ""), None, text)
 
@@ -164,6 +177,15 @@ def _no_constant(name: str) -> Any:
 
 def _plain(cells: pa.Array) -> pa.Array:
     return cells.dictionary_decode() if pa.types.is_dictionary(cells.type) else cells
+
+
+def _first_broken(cells: pa.Array) -> int | None:
+    for index, cell in enumerate(cells.cast(pa.large_binary()).to_pylist()):
+        try:
+            str(cell or b"", "utf-8")
+        except UnicodeDecodeError:
+            return index
+    return None
 
 
 def _is_text(kind: pa.DataType) -> bool:

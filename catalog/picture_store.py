@@ -17,6 +17,7 @@ from catalog.errors import DataError
 from catalog.pictures import MAX_BYTES, PictureError, decode_picture
 from catalog.progress import track
 from catalog.readers import parquet_file
+from catalog.table_files import is_parquet
 
 _CHUNK = 256  # pictures handed to the threads at a time: bounds the memory that undecoded files take
 
@@ -55,7 +56,7 @@ def holds_bytes(path: Path) -> bool:
     Raises:
         DataError: when it holds neither bytes nor text.
     """
-    if not path.name.endswith(".parquet"):
+    if not is_parquet(path):
         return False
     with parquet_file(path) as file:
         names = file.schema_arrow.names

@@ -17,12 +17,10 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from catalog.csv_quotes import sealed_blocks, unseal
-from catalog.encodings import not_utf8, refuse_utf16
+from catalog.encodings import not_utf8, open_text, refuse_utf16
 from catalog.errors import DataError
 from catalog.schema import Column
-
-SUFFIXES = (".parquet", ".csv", ".csv.gz", ".jsonl", ".jsonl.gz")
-"""What a table may come as: `<table><suffix>`, or a folder `<table>/` of parts."""
+from catalog.table_files import is_csv, is_parquet, refuse_disguised
 
 BATCH_ROWS = 131_072
 BATCH_BYTES = 256 * 1024 * 1024  # of a Parquet file at a time, about
@@ -65,37 +63,24 @@ class Batch:
     unread: tuple[Unread, ...] = ()
 
 
-def find_files(folder: Path, table: str) -> list[Path]:
-    """The files of one table, in reading order; empty when there is none.
-
-    Raises:
-        DataError: when the table stands there in two formats.
-    """
-    files = [path for suffix in SUFFIXES if (path := folder / f"{table}{suffix}").is_file()]
-    parts = sorted(path for path in (folder / table).glob("*") if path.name.endswith(SUFFIXES))
-    if len(files) + bool(parts) > 1:
-        names = ", ".join([path.name for path in files] + [f"{table}/"] * bool(parts))
-        raise DataError(f"{folder} holds {table} more than once ({names}); keep one of them")
-    return files or parts
-
-
 def read_batches(path: Path, wanted: tuple[Column, ...]) -> Iterator[Batch]:
     """Read the wanted columns of one file, batch by batch.
 
     Raises:
-        DataError: when the file is empty, broken, or not UTF-8; when it has two columns of one name; when one row of
-            text is longer than BLOCK_BYTES.
+        DataError: when the file is empty, broken, not what its name says, or not UTF-8; when it has two columns of one
+            name; when one row of text is longer than BLOCK_BYTES.
     """
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty (0 bytes); expected {_expected(path)}")
-    if path.name.endswith(".parquet"):
+    refuse_disguised(path)
+    if is_parquet(path):
         batches = _read_parquet(path, wanted)
-    elif path.name.endswith((".csv", ".csv.gz")):
+    elif is_csv(path):
         batches = _read_csv(path, wanted)
     else:
         batches = _read_jsonl(path, wanted)
     try:
-        if not path.name.endswith(".parquet"):
+        if not is_parquet(path):
             refuse_utf16(path)
         yield from batches
     except UnicodeDecodeError as error:
@@ -107,9 +92,9 @@ def read_batches(path: Path, wanted: tuple[Column, ...]) -> Iterator[Batch]:
 
 
 def _expected(path: Path) -> str:
-    if path.name.endswith(".parquet"):
+    if is_parquet(path):
         return "a whole Parquet file"
-    return "a header line and rows of commas" if ".csv" in path.suffixes else "one JSON object a line"
+    return "a header line and rows of commas" if is_csv(path) else "one JSON object a line"
 
 
 def parquet_file(path: Path) -> pq.ParquetFile:
@@ -149,7 +134,7 @@ def _read_csv(path: Path, wanted: tuple[Column, ...]) -> Iterator[Batch]:
     columns = [column.name for column in wanted if column.name in names]
     broken: list[Unread] = []
     done = told = 0
-    with pa.input_stream(str(path)) as stream:
+    with open_text(path) as stream:
         for number, text in enumerate(sealed_blocks(stream, path, len(header), BLOCK_BYTES)):
             # The first row of the first block is the header.
             start = done + len(broken) - (not number)
@@ -201,7 +186,7 @@ def _skip_broken(done: int, count: int, broken: npt.NDArray[np.int64]) -> npt.ND
 
 
 def _csv_header(path: Path) -> list[str]:
-    with pa.input_stream(str(path)) as stream, io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
+    with open_text(path) as stream, io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
         try:
             header = next((row for row in csv.reader(text) if row), [])
         except csv.Error as error:
@@ -242,7 +227,7 @@ def _read_jsonl(path: Path, wanted: tuple[Column, ...]) -> Iterator[Batch]:
 
 def _line_blocks(path: Path) -> Iterator[pa.Array]:
     """The lines of a text file that are not blank, about BLOCK_BYTES at a time."""
-    with pa.input_stream(str(path)) as stream:
+    with open_text(path) as stream:
         rest = stream.read(len(codecs.BOM_UTF8)).removeprefix(codecs.BOM_UTF8)
         while block := stream.read(BLOCK_BYTES):
             cut = block.rfind(b"\n")

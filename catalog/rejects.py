@@ -1,22 +1,60 @@
 """What ingest refused: file, row, column, value and reason of everything."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from catalog.schema import REJECTS_SCHEMA
 
 _SHOWN_LENGTH = 200  # characters of a rejected value that are kept
 _REASONS_SHOWN = 12
+_WAITING_ROWS = 100_000  # rejects in memory, about, before they are written
 
 
 @dataclass(eq=False)
-class Rejects:
-    """Everything refused so far, of all tables."""
+class _Counted:
+    rows: int
+    example: str
 
-    parts: list[pa.Table] = field(default_factory=list)
+
+class Rejects:
+    """Everything refused, of all tables: a Parquet file of REJECTS_SCHEMA, and counts in memory.
+
+    The file is whole when the object is closed, or left as a context.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._counts: dict[tuple[str, str, str], _Counted] = {}
+        self._waiting: list[pa.Table] = []
+        self._writer = pq.ParquetWriter(path, REJECTS_SCHEMA, compression="zstd")
+
+    def __enter__(self) -> "Rejects":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Finish the file; nothing can be added any more."""
+        if self._writer.is_open:
+            self._write()
+            self._writer.close()
+
+    def _write(self) -> None:
+        if self._waiting:
+            self._writer.write_table(pa.concat_tables(self._waiting))
+            self._waiting.clear()
 
     def add(self, table: str, file: str, rows: Any, columns: list[str], values: Any, reasons: list[str]) -> None:
         """Add one reject a row.
@@ -32,26 +70,25 @@ class Rejects:
         if count:
             cells = [[table] * count, [file] * count, rows, columns, _shown(values), reasons]
             arrays = [pa.array(items, type_) for items, type_ in zip(cells, REJECTS_SCHEMA.types, strict=True)]
-            self.parts.append(pa.Table.from_arrays(arrays, schema=REJECTS_SCHEMA))
+            added = pa.Table.from_arrays(arrays, schema=REJECTS_SCHEMA)
+            self._count(added)
+            self._waiting.append(added)
+            if sum(part.num_rows for part in self._waiting) >= _WAITING_ROWS:
+                self._write()
 
-    def table(self) -> pa.Table:
-        """All rejects, REJECTS_SCHEMA."""
-        return pa.concat_tables([REJECTS_SCHEMA.empty_table(), *self.parts])
+    def _count(self, added: pa.Table) -> None:
+        firsts = [("row", "count"), ("file", "first"), ("row", "first"), ("value", "first")]
+        for group in added.group_by(["table", "column", "reason"], use_threads=False).aggregate(firsts).to_pylist():
+            example = f"{group['file_first']} row {group['row_first']}: {group['value_first']!r}"
+            key = (group["table"], group["column"], group["reason"])
+            self._counts.setdefault(key, _Counted(0, example)).rows += group["row_count"]
 
     def by_reason(self, table: str | None = None) -> list[dict[str, Any]]:
         """Counts, the most frequent first: table, column, reason, rows, and the first of them as an example."""
-        rejects = self.table()
-        if table is not None:
-            rejects = rejects.filter(pc.equal(rejects["table"], table))
-        firsts = [("row", "count"), ("file", "first"), ("row", "first"), ("value", "first")]
-        groups = rejects.group_by(["table", "column", "reason"], use_threads=False).aggregate(firsts).to_pylist()
         found = [
-            {name: group[name] for name in ("table", "column", "reason")}
-            | {
-                "rows": group["row_count"],
-                "example": f"{group['file_first']} row {group['row_first']}: {group['value_first']!r}",
-            }
-            for group in groups
+            {"table": name, "column": column, "reason": reason, "rows": counted.rows, "example": counted.example}
+            for (name, column, reason), counted in self._counts.items()
+            if table in (None, name)
         ]
         return sorted(found, key=lambda item: -item["rows"])
 

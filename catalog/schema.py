@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catalog.files import read_npy, read_parquet
+from catalog.files import read_npy, read_parquet, read_parquet_metadata
 
 KINDS = ("impression", "view", "click", "cart", "favourite", "purchase")
 """What a shopper did with a product; an event's kind id is the index here."""
@@ -176,14 +176,14 @@ class ShopData:
 
     Attributes:
         products: PRODUCTS_SCHEMA, sorted by product_id; the row number is the product_row.
-        events: EVENTS_SCHEMA, sorted by (timestamp, input order).
+        events_path: the log, EVENTS_SCHEMA, sorted by (timestamp, input order); `events` reads it.
         users: user_id and the declared profile columns as strings, or None.
         judgments: JUDGMENTS_SCHEMA, or None.
         images: [pictures, size, size, 3] uint8 RGB, memory-mapped; products.image_row points into it.
     """
 
     products: pa.Table
-    events: pa.Table
+    events_path: Path
     users: pa.Table | None
     judgments: pa.Table | None
     images: npt.NDArray[np.uint8]
@@ -195,21 +195,26 @@ class ShopData:
         Raises:
             ArtifactError: when a table is missing or broken.
         """
+        read_parquet_metadata(folder / "events.parquet")
         users, judgments = folder / "users.parquet", folder / "judgments.parquet"
         return cls(
             products=read_parquet(folder / "products.parquet"),
-            events=read_parquet(folder / "events.parquet"),
+            events_path=folder / "events.parquet",
             users=read_parquet(users) if users.exists() else None,
             judgments=read_parquet(judgments) if judgments.exists() else None,
             images=read_npy(folder / "images.npy", mmap=True),
         )
 
+    @property
+    def events(self) -> pa.Table:
+        """The whole log, read into memory at each call."""
+        return read_parquet(self.events_path)
+
     def __repr__(self) -> str:
         pictured = pc.sum(pc.greater_equal(self.products["image_row"], 0)).as_py() or 0
         parts = [
             f"{self.products.num_rows:,} products ({pictured:,} with one of {len(self.images):,} pictures)",
-            f"{self.events.num_rows:,} events of {pc.count_distinct(self.events['user_id']).as_py():,} users"
-            + _span(self.events),
+            _log_line(self.events_path),
         ]
         if self.users is not None:
             profile = ", ".join(self.users.column_names[1:]) or "no profile columns"
@@ -220,8 +225,12 @@ class ShopData:
         return f"ShopData({'; '.join(parts)})"
 
 
-def _span(events: pa.Table) -> str:
-    if not events.num_rows:
-        return ""
-    times = events["timestamp"]
-    return f" from {times[0].as_py():%Y-%m-%d} to {times[-1].as_py():%Y-%m-%d}"
+def _log_line(path: Path) -> str:
+    """How many events and of which days, from the file's metadata."""
+    log = read_parquet_metadata(path)
+    place = EVENTS_SCHEMA.names.index("timestamp")
+    times = [log.row_group(group).column(place).statistics for group in range(log.num_row_groups)]
+    if not log.num_rows:
+        return "0 events"
+    first, last = min(group.min for group in times), max(group.max for group in times)
+    return f"{log.num_rows:,} events from {first:%Y-%m-%d} to {last:%Y-%m-%d}"

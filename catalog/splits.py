@@ -81,8 +81,8 @@ def slice_days(days: int, config: SplitsConfig) -> Slices:
 
 
 def folded_query(query: str) -> str:
-    """What a judged query is known by: neither case nor the blanks around it count."""
-    return query.strip().lower()
+    """What a query is known by: neither case nor blanks count."""
+    return " ".join(query.lower().split())
 
 
 def judgments_for_training(queries: Sequence[str]) -> npt.NDArray[np.bool_]:

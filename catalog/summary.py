@@ -47,7 +47,7 @@ def write_summary(run: Run) -> None:
             for name, report in run.reports.items()
             if report.files
         },
-        "products": _describe_products(products),
+        "products": _describe_products(products) | {"events_before_created_at": run.early},
         "pictures": {"distinct": len(images), "broken": broken, "size": images.shape[1]},
         "events": _describe_events(run.folder / "events.parquet"),
         "rejects": run.rejects.by_reason(),
@@ -73,6 +73,11 @@ def summary_table(shop_dir: Path) -> Table:
     shares = ", ".join(f"{name.replace('_', ' ')} {share:.1%}" for name, share in products["share_with"].items())
     table.add_row("products with", shares)
     table.add_row("titles in", ", ".join(f"{name} {share:.1%}" for name, share in products["scripts"].items()))
+    if len(products["currencies"]) > 1:
+        prices = ", ".join(f"{_plain(name)} {count:,}" for name, count in products["currencies"].items())
+        table.add_row("[red]prices in[/red]", f"{prices}: they are compared as numbers; bring them in one currency")
+    if early := products["events_before_created_at"]:
+        table.add_row("[red]launch[/red]", f"{early:,} with an event before created_at: launched at their first event")
     size = pictures["size"]
     broken = f", [red]{pictures['broken']:,} broken[/red]" if pictures["broken"] else ""
     table.add_row("pictures", f"{pictures['distinct']:,} distinct, stored at {size} x {size}{broken}")
@@ -123,7 +128,15 @@ def _describe_products(products: pa.Table) -> dict[str, Any]:
         "count": count,
         "share_with": {name: pc.sum(mask).as_py() / count for name, mask in filled.items()},
         "scripts": _scripts(products["title"]),
+        "currencies": _currencies(products),
     }
+
+
+def _currencies(products: pa.Table) -> dict[str, int]:
+    """How many priced products there are in each currency that is named, the most frequent first."""
+    named = products.filter(pc.and_(pc.is_finite(products["price"]), pc.not_equal(products["currency"], "")))
+    counts = {item["values"]: item["counts"] for item in pc.value_counts(named["currency"]).to_pylist()}
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _scripts(titles: pa.ChunkedArray) -> dict[str, float]:

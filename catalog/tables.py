@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from catalog.checks import Checked, Fault, Mask, first_only
 from catalog.gaps import stray_gap
-from catalog.intake import Extra, Run, checked_batches, require_files
+from catalog.intake import Extra, Run, checked_batches, require_files, stop
 from catalog.picture_store import Source, holds_bytes, sources_in_parquet, store_pictures
 from catalog.schema import (
     EVENT_COLUMNS,
@@ -148,19 +148,55 @@ def _midnight(day: int) -> datetime:
     return _EPOCH + timedelta(days=day)
 
 
-def write_products(run: Run, products: Products, first_day: datetime, image_size: int) -> None:
-    """Decode the pictures and write images.npy and the products, sorted by product_id."""
+def write_products(run: Run, products: Products, first_day: datetime, image_size: int, max_broken_share: float) -> None:
+    """Decode the pictures and write images.npy and the products, sorted by product_id.
+
+    Raises:
+        DataError: when more than `max_broken_share` of the pictures cannot be used.
+    """
     table = products.columns
     pictures = run.folder / "images.npy"
     stored = store_pictures(
         _sources(products), _count_pictures(products), table.num_rows, run.source, pictures, image_size, run.workers
     )
     _report_broken(run, products, stored.broken)
-    created = pc.fill_null(table["created_at"], pa.scalar(first_day, PRODUCTS_SCHEMA.field("created_at").type))
-    table = table.set_column(table.column_names.index("created_at"), "created_at", created)
+    _enforce_pictures(run, len(stored.broken), int((stored.image_row >= 0).sum()), max_broken_share)
+    launched, run.early = _launched(table, run.folder / "events.parquet", first_day)
+    table = table.set_column(table.column_names.index("created_at"), "created_at", launched)
     table = table.append_column("image_row", pa.array(stored.image_row))
     table = table.append_column("image_sha256", pa.array(stored.sha256, pa.string()))
     _write_sorted_products(table.select(PRODUCTS_SCHEMA.names).cast(PRODUCTS_SCHEMA), run.folder / "products.parquet")
+
+
+def _enforce_pictures(run: Run, broken: int, used: int, max_share: float) -> None:
+    named = broken + used
+    if broken > max_share * named:
+        stop(
+            run,
+            "products",
+            f"products: {broken:,} of {named:,} pictures ({broken / named:.1%}) cannot be used; at most "
+            f"{max_share:.1%} may be. Put the files into images/ under the names in the column `image`; or leave the "
+            "column out, or raise ingest.max_broken_picture_share.",
+        )
+
+
+def _launched(products: pa.Table, events: Path, first_day: datetime) -> tuple[pa.ChunkedArray, int]:
+    """created_at, or the first event where that is earlier, or the log's first day where neither is known.
+
+    Returns:
+        [products] times, and how many have an event before their created_at.
+    """
+    with duckdb.connect() as connection:
+        firsts = connection.read_parquet(str(events), hive_partitioning=False).aggregate(
+            "product_id, min(timestamp) AS first", "product_id"
+        )
+        met = firsts.to_arrow_table()
+    place = pc.index_in(products["product_id"], value_set=met["product_id"])
+    first = met["first"].take(place).cast(PRODUCTS_SCHEMA.field("created_at").type)
+    created = products["created_at"]
+    early = pc.fill_null(pc.less(first, created), False)
+    launched = pc.fill_null(pc.if_else(early, first, created), pa.scalar(first_day, created.type))
+    return launched, pc.sum(early).as_py() or 0
 
 
 def _write_sorted_products(table: pa.Table, target: Path) -> None:

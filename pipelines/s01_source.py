@@ -26,6 +26,10 @@ def run(workspace: Workspace) -> None:
     source, simulation = workspace.config.source, workspace.config.simulate
     if source.kind != "made_up" and source.path is None:
         raise ConfigError(f"source.kind is {source.kind!r} and no path came; give `--source PATH` or `source.path`")
+    if source.kind == "made_up" and source.path is not None:
+        raise ConfigError(f"source.path: {source.path} would not be read, for source.kind is 'made_up'; remove one")
+    if source.kind != "fashion" and source.limit is not None:
+        raise ConfigError(f"source.limit: {source.limit} would do nothing for source.kind {source.kind!r}; remove it")
     if source.path is not None and not source.path.exists():
         raise ConfigError(
             f"source.path: {source.path} does not exist; expected the shop's folder or the data set's zip"

@@ -3,10 +3,14 @@
 tandem run --config pipelines/configs/demo.yaml --until features
 """
 
+import numpy as np
+
 from catalog.feature_store import FeatureStore
 from catalog.features import build
 from catalog.progress import console
 from pipelines.workspace import Workspace
+
+_FEW = 0.5  # of the choices with a page, or of the pages that begin at position 1: fewer are told
 
 
 def run(workspace: Workspace) -> None:
@@ -19,7 +23,47 @@ def run(workspace: Workspace) -> None:
             "retrieval. Probabilities are those of such a choice, and nothing is known of positions; log every product "
             "that a page shows, with its position, to have probabilities of a page[/yellow]"
         )
+    else:
+        tell_of_choices(store)
+        warn_of_positions(store)
     warn_of_missing_pages(store)
+
+
+def tell_of_choices(store: FeatureStore) -> None:
+    """Say what share of the clicks, carts and purchases came from a logged page, and warn where it is small."""
+    shares = {group: paged / count for group, (count, paged) in sorted(store.choices.items())}
+    console.print("came from a logged page: " + ", ".join(f"{group} {share:.1%}" for group, share in shares.items()))
+    if few := [group for group, share in shares.items() if share < _FEW]:
+        console.print(
+            f"[yellow]of these, few came from a logged page: {', '.join(few)}. The others are no labels of the "
+            "reranker. A choice belongs to the latest page before it that showed the product to the same user in the "
+            "same session for the same query; without a query, to one without, or to the page that its product was "
+            "last chosen from in the session. Log what every page shows, of searches and of recommendations, with the "
+            "session and query that its clicks have; or leave all impressions out, and pages are presumed[/yellow]"
+        )
+
+
+def warn_of_positions(store: FeatureStore) -> None:
+    """Say where pages look cut into single products, or counted from 0."""
+    starts, positions = store.impression_start[:-1], store.impression_position
+    if not len(starts):
+        return
+    mean = len(positions) / len(starts)
+    if mean < 2:
+        console.print(
+            f"[yellow]a page shows {mean:.1f} products in the mean: those of one page must have one session, query and "
+            "timestamp, that of the page; else each is a page of its own, and nothing is learned from what was left"
+            "[/yellow]"
+        )
+    unknown = np.add.reduceat((positions == 0).astype(np.int64), starts)
+    first = np.minimum.reduceat(np.where(positions > 0, positions, np.iinfo(np.int32).max), starts)
+    placed = np.maximum.reduceat(positions, starts) > 0
+    from_zero = placed & (unknown == 1) & (first == 1)
+    if from_zero.sum() > _FEW * placed.sum():
+        console.print(
+            f"[yellow]positions look counted from 0: {from_zero.sum():,} of {placed.sum():,} pages have one product at "
+            "0 and the next at 1. 0 means that a position is not known: add 1 to each, so that the top is 1[/yellow]"
+        )
 
 
 def warn_of_missing_pages(store: FeatureStore) -> None:

@@ -108,7 +108,7 @@ def test_a_variant_keeps_what_the_run_sets_beside_it(
 def test_a_blank_column_is_empty_and_the_others_are_as_they_were() -> None:
     words = {"title": ["lamp", "cup"], "review_text": ["It broke after a week.", ""], "price": [1.0, 2.0]}
     schema = pa.schema([PRODUCTS_SCHEMA.field(name) for name in words])
-    shop = ShopData(pa.table(words, schema=schema), None, None, None, np.zeros((0, 32, 32, 3), np.uint8))
+    shop = ShopData(pa.table(words, schema=schema), Path(), None, None, np.zeros((0, 32, 32, 3), np.uint8))
     variant = next(variant for variant in VARIANTS if variant.name == "without reviews")
     read = variant.read(shop).products
     assert read.to_pydict() == {"title": ["lamp", "cup"], "review_text": ["", ""], "price": [1.0, 2.0]}
@@ -120,7 +120,7 @@ def test_reviews_may_be_read_as_words_before_the_description() -> None:
     columns = {"description": ["", "A cup."], "review_text": ["", "Fine cup."], "rating_average": [4.0, 5.0]}
     schema = pa.schema([PRODUCTS_SCHEMA.field(name) for name in columns])
     products = pa.concat_tables([pa.table(columns, schema=schema)] * 10)
-    shop = ShopData(products, None, None, None, np.zeros((0, 32, 32, 3), np.uint8))
+    shop = ShopData(products, Path(), None, None, np.zeros((0, 32, 32, 3), np.uint8))
     variant = next(variant for variant in VARIANTS if variant.name == "reviews as topics")
     read = variant.read(shop).products
     assert set(read["review_text"].to_pylist()) == {""}

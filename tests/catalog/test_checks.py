@@ -1,9 +1,12 @@
 """Every way in which a cell or a row can be wrong, and what is said of it."""
 
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from catalog.checks import check_cells, first_only, kept_rows, report_faults, require_columns
@@ -22,13 +25,20 @@ def batch_of(cells, unread=()):
     return Batch(table, np.arange(1, table.num_rows + 1), frozenset(table.column_names), tuple(unread))
 
 
+def reported(table, file, batch, checked):
+    """The rejects of one batch."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rejects.parquet"
+        with Rejects(path) as rejects:
+            report_faults(rejects, table, file, batch, checked)
+        return pq.read_table(path).to_pylist()
+
+
 def reasons(columns, row):
     """Check one row; what is wrong with it, by column."""
     batch = batch_of([row])
     checked = check_cells(batch, columns)
-    rejects = Rejects()
-    report_faults(rejects, "table", "file", batch, checked)
-    found = {item["column"]: item["reason"] for item in rejects.table().to_pylist()}
+    found = {item["column"]: item["reason"] for item in reported("table", "file", batch, checked)}
     assert bool(found) != bool(kept_rows(checked, batch)[0])
     return found
 
@@ -122,7 +132,11 @@ def test_a_price_that_is_missing_is_unknown_however_it_was_written(cell):
         ("kind", "", "the cell is empty"),
         ("timestamp", "", "the cell is empty"),
         ("timestamp", "noon", "not a time"),
-        ("timestamp", 9e18, "more than 1 day(s) in the future"),
+        ("timestamp", 9e18, "more than 1 day(s) in the future"),  # as nanoseconds, 2255
+        ("timestamp", "9999-12-31", "more than 1 day(s) in the future"),  # 2.5e17 microseconds
+        ("timestamp", 1_767_348_000_000_000, "looks like microseconds since 1970; divide by 1,000 for"),
+        ("timestamp", "1767348000123456", "looks like microseconds"),
+        ("timestamp", 1_767_348_000_000_000_000, "looks like nanoseconds since 1970; divide by 1,000,000 for"),
         ("timestamp", -5, "before 1990"),
         ("position", -1, "expected a number from 0 to 1,000,000"),
         ("position", 1e12, "expected a number from 0 to 1,000,000"),
@@ -134,6 +148,13 @@ def test_events_that_are_refused(column, cell, reason):
     found = reasons(EVENT_COLUMNS, GOOD_EVENT | {column: cell})
     assert list(found) == [column]
     assert reason in found[column]
+
+
+def test_broken_bytes_are_told_with_their_column_and_row():
+    title = pa.array([b"red", "红".encode("gb18030"), b"\xff"], pa.binary())
+    batch = Batch(pa.table({"title": title}), np.array([11, 12, 13]), frozenset({"title"}))
+    with pytest.raises(DataError, match="column 'title', row 12: a column of type binary is not UTF-8 text"):
+        check_cells(batch, PRODUCT_COLUMNS[1:2])
 
 
 def test_an_event_may_be_an_hour_ahead_but_not_two_days():
@@ -148,29 +169,24 @@ def test_kinds_are_read_in_any_case():
 def test_one_row_may_have_several_faults_and_its_neighbours_none():
     batch = batch_of([GOOD_EVENT, GOOD_EVENT | {"kind": "buy", "timestamp": "noon"}, GOOD_EVENT])
     checked = check_cells(batch, EVENT_COLUMNS)
-    rejects = Rejects()
-    report_faults(rejects, "events", "events.csv", batch, checked)
     assert kept_rows(checked, batch).tolist() == [True, False, True]
-    told = [(item["row"], item["column"], item["value"]) for item in rejects.table().to_pylist()]
+    told = [(item["row"], item["column"], item["value"]) for item in reported("events", "events.csv", batch, checked)]
     assert sorted(told) == [(2, "kind", "buy"), (2, "timestamp", "noon")]
 
 
 def test_what_the_reader_could_not_read_is_refused_and_told():
     batch = batch_of([GOOD_PRODUCT, GOOD_PRODUCT], [Unread(2, "brand", "{}", "expected one value")])
     checked = check_cells(batch, PRODUCT_COLUMNS)
-    rejects = Rejects()
-    report_faults(rejects, "products", "f", batch, checked)
     assert kept_rows(checked, batch).tolist() == [True, False]
-    assert rejects.table().to_pylist() == [
+    assert reported("products", "f", batch, checked) == [
         {"table": "products", "file": "f", "row": 2, "column": "brand", "value": "{}", "reason": "expected one value"}
     ]
 
 
 def test_long_values_are_cut_in_the_report():
     batch = batch_of([GOOD_PRODUCT | {"product_id": "x" * 600}])
-    rejects = Rejects()
-    report_faults(rejects, "products", "f", batch, check_cells(batch, PRODUCT_COLUMNS))
-    assert rejects.table()["value"].to_pylist() == ["x" * 200]
+    told = reported("products", "f", batch, check_cells(batch, PRODUCT_COLUMNS))
+    assert [item["value"] for item in told] == ["x" * 200]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Hand-worked logs: what each example, page and counter must be."""
 
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -304,21 +303,43 @@ def test_one_impression_makes_pages_logged_ones(shop: Build, tmp_path: Path) -> 
         assert FeatureStore.load(tmp_path / "store").pages_logged is logged
 
 
-def test_a_store_of_before_pages_were_presumed_is_built_again_if_it_has_none(shop: Build, tmp_path: Path) -> None:
-    for events, usable in (
-        ([act("u", "s", "0 10:00:20", "view", "b")], False),
-        (page("u", "s", "0 9:00:00", "", "a"), True),
-    ):
-        shop(events)
-        manifest = tmp_path / "features" / "store.json"
-        content = json.loads(manifest.read_text())
-        del content["pages_logged"]
-        manifest.write_text(json.dumps(content))
-        if usable:
-            assert FeatureStore.load(tmp_path / "features").pages_logged
-        else:
-            with pytest.raises(ArtifactError, match="before pages were presumed"):
-                FeatureStore.load(tmp_path / "features")
+def test_what_has_no_query_goes_on_with_the_page_of_its_episode(shop: Build) -> None:
+    store = shop(
+        [
+            *page("u", "s", "0 10:00:00", "", "ab"),
+            *page("u", "s", "0 10:01:00", "red", "abc"),
+            act("u", "s", "0 10:01:10", "click", "a", "red"),
+            act("u", "s", "0 10:01:10", "view", "b"),  # b was last shown without a query on the page of ten
+            act("u", "s", "0 10:02:00", "cart", "a"),  # on with the search, though the page of ten showed a too
+            act("u", "s", "0 10:02:10", "purchase", "b"),
+            act("u", "s", "0 10:02:20", "purchase", "c"),  # of an episode without a page
+            *page("u", "s", "0 10:03:00", "", "a"),
+            act("u", "s", "0 10:03:10", "purchase", "a"),  # a later page without a query showed it
+            act("u", "t", "0 11:00:00", "purchase", "a"),  # another session
+            act("u", "s", "0 12:00:00", "click", "a", "blue"),  # a query that has no page
+        ]
+    )
+    assert pages(store) == [
+        (seconds("0 10:00:00"), "", ["a", "bp"]),
+        (seconds("0 10:01:00"), "red", ["ack", "b", "c"]),
+        (seconds("0 10:03:00"), "", ["ap"]),
+    ]
+    assert store.choices == {
+        "click": (2, 1), "cart": (1, 1), "purchase": (4, 2), "search": (3, 2), "recommendation": (4, 2)
+    }  # fmt: skip
+
+
+def test_queries_that_differ_in_case_and_blanks_are_one_page(shop: Build, tmp_path: Path) -> None:
+    store = shop(
+        [
+            *page("u", "s", "0 10:00:00", "Red  Dress", "ab"),
+            act("u", "s", "0 10:00:10", "click", "a", "red dress"),
+            act("u", "s", "0 10:00:20", "click", "b", "red\u3000DRESS"),
+            act("u", "s", "0 10:00:30", "cart", "b", "reddress"),
+        ]
+    )
+    assert pages(store) == [(seconds("0 10:00:00"), "Red  Dress", ["ac", "bc"])]
+    assert FeatureStore.load(tmp_path / "features").choices == {"click": (2, 2), "cart": (1, 0), "search": (3, 2)}
 
 
 def test_midnight_belongs_to_the_new_day(shop: Build) -> None:

@@ -1,7 +1,11 @@
 """A file is either the old one or the new one, whole."""
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -11,6 +15,7 @@ from catalog.files import (
     atomic_directory,
     atomic_path,
     clear_leftovers,
+    disk_is_full,
     fingerprint,
     read_json,
     read_npy,
@@ -52,6 +57,55 @@ def test_a_directory_is_replaced_whole(tmp_path: Path) -> None:
         write_half_and_die(path)
     assert [item.name for item in path.iterdir()] == ["two"]
     assert [item.name for item in tmp_path.iterdir()] == ["tables"]
+
+
+def test_a_linked_directory_is_replaced_where_it_lies(tmp_path: Path) -> None:
+    real = tmp_path / "other disk" / "tables"
+    real.mkdir(parents=True)
+    (real / "old").touch()
+    link = tmp_path / "tables"
+    link.symlink_to(real)
+    with atomic_directory(link) as temporary:
+        (temporary / "new").touch()
+    assert link.is_symlink()
+    assert [item.name for item in real.iterdir()] == ["new"]
+    (real.parent / ".tables.abcdefgh.tmp").mkdir()
+    clear_leftovers(link)
+    assert [item.name for item in real.parent.iterdir()] == ["tables"]
+
+
+WRITE_BEYOND_THE_LIMIT = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from catalog.files import disk_is_full
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    np.zeros(300_000, np.uint8).tofile(sys.argv[1])
+except OSError as error:
+    print(error.errno, disk_is_full(error), error)
+"""
+
+
+def test_a_disk_that_is_full_is_known_by_what_numpy_says(tmp_path: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", WRITE_BEYOND_THE_LIMIT, str(tmp_path / "a")], capture_output=True, text=True, check=True
+    )
+    assert re.fullmatch(r"None True 300000 requested and \d+ written\n", told.stdout)
+
+
+def test_a_disk_that_is_full_is_known_by_what_duckdb_says(tmp_path: Path) -> None:
+    config = {"memory_limit": "20MB", "temp_directory": str(tmp_path), "threads": 1}
+    with duckdb.connect(config=config) as connection:
+        connection.execute("SET max_temp_directory_size = '1MB'")
+        with pytest.raises(duckdb.Error) as caught:
+            connection.execute("CREATE TABLE large AS SELECT random() AS r, i FROM range(8_000_000) t(i)")
+    assert disk_is_full(caught.value)
+
+
+def test_other_failures_are_no_full_disk() -> None:
+    assert not disk_is_full(OSError("3 requested and 2 written to the log"))
+    assert not disk_is_full(duckdb.OutOfMemoryException("could not allocate block of size 32 KiB"))
 
 
 def test_what_a_killed_writer_left_is_cleared_or_put_back(tmp_path: Path) -> None:

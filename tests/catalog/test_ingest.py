@@ -18,6 +18,7 @@ from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from rich.console import Console
 
 from catalog import ingest as ingest_module
 from catalog import readers, tables
@@ -60,6 +61,12 @@ def rejects(raw):
 
 def summary(raw):
     return json.loads((raw.parent / "tables" / "summary.json").read_text())
+
+
+def printed(raw):
+    console = Console(width=200, file=io.StringIO())
+    console.print(summary_table(raw.parent / "tables"))
+    return console.file.getvalue()
 
 
 def test_products_are_sorted_by_id_with_their_pictures(raw):
@@ -138,7 +145,7 @@ def test_a_broken_picture_costs_its_product_the_picture_only(raw):
     (raw / "products.csv").write_text(
         "product_id,title,image\np1,a,half.png\np2,b,../../etc/passwd\np3,c,none.png\np4,d,red.png\n"
     )
-    shop = run(raw, IngestConfig(image_size=16, max_reject_share=0.0))
+    shop = run(raw, IngestConfig(image_size=16, max_reject_share=0.0, max_broken_picture_share=0.75))
     assert shop.products["image_row"].to_pylist() == [-1, -1, -1, 0]
     told = [(item["row"], item["column"], item["value"]) for item in rejects(raw)]
     assert told == [(1, "image", "half.png"), (2, "image", "../../etc/passwd"), (3, "image", "none.png")]
@@ -331,6 +338,70 @@ def test_too_many_refused_rows_stop_the_run_with_a_table_of_reasons(raw):
     assert pq.read_table(raw.parent / "tables.rejects.parquet").num_rows == 10
     run(raw, IngestConfig(image_size=16, max_reject_share=0.1))  # a tenth is not more than a tenth
     assert not (raw.parent / "tables.rejects.parquet").exists()
+
+
+def test_a_table_of_bad_rows_alone_says_why_even_if_all_may_be_refused(raw):
+    (raw / "events.csv").write_text(EVENTS_HEADER + "u,s,noon,click,p1\n" * 3)
+    with pytest.raises(DataError, match=r"events has no usable row \(3 were read from events\.csv\)") as caught:
+        run(raw, LOOSE)
+    assert "         3  timestamp        not a time" in str(caught.value)
+    assert pq.read_table(raw.parent / "tables.rejects.parquet")["row"].to_pylist() == [1, 2, 3]
+
+
+def test_broken_bytes_in_parquet_are_told_with_their_file(raw):
+    (raw / "products.csv").unlink()
+    titles = pa.array([b"red", b"\xff"], pa.binary())
+    pq.write_table(pa.table({"product_id": ["p1", "p2"], "title": titles}), raw / "products.parquet")
+    with pytest.raises(DataError, match=r"raw/products\.parquet, column 'title', row 2: .* not UTF-8"):
+        run(raw)
+
+
+def test_a_product_with_an_event_before_created_at_was_launched_at_that_event(raw):
+    (raw / "products.csv").write_text(
+        "product_id,title,created_at\np1,a,2026-01-03\np2,b,2025-06-01\np3,c,2026-01-02T11:00:00Z\np4,d,2026-01-05\n"
+    )
+    # p1 and p3 have their first event on 2026-01-02T10:00:00Z, p2 after its launch, p4 none.
+    assert run(raw).products["created_at"].to_pylist() == [
+        datetime(2026, 1, 2, 10, tzinfo=UTC),
+        datetime(2025, 6, 1, tzinfo=UTC),
+        datetime(2026, 1, 2, 10, tzinfo=UTC),
+        datetime(2026, 1, 5, tzinfo=UTC),
+    ]
+    assert summary(raw)["products"]["events_before_created_at"] == 2
+    assert "2 with an event before created_at" in printed(raw)
+
+
+def test_prices_in_several_currencies_are_told(raw):
+    (raw / "products.csv").write_text(
+        "product_id,title,price,currency\np1,a,10,EUR\np2,b,20,USD\np3,c,30,USD\np4,d,,GBP\np5,e,5,\n"
+    )
+    run(raw)
+    assert summary(raw)["products"]["currencies"] == {"USD": 2, "EUR": 1}
+    assert "USD 2, EUR 1: they are compared as numbers" in printed(raw)
+    (raw / "products.csv").write_text("product_id,title,price,currency\np1,a,10,EUR\np2,b,20,EUR\np3,c,30,\n")
+    run(raw)
+    assert "compared as numbers" not in printed(raw)
+
+
+def test_a_shop_whose_pictures_are_missing_is_stopped(raw):
+    cells = ["a.png", "b.png", "http://c", "red.png", ""]
+    lines = "".join(f"p{row},t,{cell}\n" for row, cell in enumerate(cells, 1))
+    (raw / "products.csv").write_text("product_id,title,image\n" + lines)
+    with pytest.raises(DataError, match=r"3 of 4 pictures \(75\.0%\) cannot be used; at most 50\.0%") as caught:
+        run(raw)
+    assert "         2  image            the picture's file is not there" in str(caught.value)
+    assert pq.read_table(raw.parent / "tables.rejects.parquet")["value"].to_pylist() == cells[:3]
+    run(raw, IngestConfig(max_reject_share=1.0, image_size=16, max_broken_picture_share=0.75))
+    assert summary(raw)["pictures"]["broken"] == 3
+
+
+def test_a_linked_output_folder_stays_a_link(raw):
+    real = raw.parent / "other disk" / "tables"
+    real.mkdir(parents=True)
+    (raw.parent / "tables").symlink_to(real)
+    run(raw)
+    assert (raw.parent / "tables").is_symlink()
+    assert (real / "events.parquet").exists()
 
 
 def test_one_bad_row_more_than_allowed_in_products_stops_the_run(raw):

@@ -88,15 +88,24 @@ class Reference:
         known = [act for act in self.acts if act.user == user and act.second < second]
         return tuple((act.product, act.kind, act.second) for act in known)
 
-    def source(self, act: Event) -> int | None:
-        """When the page was shown that `act` came from."""
+    def source(self, act: Event) -> tuple[int, str] | None:
+        """When the page was shown that `act` came from, and its query."""
         if not self.shown:
             page = self.page_of(act)
-            return page[3] if page and (page, act.product) in self.presumed else None
+            return (page[3], page[2]) if page and (page, act.product) in self.presumed else None
+        if act.query:
+            return self.latest_page(act)
+        episode = next(found for found in self.episodes() if act in found)
+        before = [self.latest_page(other) for other in episode[: episode.index(act) + 1]]
+        return max((page for page in before if page), default=None)
+
+    def latest_page(self, act: Event) -> tuple[int, str] | None:
+        """The latest page for the query of `act` that showed the product."""
         pages = [
-            page.second
+            (page.second, page.query)
             for page in self.shown
-            if (page.user, page.session, page.query, page.product) == (act.user, act.session, act.query, act.product)
+            if (page.user, page.session, page.product) == (act.user, act.session, act.product)
+            and page.query.lower() == act.query.lower()
             and page.second <= act.second
         ]
         return max(pages, default=None)
@@ -147,7 +156,7 @@ class Reference:
                     for event, key in zip(self.events, session, strict=True)
                     if key == (first.user, first.session, first.query)
                 ]
-                second = min(asked) if page is None else page
+                second = min(asked) if page is None else page[0]
             history = self.history(first.user, second)
             crossing = slice_of(second) != slice_of(first.second)
             yield {
@@ -158,7 +167,7 @@ class Reference:
                 "history": history,
                 "product": first.product,
                 "new": first.product not in [product for product, _, _ in history],
-                "page": None if page is None else (first.session, first.query, page),
+                "page": None if page is None else (first.session, page[1], page[0]),
                 "slice": -1 if crossing else slice_of(second),
                 "kind": self.label(episode),
             }
@@ -189,8 +198,8 @@ class Reference:
             hits = [
                 (act.product, act.kind)
                 for act in self.acts
-                if (act.user, act.session, act.query) == key[:3]
-                and self.source(act) == second
+                if (act.user, act.session) == key[:2]
+                and self.source(act) == (second, query)
                 and act.second < slice_end(second)
             ]
             yield {
@@ -330,7 +339,7 @@ times = st.builds(
     st.sampled_from([0, 1, 5, 43_200, DAY - 5, DAY - 1]),
     st.sampled_from([0.0, 0.25, 0.75]),
 )
-users, sessions, queries = st.sampled_from("uv"), st.sampled_from("st"), st.sampled_from(["", "red", "蓝"])
+users, sessions, queries = st.sampled_from("uv"), st.sampled_from("st"), st.sampled_from(["", "red", "Red", "蓝"])
 acts = st.builds(
     Event, users, sessions, times, st.sampled_from(KINDS[1:]), st.sampled_from(PRODUCTS), queries, st.just(0)
 )
@@ -347,11 +356,19 @@ def pages_with_clicks(draw: st.DrawFn) -> list[Event]:
         for product, position in zip(shown, positions, strict=False)
     ]
     later = draw(
-        st.lists(st.tuples(st.sampled_from(shown), st.sampled_from(KINDS[1:]), st.integers(0, 12)), max_size=3)
+        st.lists(
+            st.tuples(
+                st.sampled_from(shown),
+                st.sampled_from(KINDS[1:]),
+                st.integers(0, 12),
+                st.sampled_from([query, query, query.lower(), ""]),
+            ),
+            max_size=3,
+        )
     )
     last = DAYS * DAY - 1
     return page + [
-        Event(user, session, min(time + delay, last), kind, product, query, 0) for product, kind, delay in later
+        Event(user, session, min(time + delay, last), kind, product, asked, 0) for product, kind, delay, asked in later
     ]
 
 
@@ -369,11 +386,12 @@ EDGE = SLICES.towers[1] * DAY
 BEFORE_EDGE = [
     Event("u", "s", EDGE - 5, "impression", "a", "red", 1),
     Event("u", "s", EDGE - 5, "impression", "b", "red", 2),
-    Event("u", "s", EDGE - 1, "click", "a", "red", 0),
+    Event("u", "s", EDGE - 2, "click", "a", "red", 0),
+    Event("u", "s", EDGE - 1, "cart", "a", "", 0),
 ]
 AFTER_EDGE = [
-    Event("u", "s", EDGE, "purchase", "a", "red", 0),
-    Event("u", "s", EDGE + 1, "click", "b", "red", 0),
+    Event("u", "s", EDGE, "purchase", "a", "", 0),
+    Event("u", "s", EDGE + 1, "click", "b", "Red", 0),
 ]
 
 # One folder serves all examples of a test: each builds the features anew.

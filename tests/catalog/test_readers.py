@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from catalog import readers
 from catalog.errors import DataError
-from catalog.readers import find_files, read_batches
+from catalog.readers import read_batches
 from catalog.schema import Column
 
 WANTED = (Column("a", "id"), Column("b", "text"), Column("o", "object"))
@@ -236,13 +236,23 @@ def test_two_columns_of_one_name(tmp_path):
         read(tmp_path / "t.parquet")
 
 
-def test_find_files(tmp_path):
-    assert find_files(tmp_path, "events") == []
-    parts = tmp_path / "events"
-    parts.mkdir()
-    for name in ("2.csv", "1.parquet", "README"):
-        (parts / name).touch()
-    assert find_files(tmp_path, "events") == [parts / "1.parquet", parts / "2.csv"]
-    (tmp_path / "events.jsonl").touch()
-    with pytest.raises(DataError, match=r"more than once \(events\.jsonl, events/\)"):
-        find_files(tmp_path, "events")
+def test_a_name_in_capitals_is_read_as_what_it_says(tmp_path):
+    (tmp_path / "t.CSV.GZ").write_bytes(gzip.compress(b"a,b\n1,2\n"))
+    assert read(tmp_path / "t.CSV.GZ")[0] == {1: {"a": "1", "b": "2"}}
+    pq.write_table(pa.table({"a": ["x"]}), tmp_path / "t.PARQUET")
+    assert read(tmp_path / "t.PARQUET")[0] == {1: {"a": "x"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "said"),
+    [
+        ("t.csv", b"\x1f\x8b\x08", r"t\.csv is a gz file by its content; end its name in \.csv\.gz"),
+        ("t.jsonl", b"PK\x03\x04", "is a zip file by its content; unpack it"),
+        ("t.csv.gz", b"PK\x03\x04", "is a zip file"),
+        ("t.csv", b"PAR1", "is a parquet file"),
+    ],
+)
+def test_a_file_that_is_not_what_its_name_says(tmp_path, name, start, said):
+    (tmp_path / name).write_bytes(start + b"\x00\xff" * 20)
+    with pytest.raises(DataError, match=said):
+        read(tmp_path / name)

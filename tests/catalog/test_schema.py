@@ -2,8 +2,10 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from catalog import schema
 from catalog.errors import ArtifactError
 from catalog.files import write_npy, write_parquet
 from catalog.schema import (
@@ -65,12 +67,20 @@ def folder(tmp_path):
 
 def test_shop_data_tells_what_is_in_it(folder):
     shop = ShopData.load(folder)
-    assert repr(shop) == (
-        "ShopData(3 products (2 with one of 2 pictures); 2 events of 2 users from 2026-01-01 to 2026-01-02)"
-    )
+    assert repr(shop) == ("ShopData(3 products (2 with one of 2 pictures); 2 events from 2026-01-01 to 2026-01-02)")
+    assert shop.events["product_id"].to_pylist() == ["p0", "p1"]
     assert shop.users is None
     assert shop.judgments is None
     assert isinstance(shop.images, np.memmap)
+
+
+def test_the_log_is_read_when_asked_for(folder, monkeypatch):
+    read = []
+    monkeypatch.setattr(schema, "read_parquet", lambda path: read.append(path.name) or pq.read_table(path))
+    shop = ShopData.load(folder)
+    assert "2 events" in repr(shop)
+    assert read == ["products.parquet"]
+    assert shop.events.num_rows == 2
 
 
 def test_product_texts_is_product_text_of_every_row(folder):

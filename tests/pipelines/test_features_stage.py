@@ -1,12 +1,14 @@
 """The features stage says early what would stop a later one."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from catalog.progress import console
-from pipelines.s03_features import warn_of_missing_pages
+from pipelines.s03_features import tell_of_choices, warn_of_missing_pages, warn_of_positions
 
 
 @pytest.mark.parametrize(("logged", "wanted"), [(True, "page with impressions"), (False, "click, cart or purchase")])
@@ -32,3 +34,38 @@ def test_missing_pages_of_the_rerankers_slices_are_named(
     assert (
         f"no {wanted} was logged in days 14 to 16, from which the index is tuned and the reranker validated" in said
     ) == validated
+
+
+def said_by(tell: Callable[[Any], None], **store: object) -> str:
+    with console.capture() as capture:
+        tell(SimpleNamespace(**store))
+    return " ".join(capture.get().split())
+
+
+def test_the_share_of_choices_with_a_page_is_told() -> None:
+    choices = {"purchase": (10, 4), "click": (200, 199), "search": (200, 199), "recommendation": (10, 4)}
+    said = said_by(tell_of_choices, choices=choices)
+    shares = "came from a logged page: click 99.5%, purchase 40.0%, recommendation 40.0%, search 99.5%"
+    assert said.startswith(f"{shares} of these, few came from a logged page: purchase, recommendation. The others")
+    assert said_by(tell_of_choices, choices={"click": (2, 1)}) == "came from a logged page: click 50.0%"
+
+
+@pytest.mark.parametrize(
+    ("pages", "cut", "from_zero"),
+    [
+        ([[1, 2, 3], [1, 2], [0, 0, 0]], False, False),
+        ([[0, 1, 2], [0, 1], [0, 1, 2]], False, True),
+        ([[0, 1, 2], [1, 2, 3]], False, False),  # no more than half: one position of a page was lost
+        ([[0, 0, 1, 2], [0, 0, 1]], False, False),  # many unknown
+        ([[1], [2], [3, 4], [0]], True, False),
+        ([], False, False),
+    ],
+)
+def test_positions_that_look_wrong_are_told(pages: list[list[int]], cut: bool, from_zero: bool) -> None:
+    said = said_by(
+        warn_of_positions,
+        impression_start=np.cumsum([0, *map(len, pages)]),
+        impression_position=np.array([place for page in pages for place in page], np.int32),
+    )
+    assert ("products in the mean: those of one page must have one session, query and timestamp" in said) == cut
+    assert ("positions look counted from 0" in said) == from_zero

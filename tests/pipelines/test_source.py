@@ -83,6 +83,19 @@ def test_a_source_that_cannot_be_read_leaves_what_was_there(tmp_path: Path) -> N
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.zip", "raw"]
 
 
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ({"kind": "made_up", "path": "shop"}, r"source\.path: shop would not be read.*'made_up'; remove one"),
+        ({"kind": "made_up", "limit": 5}, r"source\.limit: 5 would do nothing for source\.kind 'made_up'"),
+        ({"kind": "files", "path": "shop", "limit": 5}, r"source\.limit: 5 would do nothing for source\.kind 'files'"),
+    ],
+)
+def test_settings_that_would_do_nothing_are_refused(tmp_path: Path, source: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        s01_source.run(workspace_at(tmp_path, **source))
+
+
 def test_products_that_nobody_brings_are_asked_for(tmp_path: Path) -> None:
     config = PipelineConfig(name="shop", source={"kind": "made_up"}, simulate={"products": 0})
     with pytest.raises(ConfigError, match=r"simulate\.products is 0 .* give a number above 0"):

@@ -12,7 +12,7 @@ import pyarrow as pa
 import sentencepiece
 
 from catalog.feature_store import FeatureStore
-from catalog.schema import EVENTS_SCHEMA, KIND_WEIGHTS, KINDS, PRODUCTS_SCHEMA, ShopData
+from catalog.schema import KIND_WEIGHTS, KINDS, PRODUCTS_SCHEMA, ShopData
 from catalog.splits import Slices
 from rerank.candidates import Candidates
 from rerank.config import RerankConfig
@@ -61,7 +61,7 @@ def make_products(titles: list[str], columns: dict[str, list[object]]) -> pa.Tab
 
 
 def make_shop(products: pa.Table) -> ShopData:
-    return ShopData(products, EVENTS_SCHEMA.empty_table(), None, None, np.zeros((0, 8, 8, 3), np.uint8))
+    return ShopData(products, Path("events.parquet"), None, None, np.zeros((0, 8, 8, 3), np.uint8))
 
 
 def train_tokenizer(path: Path, lines: list[str], size: int = 150) -> Path:
