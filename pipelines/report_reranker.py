@@ -155,7 +155,7 @@ def told_by_position(features: FeatureStore, pages: Sequence[Pages], head: str) 
     told = []
     for part in pages:
         rates = position_rates(features, part.requests.task, head)
-        told.append(rates[np.minimum(part.shown.position[part.shown.present], len(rates)) - 1])
+        told.append(rates[np.minimum(part.shown.position[part.shown.present], len(rates) - 1)])
     return np.concatenate(told)
 
 

@@ -23,16 +23,24 @@ def log(make_store):
 def test_rates_of_the_days_before_drawn_towards_their_mean(log):
     rates = position_rates(log, "search", "click")
     mean = (1 + 1) / (4 + 2)
-    np.testing.assert_allclose(rates[:2], [(1 + 20 * mean) / 22, (0 + 20 * mean) / 22])
-    np.testing.assert_allclose(rates[2:], mean)
-    assert len(rates) == 50
+    np.testing.assert_allclose(rates[1:3], [(1 + 20 * mean) / 22, (0 + 20 * mean) / 22])
+    np.testing.assert_allclose(rates[[0, *range(3, 51)]], mean)
+    assert len(rates) == 51
 
 
 def test_deep_positions_share_the_last_rate(log):
     rates = position_rates(log, "recommendation", "click")
     mean = (1 + 1) / (1 + 2)
-    assert rates[49] == pytest.approx((1 + 20 * mean) / 21)
-    assert rates[0] == pytest.approx(mean)
+    assert rates[50] == pytest.approx((1 + 20 * mean) / 21)
+    assert rates[1] == pytest.approx(mean)
+
+
+def test_unknown_positions_have_a_rate_of_their_own(make_store):
+    pages = [page(True, first=0), page(True, first=0), page(False, first=1)]
+    requests = [{"query": 0, "slice": 0}] * 3
+    rates = position_rates(make_store(1, 1, ["red"], requests=requests, impressions=pages), "search", "click")
+    mean = (2 + 1) / (3 + 2)
+    np.testing.assert_allclose(rates[:3], [(2 + 20 * mean) / 22, (0 + 20 * mean) / 21, mean])
 
 
 def test_what_never_happened_is_not_impossible(log):
