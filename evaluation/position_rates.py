@@ -13,8 +13,8 @@ _PRIOR = 20.0  # impressions at the mean rate that every position starts with
 def position_rates(features: FeatureStore, task: Task, head: str) -> Floats:
     """Rate of a kind of event by position on the pages of a task before the test slice, [51]; 0 is for unknown ones.
 
-    Positions deeper than 50 share the last rate. A rate is never 0 or 1: each is drawn towards the mean of all positions,
-    which counts one positive and one negative more than there were.
+    Positions deeper than 50 share the last rate. A rate is never 0 or 1: each is drawn towards the mean of all
+    positions, which counts one positive and one negative more than there were.
 
     Args:
         head: "click", "cart" or "purchase".
