@@ -125,7 +125,7 @@ class Report:
         return find_weaknesses(blocks)
 
     def shortfalls(self) -> tuple[Shortfall, ...]:
-        """Where it is uneven: behind its own English queries or known products, or wrong about its clicks."""
+        """Where it is uneven: behind its own queries in Latin letters or known products, or wrong about its clicks."""
         return find_shortfalls(self.blocks())
 
 

@@ -166,7 +166,7 @@ class TaskReport:
         return cold_table(self._cold, f"{self.task}_cold_start", title) if self._cold else None
 
     def languages(self) -> PlainTable | None:
-        """Search by language and spelling; None where all queries are alike."""
+        """Search by script and spelling; None where all queries are alike."""
         if self.task != "search":
             return None
         systems = [*self._roles, *([ORACLE] if self.true is not None else [])]
