@@ -34,8 +34,9 @@ def find_shortfalls(blocks: Sequence[object]) -> tuple[Shortfall, ...]:
     """Of each table by script, of cold products and of calibration the worst part, where it is clearly short.
 
     Our first system's ratio to queries in Latin letters or to known products is short where its interval lies under 1;
-    the least is named, if it rests on 20 requests. Predicted over observed clicks is off where it lies outside of 0.9 to 1.1 and
-    chance does not explain it, by Holm's test over all parts; the one whose interval stays farthest from 1 is named.
+    the least is named, if it rests on 20 requests. Predicted over observed clicks is off where it lies outside of 0.9
+    to 1.1 and chance does not explain it, by Holm's test over all parts; the one whose interval stays farthest from 1
+    is named.
     """
     ours = next(
         (row.system for block in blocks if isinstance(block, Board) for row in block.rows if row.role == "ours"), ""
