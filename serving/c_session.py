@@ -23,6 +23,9 @@ _STRING = tf.string.as_datatype_enum
 _SIGNATURES = 5  # MetaGraphDef.signature_def
 _CALLING_THREAD = -1  # RunOptions.inter_op_thread_pool
 
+DEFAULT_TAGS = ("serve",)
+"""Of the graph that `tf.saved_model.save` writes."""
+
 
 class TensorFlowError(Exception):
     """An error status of TensorFlow: its code, numbered as gRPC's are, and its text."""
@@ -38,7 +41,7 @@ class CSession:
     Args:
         path: the folder of saved_model.pb.
         config: threads and devices.
-        tags: of the MetaGraph to load.
+        tags: of the MetaGraph to load, which has these and no others.
 
     Attributes:
         signatures: by name.
@@ -47,7 +50,7 @@ class CSession:
         TensorFlowError: if it cannot be loaded.
     """
 
-    def __init__(self, path: Path, config: config_pb2.ConfigProto, tags: Sequence[str] = ("serve",)) -> None:
+    def __init__(self, path: Path, config: config_pb2.ConfigProto, tags: Sequence[str] = DEFAULT_TAGS) -> None:
         api, status = library(), _Status()
         meta_graph = api.TF_NewBuffer()
         self._settings: dict[str, int] = {}

@@ -63,7 +63,7 @@ FLAGS: dict[str, Flag] = {
     "num_load_threads": Flag("whole number", "num_load_threads"),
     "max_num_load_retries": Flag("whole number", "max_num_load_retries"),
     "load_retry_interval_micros": Flag("whole number", "load_retry_interval_micros"),
-    "saved_model_tags": Flag("text"),
+    "saved_model_tags": Flag("text", "saved_model_tags"),
     "tensorflow_session_parallelism": Flag("whole number"),
     "tensorflow_intra_op_parallelism": Flag("whole number", "tensorflow_intra_op_parallelism"),
     "tensorflow_inter_op_parallelism": Flag("whole number", "tensorflow_inter_op_parallelism"),
@@ -177,7 +177,6 @@ def usage() -> str:
 
 _OTHER_HELP = {
     "models": "The folder of releases, where no flag names a model.",
-    "saved_model_tags": "serve, the one set of tags that is loaded.",
     "tensorflow_session_parallelism": "Threads for both parallelism settings below.",
     "use_alts_credentials": "Refused: there is no ALTS. Use --ssl_config_file.",
     "version": "Print the version and end.",
@@ -237,8 +236,6 @@ def _settings(given: dict[str, Any], notes: list[str]) -> dict[str, Any]:
     settings = {FLAGS[name].setting: value for name, value in given.items() if FLAGS[name].setting}
     if given.get("use_alts_credentials"):
         raise ConfigError("--use_alts_credentials: there is no ALTS here; give certificates by --ssl_config_file")
-    if given.get("saved_model_tags", "serve") != "serve":
-        raise ConfigError(f"--saved_model_tags: received {given['saved_model_tags']!r}; only 'serve' is loaded")
     if "model_config_file" in settings:
         for name in ("model_name", "model_base_path"):
             if settings.pop(name, None) is not None:

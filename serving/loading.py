@@ -37,12 +37,12 @@ class MeasuredServable(Servable):
     """A servable that notes on each call when its run began and ended, and keeps its insides out of errors.
 
     Args:
-        path, threads: as of a servable.
+        path, threads, tags: as of a servable.
         background: where it is closed.
     """
 
-    def __init__(self, path: Path, threads: Threads, background: Background) -> None:
-        super().__init__(path, threads)
+    def __init__(self, path: Path, threads: Threads, tags: Sequence[str], background: Background) -> None:
+        super().__init__(path, threads, tags)
         self._background = background
         self._batcher: Batcher | None = None
         self._own_batcher = False
@@ -117,7 +117,7 @@ class Loader:
     """Loads and warms versions as a server's config says; any exception is the version's error.
 
     Args:
-        config: parallelism, warm-up and retries are read from it.
+        config: parallelism, tags, warm-up and retries are read from it.
         monitoring: where each try is counted.
 
     Raises:
@@ -134,6 +134,7 @@ class Loader:
             self._parameters = read_batching_parameters(config.batching_parameters_file)
         self._batcher = Batcher(self._parameters, monitoring.record_batch) if config.enable_batching else None
         self._threads = Threads(config.tensorflow_intra_op_parallelism, config.tensorflow_inter_op_parallelism)
+        self._tags = config.saved_model_tags.split(",")
         start_shared_threads(self._threads)  # here, because the threads that load have a low priority
 
     def __call__(self, name: str, path: Path) -> Servable:
@@ -178,7 +179,7 @@ class Loader:
     def _load_and_warm(self, path: Path) -> MeasuredServable:
         began = perf_counter()
         try:
-            servable = MeasuredServable(path, self._threads, self._background)
+            servable = MeasuredServable(path, self._threads, self._tags, self._background)
         except BaseException:
             self._monitoring.record_load(str(path), perf_counter() - began, "fail")
             raise

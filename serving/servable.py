@@ -15,7 +15,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2, rewriter_config_pb2
 
 from serving.c_api import Output
-from serving.c_session import CSession, TensorFlowError, start_threads
+from serving.c_session import DEFAULT_TAGS, CSession, TensorFlowError, start_threads
 from serving.errors import LoadError, Rejection, invalid_argument, status_of
 from serving.process import trim_heaps
 from serving.tensors import Array
@@ -73,6 +73,7 @@ class Servable:
     Args:
         path: the folder of one version, with saved_model.pb in it.
         threads: TensorFlow's threads. All sessions of a process share those that the first one starts.
+        tags: of the graph to load, of those that the SavedModel holds.
 
     Attributes:
         path: as given.
@@ -84,17 +85,17 @@ class Servable:
         >>> servable.run("serving_default", {"query": np.array([b"red dress"], object), ...})["product_id"]
 
     Raises:
-        LoadError: if the folder holds no SavedModel that this process can load.
+        LoadError: if the folder holds no SavedModel that this process can load, or none with these tags.
     """
 
-    def __init__(self, path: Path, threads: Threads = DEFAULT_THREADS) -> None:
+    def __init__(self, path: Path, threads: Threads = DEFAULT_THREADS, tags: Sequence[str] = DEFAULT_TAGS) -> None:
         load_op_libraries()
         self.path = path
         self.checks_method_names = False
         self._plans: dict[str, _Plan] = {}
         self._plans_lock = threading.Lock()
         try:
-            self._session = CSession(path, _session_config(threads))
+            self._session = CSession(path, _session_config(threads), tags)
         except (TensorFlowError, ValueError) as error:
             code = status_of(error.code) if isinstance(error, TensorFlowError) else grpc.StatusCode.INVALID_ARGUMENT
             raise LoadError(code, _first_line(error).replace(str(path), path.name)) from error

@@ -71,6 +71,9 @@ class ServerConfig(Config):
     num_load_threads: int = Field(0, ge=0, description="Models loaded side by side; 0 for one after the other.")
     max_num_load_retries: int = Field(0, ge=0, description="How often loading a version is tried again.")
     load_retry_interval_micros: int = Field(60_000_000, description="The wait before that, in microseconds.")
+    saved_model_tags: str = Field(
+        "serve", min_length=1, description="Tags, separated by commas, of the graph to load: exactly these."
+    )
     tensorflow_intra_op_parallelism: int = Field(
         1, ge=0, description="Threads that share one op; 0 for one a core. 1 is fastest where the ops are small."
     )

@@ -152,6 +152,24 @@ def save_tf1(path: Path) -> None:
         builder.save()
 
 
+def save_tagged(path: Path) -> None:
+    """Two TF1 graphs over the variable 2: y = 2 x tagged serve, y = 2 x + 1 tagged serve and plus_one, with warm-up."""
+    v1 = tf.compat.v1
+    builder = v1.saved_model.Builder(str(path))
+    for tags, added in ((["serve"], 0.0), (["serve", "plus_one"], 1.0)):
+        with tf.Graph().as_default(), v1.Session() as session:
+            x = v1.placeholder(tf.float32, [None], "x")
+            y = v1.get_variable("weight", initializer=2.0) * x + added
+            definition = v1.saved_model.signature_def_utils.predict_signature_def({"x": x}, {"y": y})
+            if added:
+                builder.add_meta_graph(tags, {"serving_default": definition, "plus_one": definition})
+            else:
+                session.run(v1.global_variables_initializer())
+                builder.add_meta_graph_and_variables(session, tags, {"serving_default": definition})
+    builder.save()
+    write_warmup(path, "tagged", [("plus_one", {"x": np.ones(1, np.float32)})])
+
+
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One export of each model, to copy into a test's own base path."""
@@ -164,6 +182,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_rerank(root / "rerank" / "1")
     save_rerank(root / "rerank" / "2", length=6)
     save_tf1(root / "tf1" / "1")
+    save_tagged(root / "tagged" / "1")
     return root
 
 

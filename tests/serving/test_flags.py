@@ -17,7 +17,7 @@ COMMAND_LINE = """
 --enable_model_warmup=1 --num_load_threads=2 --max_num_load_retries=1 --load_retry_interval_micros=-1
 --tensorflow_intra_op_parallelism=2 --tensorflow_inter_op_parallelism=3 --rest_api_num_threads=16
 --rest_api_timeout_in_ms=5000 --grpc_max_threads=8 --enable_grpc_healthcheck_service=false
---saved_model_tags=serve --model_name= --flush_filesystem_caches=false
+--saved_model_tags=serve,tpu --model_name= --flush_filesystem_caches=false
 --enable_signature_method_name_check --enable_serialization_as_tensor_content=true
 """
 
@@ -45,6 +45,7 @@ def test_a_real_server_s_command_line_is_read_as_it_is() -> None:
         num_load_threads=2,
         max_num_load_retries=1,
         load_retry_interval_micros=-1,
+        saved_model_tags="serve,tpu",
         tensorflow_intra_op_parallelism=2,
         tensorflow_inter_op_parallelism=3,
         rest_api_num_threads=16,
@@ -81,6 +82,7 @@ def test_a_value_may_stand_apart_and_negative() -> None:
 
 def test_what_zero_and_absence_mean_is_as_in_the_real_server() -> None:
     assert config_of("--model_base_path=/m").model_name == "default"
+    assert config_of(MODELS, "--saved_model_tags=").saved_model_tags == "serve"
     assert config_of(MODELS, "--rest_api_port=0").rest_api_port is None
     assert config_of(MODELS, "--port=0", "--grpc_socket_path=/s").port is None
     assert config_of(MODELS, "--port=0").port == 0, "a free one: the real server needs a socket then"
@@ -120,7 +122,6 @@ def test_flags_that_need_another_say_so() -> None:
         (["--port"], "--port lacks its whole number"),
         (["--model_name", "--port=1"], "--model_name lacks its text"),
         (["--model_name=m"], "--model_base_path must say where its versions are"),
-        ([MODELS, "--saved_model_tags=serve,tpu"], "only 'serve' is loaded"),
         ([MODELS, "--use_alts_credentials"], "there is no ALTS here"),
         (
             [MODELS, *(f"--tensorflow_{kind}_parallelism=1" for kind in ("session", "intra_op", "inter_op"))],
@@ -139,7 +140,7 @@ def test_what_is_wrong_is_named(arguments: list[str], message: str) -> None:
 
 
 def test_every_flag_does_something_or_says_why_not() -> None:
-    special = {"models", "saved_model_tags", "tensorflow_session_parallelism", "use_alts_credentials", "version"}
+    special = {"models", "tensorflow_session_parallelism", "use_alts_credentials", "version"}
     for name, flag in FLAGS.items():
         assert bool(flag.setting) + bool(flag.note) == (name not in special), name
         assert flag.setting == "" or flag.setting in ServerConfig.model_fields, name

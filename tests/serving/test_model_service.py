@@ -1,11 +1,22 @@
 import shutil
+import time
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 
 from serving.local_server import ServerConfig, serve
-from serving.messages import GetModelStatusRequest, ModelConfig, ModelServiceStub, ReloadConfigRequest
+from serving.messages import (
+    GetModelMetadataRequest,
+    GetModelStatusRequest,
+    ModelConfig,
+    ModelServiceStub,
+    PredictionServiceStub,
+    PredictRequest,
+    ReloadConfigRequest,
+)
+from serving.tensors import make_proto, to_array
 
 INVALID_ARGUMENT, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
 
@@ -40,6 +51,40 @@ def test_status_of_what_is_not_there(
     with pytest.raises(grpc.RpcError) as error:
         models.GetModelStatus(request_)
     assert (error.value.code(), error.value.details()) == (code, message)
+
+
+def test_a_version_without_the_wanted_tags_shows_so(exported: Path, tmp_path: Path) -> None:
+    """What is tagged serve and plus_one answers 2 x + 1 and shows its signatures; what is tagged serve loads not."""
+    shutil.copytree(exported / "tagged" / "1", tmp_path / "1")
+    config = ServerConfig(
+        model_name="tagged",
+        model_base_path=tmp_path,
+        port=0,
+        file_system_poll_wait_seconds=0.1,
+        saved_model_tags="serve,plus_one",
+    )
+    server = serve(config)
+    try:
+        (tmp_path / "2").symlink_to(exported / "scale" / "1")
+        with grpc.insecure_channel(server.address) as channel:
+            stub, until = ModelServiceStub(channel), time.monotonic() + 30
+            versions = stub.GetModelStatus(status_request("tagged")).model_version_status
+            while [version.state for version in versions] != [50, 30]:
+                assert time.monotonic() < until
+                versions = stub.GetModelStatus(status_request("tagged")).model_version_status
+            request = PredictRequest(inputs={"x": make_proto(np.array([3.0], np.float32))})
+            request.model_spec.name = "tagged"
+            answer = PredictionServiceStub(channel).Predict(request)
+            asked = GetModelMetadataRequest(metadata_field=["signature_def"])
+            asked.model_spec.name = "tagged"
+            metadata = PredictionServiceStub(channel).GetModelMetadata(asked).metadata["signature_def"]
+    finally:
+        server.stop()
+    assert [(version.version, version.status.error_code) for version in versions] == [(2, 5), (1, 0)]
+    message = versions[0].status.error_message
+    assert message.startswith("Could not find meta graph def matching supplied tags: { ")
+    assert to_array(answer.outputs["y"]).tolist() == [7.0]
+    assert b"plus_one" in metadata.value
 
 
 def test_reload_answers_and_refuses(exported: Path, tmp_path: Path) -> None:

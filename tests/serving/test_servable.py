@@ -1,9 +1,11 @@
+import shutil
 from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from serving.errors import LoadError, Rejection, as_rejection
 from serving.servable import Servable, Threads, load_op_libraries
@@ -78,6 +80,47 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LoadError, match="cannot be loaded") as error:
         Servable(tmp_path / "2")
     assert str(tmp_path) not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("tags", "signatures", "y"),
+    [
+        (["serve"], {"serving_default"}, 6.0),
+        (["serve", "plus_one"], {"serving_default", "plus_one"}, 7.0),
+        (["plus_one", "serve", "serve"], {"serving_default", "plus_one"}, 7.0),
+    ],
+)
+def test_the_graph_with_exactly_these_tags_is_loaded(
+    exported: Path, tags: list[str], signatures: set[str], y: float
+) -> None:
+    servable = Servable(exported / "tagged" / "1", tags=tags)
+    assert set(servable.signatures) == signatures
+    assert servable.run("serving_default", {"x": np.array([3.0], np.float32)})["y"].tolist() == [y]
+    servable.close()
+
+
+@pytest.mark.parametrize(
+    ("tags", "shown"), [(["plus_one"], "plus_one"), ([""], ""), (["serve", "tpu"], "(serve tpu|tpu serve)")]
+)
+def test_without_such_a_graph_there_is_no_model(exported: Path, tags: list[str], shown: str) -> None:
+    wanted = rf"Could not find meta graph def matching supplied tags: \{{ {shown} \}}"
+    with pytest.raises(LoadError, match=wanted) as error:
+        Servable(exported / "tagged" / "1", tags=tags)
+    assert error.value.code is grpc.StatusCode.NOT_FOUND
+
+
+def test_a_tf2_model_is_found_by_its_tags_too(exported: Path, tmp_path: Path) -> None:
+    shutil.copytree(exported / "scale" / "1", tmp_path / "1")
+    written = tmp_path / "1" / "saved_model.pb"
+    model = SavedModel.FromString(written.read_bytes())
+    model.meta_graphs[0].meta_info_def.tags.append("gpu")
+    written.write_bytes(model.SerializeToString())
+    servable = Servable(tmp_path / "1", tags=["serve", "gpu"])
+    inputs = {"x": np.array([4.0], np.float32), "text": np.array(["a"], object)}
+    assert servable.run("serving_default", inputs)["y"].tolist() == [8.0]
+    servable.close()
+    with pytest.raises(LoadError, match=r"matching supplied tags: \{ serve \}"):
+        Servable(tmp_path / "1")
 
 
 def test_the_ops_of_tf_text_and_scann_are_known() -> None:
