@@ -86,6 +86,7 @@ class Lane:
     ) -> None:
         self.name = name
         self._parameters = parameters
+        self._largest = parameters.execution_batch_size
         self._wait = wait
         self._bounds = bounds
         self._observe = observe
@@ -187,7 +188,7 @@ class Lane:
 
     def _take(self) -> list[Task] | None:
         """The batch whose first request has waited longest, of those that are full or have waited enough."""
-        now, largest = perf_counter(), self._parameters.max_batch_size
+        now, largest = perf_counter(), self._largest
         ready = [
             (key, queue)
             for key, queue in self._queues.items()

@@ -38,7 +38,8 @@ class Batcher:
     ) -> None:
         self.parameters = parameters
         self._merged_text = limits.merged_text
-        bounds = Bounds(rows=parameters.max_enqueued_batches * parameters.max_batch_size, bytes=limits.enqueued)
+        self._largest = parameters.execution_batch_size
+        bounds = Bounds(rows=parameters.max_enqueued_batches * self._largest, bytes=limits.enqueued)
         wait = parameters.batch_timeout_micros / 1e6
         self._lane = Lane(POOL, parameters.num_batch_threads, parameters, wait, bounds, observe)
         bounds = Bounds(requests=limits.large, bytes=limits.enqueued_large)
@@ -52,17 +53,18 @@ class Batcher:
             inputs: [rows, ...] each, all of the same number of rows.
 
         Raises:
-            Rejection: INVALID_ARGUMENT for more rows than a batch holds, UNAVAILABLE where too many wait already,
+            Rejection: INVALID_ARGUMENT for more rows than a request may have, UNAVAILABLE where too many wait already,
                 DEADLINE_EXCEEDED when the time is over, CANCELLED when the client has gone, and what `run` raises.
         """
         size = next(iter(inputs.values())).shape[0]
-        largest = self.parameters.max_batch_size
-        if size > largest and not self.parameters.enable_large_batch_splitting:
-            raise invalid_argument(f"Task size {size} is larger than maximum input batch size {largest}")
+        if size > self.parameters.max_batch_size:
+            raise invalid_argument(
+                f"Task size {size} is larger than maximum input batch size {self.parameters.max_batch_size}"
+            )
         now = perf_counter()
         deadline = None if timeout is None else now + timeout
         tasks, lanes = [], []
-        for part in [inputs] if size <= largest else _split(inputs, size, largest):
+        for part in [inputs] if size <= self._largest else _split(inputs, size, self._largest):
             rows, text = next(iter(part.values())).shape[0], text_bytes(part)
             alone = text > rows * self._merged_text
             key = object() if alone else (kind, *_shapes(part))

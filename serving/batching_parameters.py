@@ -11,23 +11,37 @@ from catalog.config import Config
 class BatchingParameters(Config):
     """The parameters of `--batching_parameters_file` (session_bundle_config.proto, BatchingParameters)."""
 
-    max_batch_size: int = Field(1000, ge=1, description="Rows of a batch at most; a larger request is refused.")
+    max_batch_size: int = Field(1000, ge=1, description="Rows of a request at most, and of a batch.")
     batch_timeout_micros: int = Field(0, ge=0, description="How long the first request of a batch waits for others.")
     max_enqueued_batches: int = Field(10, ge=1, description="Full batches that may wait, of one kind of request.")
     num_batch_threads: int = Field(
         default_factory=lambda: os.cpu_count() or 1, ge=1, description="Batches that run at a time; one a core."
     )
     allowed_batch_sizes: tuple[int, ...] = Field((), description="Sizes that batches are padded to; any if empty.")
-    enable_large_batch_splitting: bool = Field(False, description="Split larger requests instead of refusing them.")
+    enable_large_batch_splitting: bool = Field(False, description="Let max_execution_batch_size count.")
+    max_execution_batch_size: int | None = Field(
+        None, ge=1, description="Rows of a batch at most, where that is less; a larger request runs in pieces."
+    )
 
     @model_validator(mode="after")
-    def _sizes_rise(self) -> "BatchingParameters":
+    def _sizes_fit(self) -> "BatchingParameters":
         sizes = self.allowed_batch_sizes
         if sizes and (sorted(set(sizes)) != list(sizes) or sizes[-1] != self.max_batch_size):
             raise ValueError(
                 f"allowed_batch_sizes must rise and end with max_batch_size, {self.max_batch_size}; received {sizes}"
             )
+        if self.execution_batch_size > self.max_batch_size:
+            raise ValueError(
+                f"max_execution_batch_size must be at most max_batch_size, {self.max_batch_size}; "
+                f"received {self.execution_batch_size}"
+            )
         return self
+
+    @property
+    def execution_batch_size(self) -> int:
+        """Rows of a batch at most."""
+        wanted = self.max_execution_batch_size if self.enable_large_batch_splitting else None
+        return wanted or self.max_batch_size
 
     def padded(self, size: int) -> int:
         """The smallest allowed size that holds `size` rows."""

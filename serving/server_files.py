@@ -41,6 +41,8 @@ _FIELDS = {
 """Fields in the order of their numbers: config/monitoring_config.proto, config/ssl_config.proto and BatchingParameters
 of servables/tensorflow/session_bundle_config.proto, whose numbers are wrapped in google.protobuf's own messages."""
 
+_NUMBERS = [name for name, kind in _FIELDS["BatchingParameters"].items() if kind == "Number"]
+
 
 @dataclass(frozen=True)
 class SslConfig:
@@ -99,13 +101,7 @@ def read_batching_parameters(path: Path) -> BatchingParameters:
         raise ConfigError(
             f"{path}: pad_variable_length_inputs is not supported; only requests whose shapes agree are merged"
         )
-    if message.max_execution_batch_size.value:
-        raise ConfigError(f"{path}: max_execution_batch_size is not supported; set max_batch_size instead")
-    settings: dict[str, Any] = {
-        name: getattr(message, name).value
-        for name in ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads")
-        if message.HasField(name)
-    }
+    settings: dict[str, Any] = {name: getattr(message, name).value for name in _NUMBERS if message.HasField(name)}
     if message.allowed_batch_sizes:
         settings["allowed_batch_sizes"] = tuple(message.allowed_batch_sizes)
     try:

@@ -101,6 +101,26 @@ def test_a_request_that_fails_costs_its_batch_nothing(exported: Path, tmp_path: 
         server.stop()
 
 
+def test_a_large_request_runs_in_pieces(exported: Path, tmp_path: Path, predict_request: Build) -> None:
+    """Five rows in runs of at most two are three; six rows are too many for a request."""
+    text = (
+        "max_batch_size { value: 5 } max_execution_batch_size { value: 2 } enable_large_batch_splitting { value: true }"
+    )
+    monitoring = written(tmp_path, "prometheus_config { enable: true }", "monitoring.config")
+    server = serve(batched(exported, tmp_path, text, rest_api_port=0, monitoring_config_file=monitoring))
+    try:
+        with grpc.insecure_channel(server.address) as channel:
+            stub = PredictionServiceStub(channel)
+            rows = [predict_request("scale", x=np.arange(n, dtype=np.float32), text=["a"] * n) for n in (5, 6)]
+            answer, refused = [outcome(stub, request) for request in rows]
+        page = urlopen(f"http://127.0.0.1:{server.rest_port}/monitoring/prometheus/metrics", timeout=30).read().decode()
+    finally:
+        server.stop()
+    assert to_array(answer.outputs["y"]).tolist() == [0, 3, 6, 9, 12]
+    assert refused is grpc.StatusCode.INVALID_ARGUMENT
+    assert ":batching_session:wrapped_run_count{} 3" in page
+
+
 def test_a_client_that_goes_leaves_no_work_behind(exported: Path, tmp_path: Path, predict_request: Build) -> None:
     """Batches wait for an hour, or until two requests are there: over gRPC and REST, one comes and goes."""
     text = "max_batch_size { value: 2 } batch_timeout_micros { value: 3600000000 } num_batch_threads { value: 1 }"
@@ -265,6 +285,11 @@ def test_too_many_waiting_are_refused_at_once_while_health_answers(
         ("max_batch_size { value: 0 }", "max_batch_size"),
         ("pad_variable_length_inputs: true", "only requests whose shapes agree are merged"),
         ("max_batch_size { value: 4 } allowed_batch_sizes: 2", "must rise and end with max_batch_size"),
+        (
+            "max_batch_size { value: 4 } enable_large_batch_splitting { value: true } "
+            "max_execution_batch_size { value: 5 }",
+            "max_execution_batch_size must be at most max_batch_size, 4; received 5",
+        ),
     ],
 )
 def test_parameters_that_cannot_be_used(exported: Path, tmp_path: Path, text: str, message: str) -> None:

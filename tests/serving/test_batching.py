@@ -4,7 +4,7 @@ import queue
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -67,15 +67,17 @@ def x(*values: float) -> dict[str, np.ndarray]:
 def ask_behind_a_run(
     batcher: Batcher, run: Recorder, requests: list[dict[str, np.ndarray]], timeout: float | None = SECONDS
 ) -> list[Any]:
-    """Each request's answer, or its error; all of them wait while the only batch thread runs something else."""
+    """Each request's answer, or its error; all of them wait, in this order, while the only batch thread is busy."""
     run.gate.clear()
     with ThreadPoolExecutor(len(requests) + 1) as pool:
         first = pool.submit(batcher.run, "kind", run, x(0), SECONDS)
         assert run.started.acquire(timeout=SECONDS)
-        waiting = [pool.submit(batcher.run, "kind", run, request, timeout) for request in requests]
-        while batcher.waiting < sum(len(r["x"]) for r in requests):
-            if any(future.done() for future in waiting):
-                break
+        waiting: list[Future[dict[str, np.ndarray]]] = []
+        for number, request in enumerate(requests, start=1):
+            waiting.append(pool.submit(batcher.run, "kind", run, request, timeout))
+            while batcher.waiting < sum(len(r["x"]) for r in requests[:number]):
+                if any(future.done() for future in waiting):
+                    break
         run.gate.set()
         first.result()
         return [future.exception() or future.result()["y"].tolist() for future in waiting]
@@ -160,11 +162,42 @@ def test_a_request_larger_than_a_batch_is_refused(make: Callable[..., Batcher]) 
     assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_or_split_where_that_is_wanted(make: Callable[..., Batcher]) -> None:
+@pytest.mark.parametrize("executed", [None, 4])
+def test_splitting_takes_no_larger_request_than_that(make: Callable[..., Batcher], executed: int | None) -> None:
+    batcher = make(enable_large_batch_splitting=True, max_execution_batch_size=executed)
+    with pytest.raises(Rejection, match="Task size 9 is larger than maximum input batch size 8"):
+        batcher.run("kind", Recorder(), x(*range(9)), None)
+
+
+def test_a_request_larger_than_a_run_is_run_in_pieces(make: Callable[..., Batcher]) -> None:
     run = Recorder()
-    batcher = make(max_batch_size=4, enable_large_batch_splitting=True)
+    batcher = make(max_batch_size=9, enable_large_batch_splitting=True, max_execution_batch_size=4)
     assert batcher.run("kind", run, x(*range(9)), None)["y"].tolist() == [2 * n for n in range(9)]
     assert sorted(run.sizes) == [1, 4, 4]
+
+
+def test_pieces_are_merged_with_what_others_ask(make: Callable[..., Batcher]) -> None:
+    """Of 5 rows in pieces of 4 and 1, the piece of 1 runs with another request's row."""
+    run = Recorder()
+    batcher = make(enable_large_batch_splitting=True, max_execution_batch_size=4)
+    assert ask_behind_a_run(batcher, run, [x(1, 2, 3, 4, 5), x(6)]) == [[2, 4, 6, 8, 10], [12]]
+    assert run.sizes == [1, 4, 2]
+
+
+def test_without_splitting_the_size_of_runs_counts_for_nothing(make: Callable[..., Batcher]) -> None:
+    run = Recorder()
+    batcher = make(max_execution_batch_size=2)
+    assert batcher.run("kind", run, x(1, 2, 3), None)["y"].tolist() == [2, 4, 6]
+    assert run.sizes == [3]
+
+
+def test_as_many_runs_may_wait_as_batches(make: Callable[..., Batcher]) -> None:
+    """Two runs of 2 rows: a request of 5 never fits."""
+    run = Recorder()
+    batcher = make(enable_large_batch_splitting=True, max_execution_batch_size=2, max_enqueued_batches=2)
+    answers = ask_behind_a_run(batcher, run, [x(1, 2, 3, 4, 5)])
+    assert [answer.code for answer in answers] == [grpc.StatusCode.UNAVAILABLE]
+    assert run.sizes == [1]
 
 
 def test_a_full_queue_refuses_at_once(make: Callable[..., Batcher]) -> None:
@@ -410,3 +443,17 @@ def test_inputs_of_different_numbers_of_rows_are_refused() -> None:
 def test_allowed_sizes_rise_to_the_largest(sizes: tuple[int, ...]) -> None:
     with pytest.raises(ValidationError, match="must rise and end with max_batch_size"):
         BatchingParameters(max_batch_size=8, allowed_batch_sizes=sizes)
+
+
+def test_a_run_is_no_larger_than_a_request_may_be() -> None:
+    with pytest.raises(ValidationError, match="max_execution_batch_size must be at most max_batch_size, 8; received 9"):
+        BatchingParameters(max_batch_size=8, enable_large_batch_splitting=True, max_execution_batch_size=9)
+    assert BatchingParameters(max_batch_size=8, max_execution_batch_size=9).execution_batch_size == 8
+
+
+def test_the_sizes_of_runs_are_padded_to_end_with_the_largest_request() -> None:
+    """As in TF Serving the list ends with max_batch_size, though no batch comes near it."""
+    settings: dict[str, Any] = {"enable_large_batch_splitting": True, "max_execution_batch_size": 4}
+    with pytest.raises(ValidationError, match="must rise and end with max_batch_size"):
+        BatchingParameters(max_batch_size=8, allowed_batch_sizes=(2, 4), **settings)
+    assert BatchingParameters(max_batch_size=8, allowed_batch_sizes=(2, 4, 8), **settings).padded(3) == 4

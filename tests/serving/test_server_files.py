@@ -83,6 +83,16 @@ def test_batching_parameters_are_read_and_the_rest_has_defaults(tmp_path: Path) 
     assert found.max_enqueued_batches == 10
 
 
+def test_how_large_requests_run_is_read(tmp_path: Path) -> None:
+    text = (
+        "max_batch_size { value: 8 } max_execution_batch_size { value: 2 } enable_large_batch_splitting { value: %s }"
+    )
+    split = read_batching_parameters(written(tmp_path, text % "true"))
+    assert (split.max_batch_size, split.execution_batch_size) == (8, 2)
+    assert read_batching_parameters(written(tmp_path, text % "false")).execution_batch_size == 8
+    assert read_batching_parameters(written(tmp_path, "max_batch_size { value: 8 }")).execution_batch_size == 8
+
+
 def test_the_batching_parameters_that_ship_are_some() -> None:
     found = read_batching_parameters(Path(__file__).parents[2] / "serving_config" / "batching_parameters.txt")
     assert found.max_batch_size == 32
