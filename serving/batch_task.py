@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import grpc
 import numpy as np
 
+from serving.batch_padding import padded_alike
 from serving.batching_parameters import BatchingParameters
 from serving.errors import Rejection
 from serving.tensors import Array
@@ -46,14 +47,16 @@ def run_together(tasks: Sequence[Task], parameters: BatchingParameters, now: flo
 
     Args:
         tasks: at least one, of the same key.
-        parameters: to which size a batch is padded, with copies of its last row.
+        parameters: to which size a batch is padded, with copies of its last row, and whether tensors of different
+            lengths are padded as well.
         now: perf_counter's seconds.
 
     Returns:
         The outputs of each task.
 
     Raises:
-        Rejection: of the run; FAILED_PRECONDITION for an output that has not a row for each of the inputs.
+        Rejection: of the run; FAILED_PRECONDITION for an output that has not a row for each of the inputs,
+            RESOURCE_EXHAUSTED for lengths that padding cannot make alike.
     """
     deadlines = [task.deadline for task in tasks]
     latest = None if None in deadlines else max(deadline for deadline in deadlines if deadline is not None) - now
@@ -61,9 +64,12 @@ def run_together(tasks: Sequence[Task], parameters: BatchingParameters, now: flo
     padding = parameters.padded(size) - size
     if len(tasks) == 1 and not padding:
         return [run(tasks[0].inputs, latest)]
+    requests = [task.inputs for task in tasks]
+    if parameters.pad_variable_length_inputs:
+        requests = padded_alike(requests)
     merged = {}
-    for name in tasks[0].inputs:
-        parts = [task.inputs[name] for task in tasks]
+    for name in requests[0]:
+        parts = [request[name] for request in requests]
         merged[name] = np.concatenate([*parts, *[parts[-1][-1:]] * padding])
     outputs = run(merged, latest)
     for name, values in outputs.items():

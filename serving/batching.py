@@ -24,8 +24,9 @@ class Batcher:
     """Merges requests and runs them.
 
     Requests are merged where they ask the same signature of the same version for the same outputs and their tensors
-    agree in type and in every dimension but the first. Those with far longer text than others run by themselves in
-    threads of their own.
+    agree in type and in every dimension but the first. Where lengths are padded, the same rank is enough, but not for
+    what is empty, nor for the pieces of a large request, whose answers would be of different lengths. Those with far
+    longer text than others run by themselves in threads of their own.
 
     Args:
         parameters: sizes, waits and bounds.
@@ -64,10 +65,12 @@ class Batcher:
         now = perf_counter()
         deadline = None if timeout is None else now + timeout
         tasks, lanes = [], []
-        for part in [inputs] if size <= self._largest else _split(inputs, size, self._largest):
+        whole = size <= self._largest
+        alike = _ranks if whole and self.parameters.pad_variable_length_inputs else _shapes
+        for part in [inputs] if whole else _split(inputs, size, self._largest):
             rows, text = next(iter(part.values())).shape[0], text_bytes(part)
             alone = text > rows * self._merged_text
-            key = object() if alone else (kind, *_shapes(part))
+            key = object() if alone else (kind, *alike(part))
             tasks.append(Task(key, run, part, rows, text + _other_bytes(part), now, deadline))
             lanes.append(self._large if alone else self._lane)
         answers = _answers(tasks, lanes)
@@ -150,3 +153,11 @@ def _open_first(shape: Any) -> bool:
 
 def _shapes(inputs: Arrays) -> tuple[Hashable, ...]:
     return tuple((name, values.dtype.str, values.shape[1:]) for name, values in sorted(inputs.items()))
+
+
+def _ranks(inputs: Arrays) -> tuple[Hashable, ...]:
+    """As `_shapes`, with the rank in place of a shape; what is empty has no value to be padded with."""
+    return tuple(
+        (name, values.dtype.str, values.ndim if values.size else values.shape[1:])
+        for name, values in sorted(inputs.items())
+    )

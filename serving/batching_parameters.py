@@ -18,6 +18,7 @@ class BatchingParameters(Config):
         default_factory=lambda: os.cpu_count() or 1, ge=1, description="Batches that run at a time; one a core."
     )
     allowed_batch_sizes: tuple[int, ...] = Field((), description="Sizes that batches are padded to; any if empty.")
+    pad_variable_length_inputs: bool = Field(False, description="Merge requests of different lengths, padded alike.")
     enable_large_batch_splitting: bool = Field(False, description="Let max_execution_batch_size count.")
     max_execution_batch_size: int | None = Field(
         None, ge=1, description="Rows of a batch at most, where that is less; a larger request runs in pieces."
@@ -52,8 +53,9 @@ class BatchingParameters(Config):
 class ByteLimits:
     """What requests may hold; TF Serving knows no such limits.
 
-    Requests of one kind agree in shapes, so that only their text can differ in size. One whose text is far longer than
-    any shopper's would hold up those it is merged with: it runs by itself, beside the others.
+    Requests of one kind agree in shapes, as they came or once padded, so that only their text can differ in size. One
+    whose text is far longer than any shopper's would hold up those it is merged with: it runs by itself, beside the
+    others.
 
     Attributes:
         merged_text: bytes of text, for each row, of a request that may be merged. A row of this project's models is a

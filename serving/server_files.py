@@ -94,18 +94,18 @@ def read_batching_parameters(path: Path) -> BatchingParameters:
     """Read BatchingParameters; what the file leaves out has TF Serving's default.
 
     Raises:
-        ConfigError: if the file is unreadable, no BatchingParameters, or asks for what this server does not do.
+        ConfigError: if the file is unreadable, no BatchingParameters, or its values do not fit.
     """
     message = _read(path, "BatchingParameters")
-    if message.pad_variable_length_inputs:
-        raise ConfigError(
-            f"{path}: pad_variable_length_inputs is not supported; only requests whose shapes agree are merged"
-        )
     settings: dict[str, Any] = {name: getattr(message, name).value for name in _NUMBERS if message.HasField(name)}
     if message.allowed_batch_sizes:
         settings["allowed_batch_sizes"] = tuple(message.allowed_batch_sizes)
     try:
-        return BatchingParameters(**settings, enable_large_batch_splitting=message.enable_large_batch_splitting.value)
+        return BatchingParameters(
+            **settings,
+            pad_variable_length_inputs=message.pad_variable_length_inputs,
+            enable_large_batch_splitting=message.enable_large_batch_splitting.value,
+        )
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
         raise ConfigError(f"{path}: {problems}") from error

@@ -57,6 +57,28 @@ def test_the_run_has_the_time_of_the_latest_deadline_and_all_time_where_one_has_
     assert model.timeouts == [7.0, None]
 
 
+def test_lengths_are_padded_where_that_is_wanted_and_so_is_the_batch() -> None:
+    """Rows of 1 and 2 become rows of 2; outputs are cut by row alone, so the shorter request gets two columns."""
+    model = Doubled()
+    tasks = [Task("kind", model, {"x": np.array(rows)}, 1, 0, 0.0, None) for rows in ([[1]], [[2, 3]])]
+    padded = BatchingParameters(max_batch_size=4, allowed_batch_sizes=(4,), pad_variable_length_inputs=True)
+    answers = run_together(tasks, padded, now=0.0)
+    assert model.given == [[[1, 1], [2, 3], [2, 3], [2, 3]]]
+    assert [answer["y"].tolist() for answer in answers] == [[[2, 2]], [[4, 6]]]
+
+
+def test_one_alone_is_not_copied() -> None:
+    given: list[Arrays] = []
+
+    def run(inputs: Arrays, timeout: float | None) -> dict[str, Array]:
+        given.append(inputs)
+        return {"y": inputs["x"]}
+
+    inputs = {"x": np.ones((2, 3))}
+    run_together([Task("kind", run, inputs, 2, 0, 0.0, None)], BatchingParameters(pad_variable_length_inputs=True), 0.0)
+    assert given == [inputs]
+
+
 @pytest.mark.parametrize("output", [np.zeros(1), np.float64(0.0)])
 def test_an_output_without_a_row_for_each_is_refused(output: Array) -> None:
     def summed(inputs: Arrays, timeout: float | None) -> dict[str, Array]:

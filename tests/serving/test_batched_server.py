@@ -11,6 +11,7 @@ from urllib.request import urlopen
 import grpc
 import numpy as np
 import pytest
+import tensorflow as tf
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from catalog.errors import ConfigError
@@ -119,6 +120,37 @@ def test_a_large_request_runs_in_pieces(exported: Path, tmp_path: Path, predict_
     assert to_array(answer.outputs["y"]).tolist() == [0, 3, 6, 9, 12]
     assert refused is grpc.StatusCode.INVALID_ARGUMENT
     assert ":batching_session:wrapped_run_count{} 3" in page
+
+
+def test_rows_of_different_lengths_are_padded(tmp_path: Path, predict_request: Build) -> None:
+    """Rows of 1 and 3 fill a batch and run as rows of 3; a table in place of a row fails alone."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, "x")])
+    def double(x: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"y": 2.0 * x, "sum": tf.matmul(x, tf.ones([tf.shape(x)[1], 1]))[:, 0]}
+
+    tf.saved_model.save(tf.Module(), str(tmp_path / "rows" / "1"), signatures={"serving_default": double})
+    text = "pad_variable_length_inputs: true max_batch_size { value: 2 } batch_timeout_micros { value: 2000000 }"
+    config = ServerConfig(
+        model_name="rows",
+        model_base_path=tmp_path / "rows",
+        port=0,
+        enable_batching=True,
+        batching_parameters_file=written(tmp_path, text),
+    )
+    server = serve(config)
+    try:
+        with grpc.insecure_channel(server.address) as channel, ThreadPoolExecutor(3) as pool:
+            stub = PredictionServiceStub(channel)
+            rows = [np.array(x, np.float32) for x in ([[5.0]], [[1.0, 2.0, 3.0]], [[[1.0]]])]
+            short, long, table = pool.map(lambda x: outcome(stub, predict_request("rows", x=x)), rows)
+    finally:
+        server.stop()
+    assert table is grpc.StatusCode.INVALID_ARGUMENT
+    assert to_array(short.outputs["y"]).tolist() == [[10.0, 10.0, 10.0]]
+    assert to_array(short.outputs["sum"]).tolist() == [15.0]
+    assert to_array(long.outputs["y"]).tolist() == [[2.0, 4.0, 6.0]]
+    assert to_array(long.outputs["sum"]).tolist() == [6.0]
 
 
 def test_a_client_that_goes_leaves_no_work_behind(exported: Path, tmp_path: Path, predict_request: Build) -> None:
@@ -283,7 +315,6 @@ def test_too_many_waiting_are_refused_at_once_while_health_answers(
     [
         ("max_batch_size: 3", "not a BatchingParameters in text form"),
         ("max_batch_size { value: 0 }", "max_batch_size"),
-        ("pad_variable_length_inputs: true", "only requests whose shapes agree are merged"),
         ("max_batch_size { value: 4 } allowed_batch_sizes: 2", "must rise and end with max_batch_size"),
         (
             "max_batch_size { value: 4 } enable_large_batch_splitting { value: true } "

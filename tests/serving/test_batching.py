@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from tensorflow.core.framework.tensor_shape_pb2 import TensorShapeProto
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
-from serving import batch_lane
+from serving import batch_lane, batch_padding
 from serving.batch_lane import Batch
 from serving.batching import LARGE_POOL, POOL, Batcher, can_batch, text_bytes
 from serving.batching_parameters import DEFAULT_BYTE_LIMITS, BatchingParameters, ByteLimits
@@ -248,6 +248,68 @@ def test_only_requests_alike_are_merged(make: Callable[..., Batcher]) -> None:
         for future in (first, *others):
             future.result()
     assert run.sizes == [1] * 5
+
+
+def wide(*shape: int, value: float = 1.0) -> dict[str, np.ndarray]:
+    return {"x": np.full(shape, value, np.float32)}
+
+
+def test_requests_of_different_lengths_are_merged_where_lengths_are_padded(make: Callable[..., Batcher]) -> None:
+    run = Recorder()
+    requests = [wide(1, 1), wide(2, 3, value=2.0), wide(1, 2, value=3.0)]
+    answers = ask_behind_a_run(make(pad_variable_length_inputs=True), run, requests)
+    assert answers == [[[2, 2, 2]], [[4, 4, 4]] * 2, [[6, 6, 6]]]
+    assert run.sizes == [1, 4]
+    assert ask_behind_a_run(make(), run, requests) == [[[2]], [[4, 4, 4]] * 2, [[6, 6]]]
+    assert run.sizes == [1, 4, 1, 1, 2, 1]
+
+
+def test_of_another_rank_or_type_or_empty_they_are_not(make: Callable[..., Batcher]) -> None:
+    run = Recorder()
+    requests = [wide(1, 2), wide(1, 2, 1), {"x": np.ones((1, 3), np.float64)}, wide(1, 0), wide(1, 1)]
+    answers = ask_behind_a_run(make(pad_variable_length_inputs=True), run, requests)
+    assert answers == [[[2, 2]], [[[2], [2]]], [[2, 2, 2]], [[]], [[2, 2]]]
+    assert run.sizes == [1, 2, 1, 1, 1]
+
+
+def test_a_request_of_the_wrong_rank_or_length_costs_the_others_nothing(make: Callable[..., Batcher]) -> None:
+    """The model wants two columns at most: the batch with three of them is run again request by request."""
+    run, sizes = Recorder(), []
+
+    def strict(inputs: Any, timeout: float | None) -> dict[str, np.ndarray]:
+        sizes.append(inputs["x"].shape)
+        if inputs["x"].ndim == 3 or inputs["x"].shape[1:] > (2,):
+            raise Rejection(grpc.StatusCode.INVALID_ARGUMENT, "not of rank 2 and 2 columns")
+        return run(inputs, timeout)
+
+    batcher = make(pad_variable_length_inputs=True, batch_timeout_micros=200_000)
+    with ThreadPoolExecutor(4) as pool:
+        asked = [wide(1, 1), wide(1, 1, 1), wide(1, 3), wide(1, 2)]
+        waiting = [pool.submit(batcher.run, "kind", strict, request, SECONDS) for request in asked]
+        one, rank, length, two = [future.exception() or future.result()["y"].tolist() for future in waiting]
+    assert (one, two) == ([[2]], [[2, 2]])
+    assert isinstance(rank, Rejection)
+    assert isinstance(length, Rejection)
+    assert sorted(sizes) == [(1, 1), (1, 1, 1), (1, 2), (1, 3), (3, 3)]
+
+
+def test_a_batch_that_padding_would_blow_up_runs_request_by_request(
+    make: Callable[..., Batcher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_padding, "PADDING_BYTES", 3)
+    run = Recorder()
+    answers = ask_behind_a_run(make(pad_variable_length_inputs=True), run, [wide(1, 1), wide(1, 2)])
+    assert answers == [[[2]], [[2, 2]]]
+    assert run.sizes == [1, 1, 1]
+
+
+def test_the_pieces_of_a_large_request_keep_their_length(make: Callable[..., Batcher]) -> None:
+    """Its last piece, of one row, would be padded to another's length, and the two not fit together."""
+    run = Recorder()
+    batcher = make(pad_variable_length_inputs=True, enable_large_batch_splitting=True, max_execution_batch_size=2)
+    answers = ask_behind_a_run(batcher, run, [wide(3, 1), wide(1, 2)])
+    assert answers == [[[2], [2], [2]], [[2, 2]]]
+    assert run.sizes == [1, 2, 1, 1]
 
 
 def test_batches_are_padded_to_an_allowed_size(make: Callable[..., Batcher]) -> None:

@@ -80,7 +80,8 @@ def test_batching_parameters_are_read_and_the_rest_has_defaults(tmp_path: Path) 
     text = "max_batch_size { value: 8 } allowed_batch_sizes: 4 allowed_batch_sizes: 8 thread_pool_name { value: 'a' }"
     found = read_batching_parameters(written(tmp_path, text))
     assert (found.max_batch_size, found.allowed_batch_sizes, found.batch_timeout_micros) == (8, (4, 8), 0)
-    assert found.max_enqueued_batches == 10
+    assert (found.max_enqueued_batches, found.pad_variable_length_inputs) == (10, False)
+    assert read_batching_parameters(written(tmp_path, "pad_variable_length_inputs: true")).pad_variable_length_inputs
 
 
 def test_how_large_requests_run_is_read(tmp_path: Path) -> None:
