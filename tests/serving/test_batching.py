@@ -274,23 +274,21 @@ def test_of_another_rank_or_type_or_empty_they_are_not(make: Callable[..., Batch
 
 def test_a_request_of_the_wrong_rank_or_length_costs_the_others_nothing(make: Callable[..., Batcher]) -> None:
     """The model wants two columns at most: the batch with three of them is run again request by request."""
-    run, sizes = Recorder(), []
+    shapes = []
 
-    def strict(inputs: Any, timeout: float | None) -> dict[str, np.ndarray]:
-        sizes.append(inputs["x"].shape)
-        if inputs["x"].ndim == 3 or inputs["x"].shape[1:] > (2,):
-            raise Rejection(grpc.StatusCode.INVALID_ARGUMENT, "not of rank 2 and 2 columns")
-        return run(inputs, timeout)
+    class Strict(Recorder):
+        def __call__(self, inputs: Any, timeout: float | None) -> dict[str, np.ndarray]:
+            shapes.append(inputs["x"].shape)
+            if inputs["x"].ndim > 2 or inputs["x"].shape[1:] > (2,):
+                raise Rejection(grpc.StatusCode.INVALID_ARGUMENT, "a table, or too long a row")
+            return super().__call__(inputs, timeout)
 
-    batcher = make(pad_variable_length_inputs=True, batch_timeout_micros=200_000)
-    with ThreadPoolExecutor(4) as pool:
-        asked = [wide(1, 1), wide(1, 1, 1), wide(1, 3), wide(1, 2)]
-        waiting = [pool.submit(batcher.run, "kind", strict, request, SECONDS) for request in asked]
-        one, rank, length, two = [future.exception() or future.result()["y"].tolist() for future in waiting]
+    requests = [wide(1, 1), wide(1, 1, 1), wide(1, 3), wide(1, 2)]
+    one, table, long, two = ask_behind_a_run(make(pad_variable_length_inputs=True), Strict(), requests)
     assert (one, two) == ([[2]], [[2, 2]])
-    assert isinstance(rank, Rejection)
-    assert isinstance(length, Rejection)
-    assert sorted(sizes) == [(1, 1), (1, 1, 1), (1, 2), (1, 3), (3, 3)]
+    assert isinstance(table, Rejection)
+    assert isinstance(long, Rejection)
+    assert shapes[1:] == [(3, 3), (1, 1), (1, 3), (1, 2), (1, 1, 1)]
 
 
 def test_a_batch_that_padding_would_blow_up_runs_request_by_request(
