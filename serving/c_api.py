@@ -1,11 +1,10 @@
 """The part of TensorFlow's C API that serving calls, https://github.com/tensorflow/tensorflow, tensorflow/c/c_api.h."""
 
 import ctypes
+import importlib.util
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-import tensorflow as tf
 
 from catalog.errors import ArtifactError
 
@@ -43,14 +42,24 @@ class Buffer(ctypes.Structure):
     _fields_ = (("data", ctypes.c_void_p), ("length", ctypes.c_size_t), ("deallocator", ctypes.c_void_p))
 
 
+def package_folder(name: str) -> Path | None:
+    """Where a package lies that is installed, without importing it."""
+    spec = importlib.util.find_spec(name)
+    return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
+
+
 @cache
 def library() -> Any:
-    """The library that TensorFlow's Python has loaded, with what its functions take and return.
+    """The library of the TensorFlow wheel, with what its functions take and return.
+
+    TensorFlow's Python is not imported, and loads the same library when it is.
 
     Raises:
         ArtifactError: if it is not where TensorFlow's wheels have it, or lays strings out differently.
     """
-    folder = Path(tf.sysconfig.get_lib())
+    folder = package_folder("tensorflow")
+    if folder is None:
+        raise ArtifactError("TensorFlow is not installed; install the packages of requirements.lock")
     found = next((path for name in ("so.2", "2.dylib") if (path := folder / f"libtensorflow_cc.{name}").exists()), None)
     if found is None:
         raise ArtifactError(f"expected libtensorflow_cc in {folder}; install the tensorflow wheel again")
@@ -68,6 +77,7 @@ def library() -> Any:
         "TF_NewBuffer": (pointer, ()),
         "TF_NewBufferFromString": (pointer, (text, size)),
         "TF_DeleteBuffer": (None, (pointer,)),
+        "TF_LoadLibrary": (pointer, (text, pointer)),
         "TF_NewGraph": (pointer, ()),
         "TF_DeleteGraph": (None, (pointer,)),
         "TF_GraphOperationByName": (pointer, (pointer, text)),

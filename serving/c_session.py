@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 
 from serving.c_api import SHORT, SMALL, STRING_BYTES, Buffer, Output, free_strings, library
-from serving.messages import SignatureDef
+from serving.messages import ConfigProto, DataType, MetaGraphDef, RunOptions, SignatureDef
 from serving.tensors import Array, data_type_of, dtype_of
 from serving.wire import fields
 
-_STRING = tf.string.as_datatype_enum
+_STRING = DataType.DT_STRING
 _SIGNATURES = 5  # MetaGraphDef.signature_def
 _CALLING_THREAD = -1  # RunOptions.inter_op_thread_pool
+
+CANCELLED, INVALID_ARGUMENT, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED = 1, 3, 4, 8, 12
+"""TF_Code, tensorflow/c/tf_status.h."""
 
 DEFAULT_TAGS = ("serve",)
 """Of the graph that `tf.saved_model.save` writes."""
@@ -33,6 +34,17 @@ class TensorFlowError(Exception):
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
         self.code, self.message = code, message
+
+
+def load_library(path: Path) -> None:
+    """Register the ops of a shared library in this process; once more is as good as once.
+
+    Raises:
+        TensorFlowError: if it cannot be loaded.
+    """
+    status = _Status()
+    library().TF_LoadLibrary(str(path).encode(), status)
+    status.check()
 
 
 class CSession:
@@ -50,7 +62,7 @@ class CSession:
         TensorFlowError: if it cannot be loaded.
     """
 
-    def __init__(self, path: Path, config: config_pb2.ConfigProto, tags: Sequence[str] = DEFAULT_TAGS) -> None:
+    def __init__(self, path: Path, config: ConfigProto, tags: Sequence[str] = DEFAULT_TAGS) -> None:
         api, status = library(), _Status()
         meta_graph = api.TF_NewBuffer()
         self._settings: dict[str, int] = {}
@@ -105,9 +117,7 @@ class CSession:
                 try:
                     given[place] = _tensor(value)
                 except KeyError:
-                    raise TensorFlowError(
-                        tf.errors.INVALID_ARGUMENT, f"{name}: dtype {value.dtype} is not fed"
-                    ) from None
+                    raise TensorFlowError(INVALID_ARGUMENT, f"{name}: dtype {value.dtype} is not fed") from None
             inputs = (Output * len(feeds))(*(output for output, _ in feeds.values()))
             outputs = (Output * len(fetches))(*fetches)
             api.TF_SessionRun(
@@ -142,7 +152,7 @@ class CSession:
         self._handle = self._graph = None
 
 
-def start_threads(config: config_pb2.ConfigProto) -> None:
+def start_threads(config: ConfigProto) -> None:
     """Start the threads that all sessions share, at the caller's priority: they keep that of who starts them."""
     api, status = library(), _Status()
     graph = api.TF_NewGraph()
@@ -172,7 +182,7 @@ class _Status:
 class _SessionOptions:
     """TF_SessionOptions of a config, for the length of a `with`."""
 
-    def __init__(self, config: config_pb2.ConfigProto) -> None:
+    def __init__(self, config: ConfigProto) -> None:
         self._config = config.SerializeToString()
 
     def __enter__(self) -> ctypes.c_void_p:
@@ -189,12 +199,12 @@ class _SessionOptions:
 def _signatures(meta_graph: bytes) -> dict[str, SignatureDef]:
     """The signatures of a serialised MetaGraphDef. Its graph, which is all but a little of it, is not parsed."""
     parts = [meta_graph[begin:end] for number, begin, end in fields(meta_graph) if number == _SIGNATURES]
-    return dict(meta_graph_pb2.MetaGraphDef.FromString(b"".join(parts)).signature_def)
+    return dict(MetaGraphDef.FromString(b"".join(parts)).signature_def)
 
 
 def _run_options(**settings: int) -> ctypes.c_void_p:
     """A TF_Buffer of RunOptions."""
-    data = config_pb2.RunOptions(**settings).SerializeToString()
+    data = RunOptions(**settings).SerializeToString()
     return ctypes.c_void_p(library().TF_NewBufferFromString(data, len(data)))
 
 
@@ -216,7 +226,7 @@ def _filled(number: int, dims: "ctypes.Array[ctypes.c_int64]", data: Any, size: 
     api = library()
     handle = api.TF_AllocateTensor(number, dims, len(dims), size)
     if not handle:
-        raise TensorFlowError(tf.errors.RESOURCE_EXHAUSTED, f"no memory for a tensor of {size:,} bytes")
+        raise TensorFlowError(RESOURCE_EXHAUSTED, f"no memory for a tensor of {size:,} bytes")
     if size:
         api.memmove(api.TF_TensorData(handle), data, size)
     return int(handle)
@@ -233,7 +243,7 @@ def _tensor_of_texts(texts: list[bytes], dims: "ctypes.Array[ctypes.c_int64]") -
     api = library()
     data = api.allocate(structs.nbytes)
     if not data:
-        raise TensorFlowError(tf.errors.RESOURCE_EXHAUSTED, f"no memory for {len(texts):,} strings")
+        raise TensorFlowError(RESOURCE_EXHAUSTED, f"no memory for {len(texts):,} strings")
     api.memmove(data, structs.ctypes.data, structs.nbytes)
     copy = api.TF_StringCopy
     for place in long:
@@ -266,8 +276,8 @@ def _array(handle: int) -> Array:
     try:
         array = np.empty(shape, dtype_of(number))
     except KeyError:
-        name = tf.as_dtype(number).name
-        raise TensorFlowError(tf.errors.UNIMPLEMENTED, f"a tensor of dtype {name} cannot leave the session") from None
+        name = DataType.Name(number).removeprefix("DT_").lower()
+        raise TensorFlowError(UNIMPLEMENTED, f"a tensor of dtype {name} cannot leave the session") from None
     if array.nbytes:
         api.memmove(array.ctypes.data, data, array.nbytes)
     return array

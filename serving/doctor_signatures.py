@@ -2,15 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 
-from tensorflow.core.framework import types_pb2
-from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
-
-from serving.messages import SignatureDef
+from serving.messages import DataType, SignatureDef, TensorInfo
 from serving.tensors import data_type_name
 
 Signatures = Mapping[str, SignatureDef]
 
-_STRING, _INT64, _FLOAT = types_pb2.DT_STRING, types_pb2.DT_INT64, types_pb2.DT_FLOAT
+_STRING, _INT64, _FLOAT = DataType.DT_STRING, DataType.DT_INT64, DataType.DT_FLOAT
 
 # name -> (type, dimensions). The first one is the batch.
 _REQUEST = {
@@ -21,7 +18,7 @@ _REQUEST = {
     "timestamp": (_INT64, 1),
 }
 _CANDIDATES = {"query_embedding": (_FLOAT, 2), "candidate_product_id": (_STRING, 2), "candidate_score": (_FLOAT, 2)}
-_PICTURE = {"query_image": (types_pb2.DT_UINT8, 4)}
+_PICTURE = {"query_image": (DataType.DT_UINT8, 4)}
 _PRODUCT = {
     **dict.fromkeys(
         ("product_id", "title", "description", "category", "brand", "attributes", "review_text"), (_STRING, 1)
@@ -29,7 +26,7 @@ _PRODUCT = {
     **dict.fromkeys(("price", "rating_average"), (_FLOAT, 1)),
     **dict.fromkeys(("rating_count", "created_at", "timestamp"), (_INT64, 1)),
     "counters": (_FLOAT, 2),
-    "image_present": (types_pb2.DT_BOOL, 1),
+    "image_present": (DataType.DT_BOOL, 1),
     "image_embedding": (_FLOAT, 2),
 }
 _PROBABILITIES = {f"{name}_probability": _FLOAT for name in ("click", "cart", "purchase")}

@@ -18,7 +18,6 @@ from serving.messages import (
     PREDICTION_SERVICE,
     add_ModelServiceServicer_to_server,
     add_PredictionServiceServicer_to_server,
-    register_service_descriptors,
 )
 from serving.model_service import ModelService
 from serving.prediction_service import PredictionService
@@ -73,7 +72,6 @@ class GrpcFront:
         count: Callable[[str], int] = lambda name: 0,
     ) -> None:
         self._health = health.HealthServicer()
-        register_service_descriptors()
         threads = config.threads(config.grpc_threads)
         pool = CallPool(threads, "grpc", record, config.queue_length(threads))
         beside = {

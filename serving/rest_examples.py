@@ -3,11 +3,9 @@
 from typing import Any
 
 import numpy as np
-from tensorflow.core.example.example_pb2 import Example
-from tensorflow.core.example.feature_pb2 import Feature
 
 from serving.errors import invalid_argument
-from serving.messages import ClassificationResult, Input, RegressionResult
+from serving.messages import ClassificationResult, Example, Feature, Input, RegressionResult
 from serving.rest_json import (
     ENCODER,
     Repetitive,

@@ -9,9 +9,9 @@ from typing import Any
 
 import grpc
 import numpy as np
-from tensorflow.core.framework import types_pb2
 
 from serving.errors import Rejection, invalid_argument
+from serving.protos import DataType
 from serving.rest_json_faults import find_fault
 from serving.tensors import Array, data_type_name
 
@@ -44,15 +44,15 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 
 INTEGERS: dict[int, tuple[type, type]] = {
     # DataType -> (what the JSON number must fit, what the tensor holds)
-    types_pb2.DT_INT8: (np.int32, np.int8),
-    types_pb2.DT_UINT8: (np.int32, np.uint8),
-    types_pb2.DT_INT16: (np.int32, np.int16),
-    types_pb2.DT_INT32: (np.int32, np.int32),
-    types_pb2.DT_INT64: (np.int64, np.int64),
-    types_pb2.DT_UINT32: (np.uint32, np.uint32),
-    types_pb2.DT_UINT64: (np.uint64, np.uint64),
+    DataType.DT_INT8: (np.int32, np.int8),
+    DataType.DT_UINT8: (np.int32, np.uint8),
+    DataType.DT_INT16: (np.int32, np.int16),
+    DataType.DT_INT32: (np.int32, np.int32),
+    DataType.DT_INT64: (np.int64, np.int64),
+    DataType.DT_UINT32: (np.uint32, np.uint32),
+    DataType.DT_UINT64: (np.uint64, np.uint64),
 }
-_FLOATS: dict[int, type] = {types_pb2.DT_FLOAT: np.float32, types_pb2.DT_DOUBLE: np.float64}
+_FLOATS: dict[int, type] = {DataType.DT_FLOAT: np.float32, DataType.DT_DOUBLE: np.float64}
 _TYPE_NAMES = {type(None): "Null", str: "String", list: "Array", int: "Number", float: "Number"}
 
 
@@ -220,7 +220,7 @@ def _shape(value: Any) -> tuple[int, ...]:
 
 def _elements(items: list[Any], dtype: int) -> Array:
     """[n], of the dtype."""
-    if dtype == types_pb2.DT_STRING:
+    if dtype == DataType.DT_STRING:
         array = np.empty(len(items), object)
         array[:] = [_string(item) for item in items]
         return array
@@ -238,7 +238,7 @@ def _elements(items: list[Any], dtype: int) -> Array:
         if items and not limits.min <= min(items) <= max(items) <= limits.max:
             raise _type_error(next(item for item in items if not limits.min <= item <= limits.max), dtype)
         return np.array(items, read_as).astype(kept_as)
-    if dtype == types_pb2.DT_BOOL:
+    if dtype == DataType.DT_BOOL:
         _check_types(items, (bool,), dtype)
         return np.array(items, np.bool_)
     value = shown(items[0]) if items else "[]"
@@ -262,7 +262,7 @@ def _string(item: Any) -> bytes:
         return encode_text(item)
     if isinstance(item, dict):
         return decode_base64(item)
-    raise _type_error(item, types_pb2.DT_STRING)
+    raise _type_error(item, DataType.DT_STRING)
 
 
 def _check_types(items: list[Any], allowed: tuple[type, ...], dtype: int) -> None:

@@ -1,22 +1,28 @@
 """One loaded version of a SavedModel: TF1 or TF2, whatever its signatures."""
 
 import gc
-import importlib
-import importlib.util
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from time import monotonic
 
 import grpc
-import tensorflow as tf
-from tensorflow.core.protobuf import config_pb2, rewriter_config_pb2
 
-from serving.c_api import Output
-from serving.c_session import DEFAULT_TAGS, CSession, TensorFlowError, start_threads
+from serving.c_api import Output, package_folder
+from serving.c_session import (
+    CANCELLED,
+    DEADLINE_EXCEEDED,
+    DEFAULT_TAGS,
+    CSession,
+    TensorFlowError,
+    load_library,
+    start_threads,
+)
 from serving.errors import LoadError, Rejection, invalid_argument, status_of
+from serving.messages import ConfigProto, RewriterConfig
 from serving.process import trim_heaps
 from serving.tensors import Array
 
@@ -25,22 +31,27 @@ DEFAULT_SIGNATURE = "serving_default"
 _FOREVER = 1e6
 """A timeout of so many seconds is none: what gRPC calls no deadline is 292 years off."""
 
-_OP_LIBRARIES = ("tensorflow_text", "scann.scann_ops.py.scann_ops")
-"""Modules whose import registers the ops that exported models may hold."""
+_OP_LIBRARIES = {"tensorflow_text": "python/ops/*.so", "scann": "scann_ops/cc/_scann_ops.so"}
+"""Packages with the ops that exported models may hold, and where in them these are."""
 
 
+@cache
 def load_op_libraries() -> list[str]:
     """Register the ops of TF Text and ScaNN in this process, where they are installed.
 
     Returns:
-        The modules that were imported.
+        The packages that have any.
+
+    Raises:
+        TensorFlowError: if one is made for another TensorFlow.
     """
     loaded = []
-    for name in _OP_LIBRARIES:
-        if importlib.util.find_spec(name.split(".")[0]) is not None:
-            importlib.import_module(name)
+    for name, pattern in _OP_LIBRARIES.items():
+        folder = package_folder(name)
+        for path in sorted(folder.glob(pattern)) if folder else ():
+            load_library(path)
             loaded.append(name)
-    return loaded
+    return sorted(set(loaded))
 
 
 @dataclass(frozen=True)
@@ -186,8 +197,8 @@ class Servable:
             return self._session.run(feeds, fetches, milliseconds)
         except TensorFlowError as error:
             # A run that is out of time ends with whichever op saw it first.
-            late = error.code == tf.errors.CANCELLED and limited and monotonic() - began >= milliseconds / 1000
-            code = tf.errors.DEADLINE_EXCEEDED if late else error.code
+            late = error.code == CANCELLED and limited and monotonic() - began >= milliseconds / 1000
+            code = DEADLINE_EXCEEDED if late else error.code
             raise Rejection(status_of(code), error.message) from error
 
 
@@ -206,8 +217,8 @@ def give_memory_back() -> None:
     trim_heaps()
 
 
-def _session_config(threads: Threads) -> config_pb2.ConfigProto:
-    config = config_pb2.ConfigProto(
+def _session_config(threads: Threads) -> ConfigProto:
+    config = ConfigProto(
         intra_op_parallelism_threads=threads.intra_op,
         inter_op_parallelism_threads=threads.inter_op,
         allow_soft_placement=True,
@@ -215,8 +226,8 @@ def _session_config(threads: Threads) -> config_pb2.ConfigProto:
     # A second pass over a graph finds next to nothing: loads and first runs are a third shorter, answers as quick. What
     # saves memory in training finds none to save here, and warns of every attention whose cost it guesses.
     rewrites = config.graph_options.rewrite_options
-    rewrites.meta_optimizer_iterations = rewriter_config_pb2.RewriterConfig.ONE
-    rewrites.memory_optimization = rewriter_config_pb2.RewriterConfig.NO_MEM_OPT
+    rewrites.meta_optimizer_iterations = RewriterConfig.ONE
+    rewrites.memory_optimization = RewriterConfig.NO_MEM_OPT
     return config
 
 

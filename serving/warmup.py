@@ -4,13 +4,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
 from google.protobuf.message import DecodeError
-from tensorflow.python.lib.io._pywrap_record_io import RecordIterator
 
 from catalog.errors import ArtifactError
 from catalog.files import atomic_path
 from serving.messages import PredictionLog
+from serving.records import RecordError, read_records, write_records
 from serving.tensors import Array, TensorError, make_proto, to_array
 
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
@@ -43,9 +42,8 @@ def write_warmup(export_dir: Path, model_name: str, requests: Iterable[WarmupReq
         records.append(log.SerializeToString())
     if not 1 <= len(records) <= MAX_RECORDS:
         raise ArtifactError(f"{export_dir}: {len(records)} warm-up requests; TF Serving takes 1 to {MAX_RECORDS}")
-    with atomic_path(export_dir / WARMUP_FILE) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
-        for record in records:
-            writer.write(record)
+    with atomic_path(export_dir / WARMUP_FILE) as temporary:
+        write_records(temporary, records)
 
 
 def read_warmup(export_dir: Path) -> list[tuple[str, dict[str, Array]]]:
@@ -76,10 +74,10 @@ def read_warmup_logs(export_dir: Path) -> list[PredictionLog]:
         return []
     logs = []
     try:
-        for record in RecordIterator(str(path), ""):  # tf.data would start an eager context with threads of its own
+        for record in read_records(path):
             logs.append(PredictionLog.FromString(record))
             if len(logs) > MAX_RECORDS:
                 raise ArtifactError(f"Number of warmup records exceeds the maximum ({MAX_RECORDS}) at {WARMUP_FILE}")
-    except (tf.errors.OpError, DecodeError) as error:
+    except (OSError, RecordError, DecodeError) as error:
         raise ArtifactError(f"{WARMUP_FILE}: record {len(logs) + 1} cannot be read: {error}") from error
     return logs

@@ -28,6 +28,7 @@ from pipelines.run import run_pipeline
 from pipelines.workspace import Workspace
 from serving.client import SearchClient
 from serving.servable import Servable
+from tests.shallow_network import shallow_network
 from tests.tiny_shop import CONFIG
 
 TOWERS = CONFIG["towers"]
@@ -46,7 +47,8 @@ TINY = CONFIG | {
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     folder = tmp_path_factory.mktemp("tiny")
     values = TINY | {"workspace": str(folder / "run"), "models_dir": str(folder / "models")}
-    return run_pipeline(parse_config(PipelineConfig, values, "the test"))
+    with shallow_network():
+        return run_pipeline(parse_config(PipelineConfig, values, "the test"))
 
 
 @pytest.fixture(scope="module")

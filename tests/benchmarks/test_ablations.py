@@ -22,6 +22,7 @@ from catalog.files import write_json
 from catalog.schema import PRODUCTS_SCHEMA, ShopData
 from pipelines.config import PipelineConfig
 from pipelines.workspace import Workspace
+from tests.shallow_network import shallow_network
 
 TINY = {
     "name": "tiny",
@@ -198,7 +199,8 @@ def test_a_tiny_shop_is_ablated_and_a_second_run_trains_nothing(
     )
     words = ["ablations", "--config", str(config)]
     monkeypatch.setattr(sys, "argv", [*words, "--out", str(out), "--only", "without picture"])
-    command.main()
+    with shallow_network():
+        command.main()
     first = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert list(first["variants"]) == [UNCHANGED, "without picture"]
     assert first == json.loads(out.read_text())

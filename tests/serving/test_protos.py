@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import grpc
 import pytest
 
 from serving import messages, protos
@@ -29,7 +31,21 @@ for name in set(protos.__all__) & set(messages.__all__):
     assert getattr(messages, name) is getattr(protos, name), name
 proto = tf.make_tensor_proto([1.0, 2.0])
 assert pickle.loads(pickle.dumps(proto)) == proto
-messages.register_service_descriptors()
+from tensorflow_serving.apis import inference_pb2, model_management_pb2
+assert messages.MultiInferenceRequest is inference_pb2.MultiInferenceRequest
+assert messages.ReloadConfigRequest is model_management_pb2.ReloadConfigRequest
+"""
+
+SERVER = """
+import sys
+import numpy as np
+import pipelines.serve, serving.prove
+from pathlib import Path
+from serving.servable import Servable
+servable = Servable(Path(sys.argv[1]))
+servable.run("fails", {"x": np.array([2], np.int32)})
+loaded = sorted(name for name in sys.modules if name.split(".")[0] in ("tensorflow", "tensorflow_serving", "keras"))
+assert not loaded, loaded
 """
 
 
@@ -44,6 +60,23 @@ def run(program: str, *arguments: str) -> str:
 
 def test_a_client_searches_without_tensorflow(shared_server: Server) -> None:
     assert run(SEARCH, shared_server.address) == "dress"
+
+
+def test_a_server_loads_and_runs_models_without_tensorflow_s_python(exported: Path) -> None:
+    run(SERVER, str(exported / "scale" / "1"))
+
+
+def test_services_have_the_methods_of_the_wheel() -> None:
+    from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+
+    for name, wheel in (
+        ("PredictionServiceServicer", prediction_service_pb2_grpc),
+        ("ModelServiceServicer", model_service_pb2_grpc),
+    ):
+        methods = {method for method in vars(getattr(wheel, name)) if not method.startswith("_")}
+        assert {method for method in vars(getattr(messages, name)) if not method.startswith("_")} == methods
+    with grpc.insecure_channel("127.0.0.1:1") as channel:
+        assert set(vars(messages.ModelServiceStub(channel))) == {"GetModelStatus", "HandleReloadConfigRequest"}
 
 
 def test_tensorflow_may_come_after_a_search(shared_server: Server) -> None:
