@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from types import FrameType
 
+from serving.addresses import host_port
 from serving.auth import Token, read_token
 from serving.call_record import Call
 from serving.config_watch import ConfigWatch
@@ -32,6 +33,8 @@ __all__ = ["Server", "ServerConfig", "serve"]
 _log = logging.getLogger(__name__)
 
 _SIGNAL_CHECK_SECONDS = 0.2
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1", "[::]": "::1"}
+"""Where a server that listens on every network is found on its own machine."""
 
 
 class Server:
@@ -67,8 +70,7 @@ class Server:
         """What a gRPC client on this machine connects to: host:port, or unix:path."""
         if self.port is None:
             return f"unix:{self.config.grpc_socket_path}"
-        host = "127.0.0.1" if self.config.host == "0.0.0.0" else self.config.host
-        return f"{host}:{self.port}"
+        return host_port(_LOOPBACK.get(self.config.host, self.config.host), self.port)
 
     def start(self) -> None:
         """Load every model, wait for those without a version if the config says so, then listen.
