@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
+from time import monotonic
 
 import grpc
 
@@ -138,17 +139,34 @@ class ModelManager:
         """The models of the config."""
         return [model.name for model in self._config.model_config_list.config]
 
-    def close(self) -> None:
-        """Stop watching and close every version. Requests must have finished."""
+    def close(self, patience: float = threading.TIMEOUT_MAX) -> bool:
+        """Stop watching and close every version.
+
+        Args:
+            patience: seconds to wait for versions that load and for requests that use one.
+
+        Returns:
+            Whether every version is closed.
+        """
+        until = monotonic() + patience
         self._closing = True
         self._wake.set()
         if self._thread.is_alive():
-            self._thread.join()
-        with self._work:
+            self._thread.join(patience)
+        if not self._work.acquire(timeout=max(until - monotonic(), 0.0)):
+            return False
+        try:
             with self._change:
                 self._config = ModelServerConfig()
             self._update()
+            while self._table.in_use():
+                if not self._wake.wait(max(until - monotonic(), 0.0)):
+                    return False
+                self._wake.clear()
             self._close_drained()
+        finally:
+            self._work.release()
+        return True
 
     def _watch(self) -> None:
         while not self._closing:

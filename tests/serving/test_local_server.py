@@ -73,7 +73,7 @@ def test_a_model_that_loads_holds_nobody_up_who_drains(exported: Path, monkeypat
 
     monkeypatch.setattr(front, "stop", drain)
     # A watch of the config file stops when what it loads has loaded.
-    server._watch = SimpleNamespace(stop=lambda: waited.append(drained.wait(20)))  # type: ignore[assignment]
+    server._watch = SimpleNamespace(stop=lambda patience: waited.append(drained.wait(patience)))  # type: ignore[assignment]
     waited: list[bool] = []
     server.stop()
     assert waited == [True]
