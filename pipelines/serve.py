@@ -36,7 +36,7 @@ def run_server(flags: Flags) -> None:
         server = Server(server_config(flags, models))
         ended = server.run(lambda: _log.info("listening on %s", server.address))
     if not ended:
-        _log.warning("a model still loads; the process ends without it")
+        _log.warning("a model still loads, or a request still runs; the process ends without it")
         logging.shutdown()
         os._exit(0)  # an interpreter that ends takes its lock from TensorFlow's threads, and they abort
 

@@ -3,6 +3,11 @@
 import ipaddress
 
 
+def host_port(host: str, port: int) -> str:
+    """`host:port`, with brackets around an IPv6 address, whether it has them already or not."""
+    return f"[{host.strip('[]')}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def family(address: str) -> str | None:
     """ipv4 or ipv6 for IP:port; None for anything else."""
     host, _, port = address.rpartition(":")

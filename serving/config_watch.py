@@ -36,10 +36,10 @@ class ConfigWatch:
         self._thread = threading.Thread(target=self._watch, name="model-config", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """Read no more; waits for a change that is under way."""
+    def stop(self, patience: float = threading.TIMEOUT_MAX) -> None:
+        """Read no more; waits for a change that is under way, for `patience` seconds at most."""
         self._stop.set()
-        self._thread.join()
+        self._thread.join(patience)
 
     def look(self) -> None:
         """Read the file once."""

@@ -130,6 +130,10 @@ def _states(model: str, statuses: list[ModelVersionStatus], seen: _Seen) -> Find
     texts = [f"{each.version} {ModelVersionStatus.State.Name(each.state)}" for each in statuses]
     detail = ", ".join(texts)
     broken = [each for each in statuses if each.status.error_code]
+    if broken and broken[0].version < max(available, default=0):  # newest first; a server tells of each until it ends
+        detail += f"; version {broken[0].version}: {broken[0].status.error_message}"
+        advice = "It did not load. A newer one answers, so that this matters only to clients that pin it."
+        return Finding("served", model, "warning", detail, advice)
     if broken:
         detail += f"; version {broken[0].version}: {broken[0].status.error_message}"
         advice = (

@@ -9,7 +9,7 @@ from catalog.errors import ArtifactError, TandemError
 
 _TRACE = re.compile(r"\n[^\n]*(?:most recent call last|[Ss]tack trace)")
 _PATH = re.compile(r"(?<![\w/.{])(?:/[\w.+@%=-]+)*/([\w.+@%=-]+)")
-_MESSAGE_LIMIT = 1024  # kErrorMessageLimit of TF Serving's grpc_status_util.cc
+_MESSAGE_LIMIT = 1024  # bytes: kErrorMessageLimit of TF Serving's grpc_status_util.cc
 
 
 class ServingError(TandemError):
@@ -37,7 +37,7 @@ class Rejection(ServingError):
 
     Args:
         code: the gRPC status code.
-        message: what the client reads; cut at 1024 characters as TF Serving does.
+        message: what the client reads; cut at 1024 bytes of UTF-8 as TF Serving does.
     """
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
@@ -47,10 +47,12 @@ class Rejection(ServingError):
 
     @property
     def details(self) -> str:
-        """The message as it goes over the wire."""
-        if len(self.message) <= _MESSAGE_LIMIT:
+        """The message as it goes over the wire: in three bytes for each one that is not ASCII, and a client refuses
+        more than 8 KiB."""
+        text = self.message.encode()
+        if len(text) <= _MESSAGE_LIMIT:
             return self.message
-        return self.message[:_MESSAGE_LIMIT] + "...TRUNCATED"
+        return text[:_MESSAGE_LIMIT].decode(errors="ignore") + "...TRUNCATED"
 
 
 class LoadError(ArtifactError):

@@ -8,6 +8,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from catalog.errors import ConfigError
+from serving.addresses import host_port
 from serving.auth import Token
 from serving.call_record import CallPool, Record
 from serving.errors import ServingError
@@ -99,7 +100,7 @@ class GrpcFront:
             names.append(health.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         self._credentials = None if ssl is None else _credentials(ssl)
-        self.port = None if config.port is None else self._bind(f"{config.host}:{config.port}")
+        self.port = None if config.port is None else self._bind(host_port(config.host, config.port))
         if config.grpc_socket_path is not None:
             self._bind(f"unix:{config.grpc_socket_path}")
 
@@ -120,7 +121,9 @@ class GrpcFront:
                 return int(self._server.add_insecure_port(address))
             return int(self._server.add_secure_port(address, self._credentials))
         except RuntimeError as error:
-            cause = "is another server running there? Stop it or choose another port"
+            cause = "is that an address of this machine, and no other server running there?"
+            if address.startswith("unix:"):
+                cause = "is its folder there, and is it at most 107 bytes long?"
             if self._credentials is not None:
                 cause = f"do key and certificate in ssl_config_file fit together? If so, {cause}"
             raise ServingError(f"cannot listen on {address}; {cause}") from error

@@ -17,6 +17,8 @@ HEAD_BYTES = 64 << 10
 
 _PIECE = 256 << 10
 _ORIGIN = re.compile(r"\Ahttps?://[^/?#]*", re.I)
+_LINE = re.compile(rb"[^\0\r\n]+")
+_FIELD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\0\r\n]*")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?\r\n")
 
 
@@ -107,9 +109,11 @@ def parse_head(data: bytes) -> Head:
     Raises:
         BadHttpError: if it is none, or leaves open where the body ends.
     """
-    parser = _Parser(data.removeprefix(b"\r\n"))
+    data = data.removeprefix(b"\r\n")
+    parser = _Parser(data)
     if not parser.parsed:
         raise BadHttpError(*parser.fault)
+    _check_lines(data)
     encodings, lengths = parser.headers.get_all("Transfer-Encoding", []), parser.headers.get_all("Content-Length", [])
     if encodings and (lengths or len(encodings) > 1):
         raise BadHttpError(400, "received Content-Length or a second Transfer-Encoding beside Transfer-Encoding")
@@ -122,6 +126,17 @@ def parse_head(data: bytes) -> Head:
     keep_alive = not parser.close_connection
     version = parser.request_version
     return Head(parser.command, target, version, parser.headers, length, keep_alive, parser.expects_continue)
+
+
+def _check_lines(head: bytes) -> None:
+    """Refuse what the standard library's parser skips, or ends its headers at.
+
+    A proxy that reads the rest finds another length of the body, and takes other bytes for the next request
+    (RFC 9112, 2.2, 5.1 and 5.2).
+    """
+    first, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
+    if not _LINE.fullmatch(first) or not all(map(_FIELD.fullmatch, lines)):
+        raise BadHttpError(400, "a line of the head is no `name: value`")
 
 
 async def read_pieces(reader: asyncio.StreamReader, length: int | None) -> AsyncIterator[bytes]:

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from serving.addresses import host_port
 from serving.call_record import Departure
 from serving.errors import ServingError
 from serving.http_messages import (
@@ -115,13 +116,14 @@ class HttpServer:
         self._draining = False
         self._loop = asyncio.new_event_loop()
         try:
-            listening = self._loop.create_server(self._protocol, host, port, backlog=1024)
+            listening = self._loop.create_server(self._protocol, host.strip("[]"), port, backlog=1024)
             self._server = self._loop.run_until_complete(listening)
         except OSError as error:
             self._pool.shutdown()
             self._loop.close()
             raise ServingError(
-                f"cannot listen on {host}:{port}; is another server running there? Stop it or choose another port"
+                f"cannot listen on {host_port(host, port)} ({error.strerror}); is that an address of this machine, and "
+                "no other server running there?"
             ) from error
         self.port: int = self._server.sockets[0].getsockname()[1]
         self._thread = threading.Thread(target=self._loop.run_forever, name="rest-sockets", daemon=True)

@@ -6,9 +6,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from time import monotonic
 from types import FrameType
 
+from serving.addresses import host_port
 from serving.auth import Token, read_token
 from serving.call_record import Call
 from serving.config_watch import ConfigWatch
@@ -32,6 +33,8 @@ __all__ = ["Server", "ServerConfig", "serve"]
 _log = logging.getLogger(__name__)
 
 _SIGNAL_CHECK_SECONDS = 0.2
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1", "[::]": "::1"}
+"""Where a server that listens on every network is found on its own machine."""
 
 
 class Server:
@@ -61,14 +64,14 @@ class Server:
         self._watch: ConfigWatch | None = None
         self._memory = MemoryKeeper()
         self._stop = threading.Event()
+        self._closed = True
 
     @property
     def address(self) -> str:
         """What a gRPC client on this machine connects to: host:port, or unix:path."""
         if self.port is None:
             return f"unix:{self.config.grpc_socket_path}"
-        host = "127.0.0.1" if self.config.host == "0.0.0.0" else self.config.host
-        return f"{host}:{self.port}"
+        return host_port(_LOOPBACK.get(self.config.host, self.config.host), self.port)
 
     def start(self) -> None:
         """Load every model, wait for those without a version if the config says so, then listen.
@@ -95,30 +98,38 @@ class Server:
             raise
         _log.info("serving %s at %s", ", ".join(self._manager.model_names()), self.address)
 
-    def stop(self) -> None:
-        """Refuse new requests, let those in flight finish, close the models. Safe to call twice."""
+    def stop(self) -> bool:
+        """Refuse new requests, let those in flight finish, close the models. Safe to call twice.
+
+        Returns:
+            False where a request still runs or a model still loads after `drain_seconds`: only the end of the process
+            ends that.
+        """
         self._stop.set()
         if self._grpc is None:
-            return
+            return self._closed
+        until = monotonic() + self.config.drain_seconds
         self._loader.give_up()
         self._memory.stop()
         fronts = [front for front in (self._grpc, self._rest) if front is not None]
-        stops: list[Callable[[], None]] = [partial(front.stop, self.config.drain_seconds) for front in fronts]
+        stops: list[Callable[[float], None]] = [front.stop for front in fronts]
         if self._watch is not None:
             stops.append(self._watch.stop)  # beside them: it waits for the model that it loads
-        stopping = [threading.Thread(target=stop) for stop in stops]
+        stopping = [threading.Thread(target=stop, args=(self.config.drain_seconds,)) for stop in stops]
         for thread in stopping:
             thread.start()
         for thread in stopping:
             thread.join()
         self._grpc = self._rest = self._watch = None
-        self._manager.close()
-        self._loader.close()
+        self._closed = self._manager.close(max(until - monotonic(), 0.0))
+        if self._closed:
+            self._loader.close()
+        return self._closed
 
-    def wait(self) -> None:
-        """Serve until SIGTERM or SIGINT, then stop. Call it in the main thread."""
+    def wait(self) -> bool:
+        """Serve until SIGTERM or SIGINT, then stop: what `stop` returns. Call it in the main thread."""
         with _caught_signals() as signalled:
-            self._serve_until(signalled)
+            return self._serve_until(signalled)
 
     def run(self, started: Callable[[], None]) -> bool:
         """Start, serve until SIGTERM or SIGINT, stop. A signal ends the loading of models, too.
@@ -129,7 +140,8 @@ class Server:
             started: called once the server answers.
 
         Returns:
-            False where a model still loads after `drain_seconds`: then only the end of the process ends that.
+            False where a model still loads or a request still runs after `drain_seconds`: then only the end of the
+            process ends that.
         """
         failures: list[BaseException] = []
 
@@ -149,21 +161,20 @@ class Server:
                 self._loader.give_up()
                 self._manager.give_up()
                 starting.join(self.config.drain_seconds)
-                self.stop()
-                return not starting.is_alive()
+                return self.stop() and not starting.is_alive()
             if failures:
                 raise failures[0]
             started()
-            self._serve_until(signalled)
-        return True
+            return self._serve_until(signalled)
 
-    def _serve_until(self, signalled: list[int]) -> None:
+    def _serve_until(self, signalled: list[int]) -> bool:
         try:
             # The timeout is needed: a signal that another thread of the process receives wakes no one here.
             while not signalled and not self._stop.wait(_SIGNAL_CHECK_SECONDS):
                 pass
         finally:
-            self.stop()
+            closed = self.stop()
+        return closed
 
     def _record(self, call: Call) -> None:
         self._monitoring.record(call)

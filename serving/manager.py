@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
+from time import monotonic
 
 import grpc
 
@@ -58,6 +59,7 @@ class ModelManager:
         self._taken: set[str] = set()  # models of the config that have once been available
         self._change = threading.Lock()  # of the config: one at a time, and none waits for a version that loads
         self._work = threading.Lock()  # one change of the set of versions at a time
+        self._without: set[str] = set()  # models whose base path gives no version, as the log says
         self._due = False  # the config has changed since the versions were last looked at
         self._wake = threading.Event()
         self._table = VersionTable(on_drained=self._wake.set)
@@ -137,17 +139,34 @@ class ModelManager:
         """The models of the config."""
         return [model.name for model in self._config.model_config_list.config]
 
-    def close(self) -> None:
-        """Stop watching and close every version. Requests must have finished."""
+    def close(self, patience: float = threading.TIMEOUT_MAX) -> bool:
+        """Stop watching and close every version.
+
+        Args:
+            patience: seconds to wait for versions that load and for requests that use one.
+
+        Returns:
+            Whether every version is closed.
+        """
+        until = monotonic() + patience
         self._closing = True
         self._wake.set()
         if self._thread.is_alive():
-            self._thread.join()
-        with self._work:
+            self._thread.join(patience)
+        if not self._work.acquire(timeout=max(until - monotonic(), 0.0)):
+            return False
+        try:
             with self._change:
                 self._config = ModelServerConfig()
             self._update()
+            while self._table.in_use():
+                if not self._wake.wait(max(until - monotonic(), 0.0)):
+                    return False
+                self._wake.clear()
             self._close_drained()
+        finally:
+            self._work.release()
+        return True
 
     def _watch(self) -> None:
         while not self._closing:
@@ -159,9 +178,15 @@ class ModelManager:
                 with self._work:
                     self._close_drained()
                     if self._poll_seconds or self._due:
-                        self._update()
+                        self._tell(self._update())
             except Exception as error:  # noqa: BLE001 - nobody else looks at the versions; the next look may succeed
                 _log.error("looking at the versions failed: %s", where_it_failed(error))
+
+    def _tell(self, problems: dict[str, Rejection]) -> None:
+        """Log the models whose base path gives no version, once as long as it gives none."""
+        for name in problems.keys() - self._without:
+            _log.warning("waiting for a version of %s: %s", name, problems[name].message)
+        self._without = set(problems)
 
     def _update(self) -> dict[str, Rejection]:
         """Bring the loaded versions to what the config wants now; the models whose base path gave no answer."""
@@ -185,11 +210,8 @@ class ModelManager:
 
     def _wait_for_all(self) -> None:
         """Look again and again, until every model has a version that its policy wants."""
-        told: set[str] = set()
         while problems := self._update():
-            for name in problems.keys() - told:
-                _log.warning("waiting for a version of %s: %s", name, problems[name].message)
-            told |= problems.keys()
+            self._tell(problems)
             self._wake.wait(self._poll_seconds)
             self._wake.clear()
             if self._closing:

@@ -62,7 +62,8 @@ def read_contract(signatures: Mapping[str, SignatureDef]) -> Contract:
     """Learn a model's shapes from its signatures.
 
     Raises:
-        BadRequestError: if `serving_default` is not one of a search, retrieval or rerank model.
+        BadRequestError: if `serving_default` is not one of a search, retrieval or rerank model, or leaves open how wide
+            its inputs are.
     """
     default = signatures.get("serving_default")
     if default is None or "history_product_id" not in default.inputs or "query" not in default.inputs:
@@ -70,13 +71,22 @@ def read_contract(signatures: Mapping[str, SignatureDef]) -> Contract:
             "the model's serving_default takes no query and history; this client talks to search, retrieval and rerank"
         )
     picture = signatures.get("with_image")
-    candidates = default.inputs.get("candidate_product_id") if "candidate_product_id" in default.inputs else None
     return Contract(
-        history=int(default.inputs["history_product_id"].tensor_shape.dim[1].size),
+        history=_side(default, "history_product_id"),
         user_columns=tuple(sorted(name.removeprefix(_USER) for name in default.inputs if name.startswith(_USER))),
-        picture=int(picture.inputs["query_image"].tensor_shape.dim[1].size) if picture is not None else None,
-        candidates=int(candidates.tensor_shape.dim[1].size) if candidates is not None else None,
+        picture=_side(picture, "query_image") if picture is not None else None,
+        candidates=_side(default, "candidate_product_id") if "candidate_product_id" in default.inputs else None,
     )
+
+
+def _side(signature: SignatureDef, name: str) -> int:
+    """The second dimension of an input."""
+    dims = [dim.size for dim in signature.inputs[name].tensor_shape.dim] if name in signature.inputs else []
+    if len(dims) < 2 or dims[1] < 0:
+        raise BadRequestError(
+            f"the model does not say how wide its input {name} is; this client talks to search, retrieval and rerank"
+        )
+    return int(dims[1])
 
 
 @dataclass(frozen=True)

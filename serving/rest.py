@@ -107,7 +107,7 @@ class RestApi:
             # A page's preflight brings no token, and learns nothing but that it may ask.
             if self._token is not None and request.method != "OPTIONS":
                 self._token.check(request.headers.get("Authorization", ""))
-            if request.method == "GET" and request.target in self._pages:
+            if request.method != "OPTIONS" and request.target in self._pages:
                 page = self._pages[request.target]().encode()
                 return HttpResponse(200, page, "text/plain; charset=utf-8", self._headers)
             call.entrypoint, call.api = "REST", "request"

@@ -161,6 +161,11 @@ class VersionTable:
                 if version.state is State.UNLOADING and version.leases == 0 and version.servable is not None
             ]
 
+    def in_use(self) -> bool:
+        """Whether a request uses any version."""
+        with self._lock:
+            return any(version.leases for versions in self._versions.values() for version in versions.values())
+
     def set_ended(self, version: Version) -> None:
         """It is unloaded."""
         with self._lock:

@@ -24,7 +24,7 @@ def find_versions(model: ModelConfig) -> dict[int, Path]:
     except (OSError, ValueError) as error:  # ValueError: what is no path at all, with a null byte in it
         reason = error.strerror if isinstance(error, OSError) else error
         raise invalid_argument(
-            f"Could not find base path {base} for servable {model.name} with error {reason}"
+            f"Could not find base path {model.base_path} for servable {model.name} with error {reason}"
         ) from error
 
 

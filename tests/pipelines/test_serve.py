@@ -138,6 +138,49 @@ def test_sigterm_ends_a_load_that_does_not_end(start: Callable[..., Process], tm
     assert "a model still loads" in rest
 
 
+def slow_request(steps: int) -> PredictRequest:
+    request = PredictRequest()
+    request.model_spec.name = "default"
+    request.model_spec.signature_name = "slow"
+    request.inputs["steps"].CopyFrom(make_proto(np.array(steps, np.int64)))
+    return request
+
+
+@pytest.mark.parametrize("flags", [(), ("--enable_batching",)])
+def test_sigterm_ends_a_request_that_does_not_end(
+    start: Callable[..., Process], tmp_path: Path, flags: tuple[str, ...]
+) -> None:
+    save(tmp_path / "1")
+    server = start(f"--model_base_path={tmp_path}", "--drain_seconds=0.5", *flags)
+    address = json.loads(server.read_until("listening on"))["message"].split()[-1]
+    with grpc.insecure_channel(address) as channel:
+        stub = PredictionServiceStub(channel)
+        stub.Predict(slow_request(1), timeout=30)
+        answer = stub.Predict.future(slow_request(1 << 60))
+        with pytest.raises(grpc.FutureTimeoutError):
+            answer.result(timeout=0.5)
+        code, rest = server.terminate()
+        assert answer.code() is grpc.StatusCode.UNAVAILABLE
+    assert code == 0
+    assert "a request still runs" in rest
+
+
+def test_sigterm_ends_the_load_of_a_next_version_that_does_not_end(
+    start: Callable[..., Process], tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    save(models / "1")
+    save(tmp_path / "next")
+    write_warmup(tmp_path / "next", "default", [("slow", {"steps": np.array(1 << 60, np.int64)})])
+    server = start(f"--model_base_path={models}", "--drain_seconds=0.5", "--file_system_poll_wait_seconds=0.1")
+    server.read_until("listening on")
+    (tmp_path / "next").rename(models / "2")
+    server.read_until("loading default version 2")
+    code, rest = server.terminate()
+    assert code == 0
+    assert "a model still loads" in rest
+
+
 def test_kill_9_while_it_answers_and_loads_loses_nothing_and_needs_no_repair(
     start: Callable[..., Process], tmp_path: Path
 ) -> None:
@@ -150,10 +193,7 @@ def test_kill_9_while_it_answers_and_loads_loses_nothing_and_needs_no_repair(
     )
     server = start(*flags)
     server.read_until("listening on")
-    request = PredictRequest()
-    request.model_spec.name = "default"
-    request.model_spec.signature_name = "slow"
-    request.inputs["steps"].CopyFrom(make_proto(np.array(1 << 60, np.int64)))
+    request = slow_request(1 << 60)
     with grpc.insecure_channel(socket) as channel:
         grpc.channel_ready_future(channel).result(timeout=30)
         answer = PredictionServiceStub(channel).Predict.future(request, timeout=300)

@@ -289,8 +289,9 @@ def status(version: int, state: int, code: int = 0, message: str = "") -> ModelV
         ([status(3, 20), status(2, 30)], "warning", "3 LOADING, 2 AVAILABLE"),
         ([status(3, 20)], "failure", "3 LOADING"),
         ([status(3, 50, 5, "Op type not registered"), status(2, 30)], "failure", "version 3: Op type not registered"),
+        ([status(4, 30), status(3, 50, 5, "no such file"), status(2, 50)], "warning", "version 3: no such file"),
     ],
-    ids=["on-its-way", "none-yet", "broken"],
+    ids=["on-its-way", "none-yet", "broken", "mended-since"],
 )
 def test_states_other_than_available(statuses: list[ModelVersionStatus], level: str, says: str) -> None:
     with telling(*statuses) as channel:

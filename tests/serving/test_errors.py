@@ -50,3 +50,13 @@ def test_what_goes_wrong_with_a_version_has_a_status() -> None:
         rejection = as_rejection(error)
         assert (rejection.code, rejection.message) == (code, "at 1")
     assert as_rejection(KeyError()).message == "KeyError"
+
+
+def test_a_message_is_cut_at_1024_bytes_and_between_characters() -> None:
+    def told(message: str) -> str:
+        return Rejection(grpc.StatusCode.NOT_FOUND, message).details
+
+    assert told("x" * 1024) == "x" * 1024
+    assert told("x" * 1025) == "x" * 1024 + "...TRUNCATED"
+    assert told("裙" * 341) == "裙" * 341  # 1,023 bytes
+    assert told("裙" * 342) == "裙" * 341 + "...TRUNCATED"

@@ -140,6 +140,16 @@ BOMB = gzip.compress(b"\0" * (LIMIT + 1))
         ("Transfer-Encoding: chunked\r\n", b"zz\r\n", 400, "the size of a chunk"),
         ("Transfer-Encoding: chunked\r\n", b"1\r\nabc\r\n", 400, "longer than it says"),
         (f"X: {'x' * 70_000}\r\n", b"", 431, "the head exceeds"),
+        # Read without the lines that are none, each of these has no body, and "ab" begins the next request.
+        ("Content-Length : 2\r\n", b"ab", 400, "no `name: value`"),
+        ("X\r\nContent-Length: 2\r\n", b"ab", 400, "no `name: value`"),
+        (": x\r\nContent-Length: 2\r\n", b"ab", 400, "no `name: value`"),
+        ("From x\r\nContent-Length: 2\r\n", b"ab", 400, "no `name: value`"),
+        ("X: a\rContent-Length: 2\r\n", b"ab", 400, "no `name: value`"),
+        ("X: a\nContent-Length: 2\r\n", b"ab", 400, "no `name: value`"),
+        ("X: a\n\nContent-Length: 2\r\n", b"ab", 400, "no `name: value`"),
+        ("X: a\r\n b\r\n", b"", 400, "no `name: value`"),
+        ("X: a\0b\r\n", b"", 400, "no `name: value`"),
     ],
 )
 def test_what_is_refused(start: Start, headers: str, body: bytes, status: int, message: str) -> None:

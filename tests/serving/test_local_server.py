@@ -1,7 +1,9 @@
 """The server as a process: start, health, a taken port, SIGTERM with a request in flight."""
 
 import contextlib
+import http.client
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -71,7 +73,7 @@ def test_a_model_that_loads_holds_nobody_up_who_drains(exported: Path, monkeypat
 
     monkeypatch.setattr(front, "stop", drain)
     # A watch of the config file stops when what it loads has loaded.
-    server._watch = SimpleNamespace(stop=lambda: waited.append(drained.wait(20)))  # type: ignore[assignment]
+    server._watch = SimpleNamespace(stop=lambda patience: waited.append(drained.wait(patience)))  # type: ignore[assignment]
     waited: list[bool] = []
     server.stop()
     assert waited == [True]
@@ -92,6 +94,40 @@ def test_health_and_reflection(shared_server: Server) -> None:
 def test_a_taken_port_is_said_and_shared_with_nobody(shared_server: Server, exported: Path) -> None:
     config = ServerConfig(model_name="scale", model_base_path=exported / "scale", port=shared_server.port)
     with pytest.raises(ServingError, match=f"cannot listen on 127.0.0.1:{shared_server.port}"):
+        serve(config)
+
+
+def has_ipv6() -> bool:
+    with contextlib.suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
+        return True
+    return False
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize("host", ["::1", "[::1]", "::"])
+def test_ipv6_is_listened_on_over_grpc_and_rest(exported: Path, host: str) -> None:
+    base = exported / "scale"
+    server = serve(
+        ServerConfig(model_name="scale", model_base_path=base, host=host, port=0, rest_api_host=host, rest_api_port=0)
+    )
+    try:
+        assert server.address == f"[::1]:{server.port}"
+        with grpc.insecure_channel(server.address) as channel:
+            check = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
+        assert check.status == health_pb2.HealthCheckResponse.SERVING
+        connection = http.client.HTTPConnection("::1", server.rest_port, timeout=10)
+        connection.request("GET", "/v1/models/scale")
+        assert connection.getresponse().status == 200
+        connection.close()
+    finally:
+        server.stop()
+
+
+def test_why_a_socket_cannot_be_listened_on(exported: Path, tmp_path: Path) -> None:
+    config = ServerConfig(
+        model_name="scale", model_base_path=exported / "scale", port=None, grpc_socket_path=tmp_path / "absent" / "s"
+    )
+    with pytest.raises(ServingError, match="absent/s; is its folder there"):
         serve(config)
 
 
@@ -117,8 +153,6 @@ def test_an_unreachable_server_is_named() -> None:
 
 
 def test_a_server_that_never_answers_costs_the_timeout() -> None:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         with SearchClient(address, timeout=0.3) as client, pytest.raises((DeadlineError, ServerUnavailableError)):

@@ -227,13 +227,24 @@ def test_the_same_number_exported_again_is_ignored(start: Start, add_version: Ad
     assert states(manager) == {1: State.AVAILABLE}
 
 
-def test_a_base_path_that_vanishes_changes_nothing(start: Start, add_version: AddVersion, tmp_path: Path) -> None:
+def test_a_base_path_that_vanishes_changes_nothing_and_is_logged_once(
+    start: Start, add_version: AddVersion, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     base = tmp_path / "scale"
     add_version(base, "scale", 1, 1)
     manager = start(config_of(base))
+
+    def times_told() -> int:
+        return caplog.text.count("waiting for a version of scale: Could not find base path")
+
     base.rename(tmp_path / "gone")
     time.sleep(0.4)
     assert factor(manager) == 2.0
+    assert times_told() == 1
+    (tmp_path / "gone").rename(base)
+    time.sleep(0.4)
+    base.rename(tmp_path / "gone")
+    eventually(lambda: times_told() == 2)
 
 
 def test_watching_goes_on_after_a_reload_to_what_is_no_path(

@@ -173,3 +173,11 @@ def test_another_path_is_none_of_it(shared_server: Server) -> None:
     with pytest.raises(urllib.error.HTTPError) as error:
         fetch(shared_server, "/metrics")
     assert error.value.code == 404
+
+
+def test_the_page_is_shown_to_every_method_as_there(shared_server: Server) -> None:
+    url = f"http://127.0.0.1:{shared_server.rest_port}/monitoring/prometheus/metrics"
+    for method, begins in (("POST", b"# HELP "), ("HEAD", b"")):
+        with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=30) as answer:
+            assert (answer.status, answer.read(7)) == (200, begins)
+            assert int(answer.headers["Content-Length"]) > 0

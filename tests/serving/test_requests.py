@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from serving.errors import BadRequestError
-from serving.requests import Contract, HistoryEvent, Request, epoch_seconds, fit_candidates
+from serving.protos import SignatureDef
+from serving.requests import Contract, HistoryEvent, Request, epoch_seconds, fit_candidates, read_contract
 
 CONTRACT = Contract(history=3, user_columns=("city", "country"), picture=8, candidates=None)
 
@@ -143,3 +144,44 @@ def test_candidates_are_cut_and_padded() -> None:
     assert fit_candidates(["a", "b"], [0.5, 0.25], 1)[0].tolist() == [[b"a"]]
     with pytest.raises(BadRequestError, match="finite"):
         fit_candidates(["a"], [math.nan], 1)
+
+
+def signature(**inputs: tuple[int, ...]) -> SignatureDef:
+    """The SignatureDef of inputs of these shapes."""
+    made = SignatureDef()
+    for name, shape in inputs.items():
+        dims = made.inputs[name].tensor_shape.dim
+        for size in shape:
+            dims.add().size = size
+    return made
+
+
+def test_a_contract_is_what_signatures_say() -> None:
+    asked = {"query": (-1,), "history_product_id": (-1, 50), "user_city": (-1,)}
+    default, pictured = signature(**asked), signature(**asked, query_image=(-1, 64, 64, 3))
+    assert read_contract({"serving_default": default}) == Contract(50, ("city",), None, None)
+    assert read_contract({"serving_default": default, "with_image": pictured}) == Contract(50, ("city",), 64, None)
+    reranker = signature(**asked, candidate_product_id=(-1, 200))
+    assert read_contract({"serving_default": reranker}) == Contract(50, ("city",), None, 200)
+
+
+@pytest.mark.parametrize(
+    ("signatures", "message"),
+    [
+        ({}, "takes no query and history"),
+        ({"serving_default": signature(query=(-1,))}, "takes no query and history"),
+        ({"serving_default": signature(query=(-1,), history_product_id=())}, "how wide its input history_product"),
+        ({"serving_default": signature(query=(-1,), history_product_id=(-1, -1))}, "input history_product_id is"),
+        (
+            {"serving_default": signature(query=(-1,), history_product_id=(-1, 5)), "with_image": signature()},
+            "input query_image is",
+        ),
+        (
+            {"serving_default": signature(query=(-1,), history_product_id=(-1, 5), candidate_product_id=(-1, -1))},
+            "input candidate_product_id is",
+        ),
+    ],
+)
+def test_a_model_of_another_kind_is_the_callers_error(signatures: dict[str, SignatureDef], message: str) -> None:
+    with pytest.raises(BadRequestError, match=message):
+        read_contract(signatures)
