@@ -147,7 +147,7 @@ def prepare(
     keys = choose_keys(shop, config.lexical)
     tables = build_tables(shop, features, tokenizer, keys, config.lexical)
     days = sorted({int(day) for part in parts for day in features.request_day[part.request]})
-    counters = tuple(features.snapshot_features)
+    counters, kind_weights = tuple(features.snapshot_features), tuple(features.weights.tolist())
     known = known_products(features)
     basis = fit_basis(shop.products, pictures, config.picture_dim, known)
     associations = fit_associations(features, tables, config.lexical)
@@ -162,6 +162,7 @@ def prepare(
         associations,
         tokenizer,
         config,
+        kind_weights,
     )
     ids = shop.products["product_id"].to_pylist()
     relevance = fit_relevance(
@@ -169,7 +170,7 @@ def prepare(
     )
     if relevance is not None:
         extractor.relevance = Relevance(relevance)
-    spec = FeatureSpec(keys, counters, extractor.names, parts[0].query_embedding.shape[1])
+    spec = FeatureSpec(keys, counters, extractor.names, parts[0].query_embedding.shape[1], kind_weights)
     fitted = FittedFeatures(basis, associations, relevance)
     slots = {day: slot for slot, day in enumerate(days)}
     releases = {day: slot for slot, day in enumerate(served, len(days))}

@@ -9,10 +9,10 @@ import tensorflow as tf
 from catalog.feature_store import FeatureStore
 from rerank.candidates import Candidates
 from rerank.config import RerankConfig
-from rerank.features import Tensors
 from rerank.lists import RankingLists, request_inputs
 from rerank.losses import ListLabels
 from rerank.product_tables import met_products
+from rerank.tensors import Tensors
 
 
 class ListBatch(NamedTuple):

@@ -17,7 +17,7 @@ from rerank.artifacts import load
 from rerank.export import Reranker, score_candidates
 from rerank.learner import AfterEpoch, click_curve, half_as_steep
 from rerank.lists import build_lists
-from rerank.train import select_requests, train
+from rerank.train import prepare, select_requests, train
 
 
 def run(shop: MadeUpShop, out_dir: Path, after_epoch: AfterEpoch | None = None, **changes: object) -> None:
@@ -149,6 +149,14 @@ def test_other_pictures_are_not_gone_on_with(made_up_shop: MadeUpShop, tmp_path:
 def test_a_loss_that_is_no_number_stops_the_run(made_up_shop: MadeUpShop, tmp_path: Path) -> None:
     with pytest.raises(TandemError, match="learning_rate"):
         run(made_up_shop, tmp_path, learning_rate=1e30, max_requests=200, max_validation_requests=50)
+
+
+def test_histories_weigh_kinds_as_the_store_does(made_up_shop: MadeUpShop) -> None:
+    weights = {kind: 7.0 - weight for kind, weight in made_up_shop.features.kind_weights.items()}
+    shop = replace(made_up_shop, features=replace(made_up_shop.features, kind_weights=weights))
+    part = shop.candidates["rerank"].take(np.arange(1))
+    spec = prepare(shop.shop, shop.features, shop.tokenizer, shop.pictures, [part], shop.config).spec
+    assert spec.kind_weights == (7.0, 6.5, 6.0, 4.0, 5.0, 2.0)  # impression, view, click, cart, favourite, purchase
 
 
 def test_missing_candidates(made_up_shop: MadeUpShop, tmp_path: Path) -> None:
