@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from catalog.outcomes import HEADS
 from rerank.config import RerankConfig
-from rerank.ranking_model import HEADS, HeadLogs, ranking_score
+from rerank.ranking_model import HeadLogs, ranking_score
 
 _MOST_CERTAIN = -1e-6  # log of the largest probability; keeps log(1 - p) finite
 
