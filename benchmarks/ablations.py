@@ -21,6 +21,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from rich.console import Console
@@ -57,11 +58,14 @@ class Ablations:
         path = self._scores_file(variant)
         if not path.exists():
             return None
-        with np.load(path, allow_pickle=False) as stored:
-            if str(stored["key"]) != self._key(variant):
-                return None
-            scores = {name: stored[name] for name in stored.files if name not in ("key", "info")}
-            return Kept(json.loads(str(stored["info"])), scores)
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                if str(stored["key"]) != self._key(variant):
+                    return None
+                scores = {name: stored[name] for name in stored.files if name not in ("key", "info")}
+                return Kept(json.loads(str(stored["info"])), scores)
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+            return None  # it is made again
 
     def run(self, variant: Variant) -> None:
         """Train the variant where it is not trained yet, score it, and keep the scores."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import keras
 import numpy as np
@@ -165,5 +166,5 @@ def read_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
         with np.load(path, allow_pickle=False) as stored:
             names = sorted(name for name in stored.files if name != "notes")
             return [stored[name] for name in names], json.loads(str(stored["notes"]))
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise ArtifactError(f"{path}: not readable ({error}); delete it and run the rerank stage again") from error
