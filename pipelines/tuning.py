@@ -2,8 +2,9 @@
 
     tandem tune --config pipelines/configs/demo.yaml --part towers --trials 20
 
-A study is one SQLite file under runs/<name>/tune/, of one config, one state of the data and one search space. Reads the
-workspace's finished stages, never changes them, and never looks at the test days or at a simulator's truth.
+A study is one SQLite file under runs/<name>/tune/, of one config, one state of the data, one search space and one state
+of the code. Reads the workspace's finished stages, never changes them, and never looks at the test days or at a
+simulator's truth.
 """
 
 import shutil

@@ -307,6 +307,19 @@ def test_other_settings_data_and_spaces_are_other_studies(
     assert len(list(first.parent.glob("towers-*/study.db"))) == 3
 
 
+def test_trials_of_other_code_are_another_study(
+    config: PipelineConfig, space: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tune(config, "towers", 1, space_file=space, run=Trainings())
+    asked = []
+    monkeypatch.setattr("pipelines.study.code_digest", lambda module: asked.append(module) or "changed since")
+    trainings = Trainings()
+    tune(config, "towers", 1, space_file=space, run=trainings)
+    assert len(trainings.rates) == 1
+    assert asked == ["pipelines.s05_towers"]
+    assert "isastudyofothercode" in printed(capfd)
+
+
 def printed(capfd: pytest.CaptureFixture[str]) -> str:
     """What was printed, without spaces: long paths are broken anywhere."""
     return "".join(capfd.readouterr().err.split())
