@@ -240,9 +240,9 @@ def _sample_unshown(
 
 def _ranks(scores: npt.NDArray[np.floating], wanted: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
     """How many of the request's candidates score strictly better, [R, L]."""
-    return (
-        (scores[:, None, :] > wanted[:, :, None]).sum(axis=2) if scores.shape[1] else np.zeros(wanted.shape, np.int64)
-    )
+    falling = np.sort(-scores, axis=1)
+    ranks = [np.searchsorted(row, values) for row, values in zip(falling, -wanted, strict=True)]
+    return np.array(ranks, np.int64).reshape(wanted.shape)
 
 
 def _gather(embeddings: Floats, rows: Ints) -> Floats:

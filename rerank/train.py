@@ -32,7 +32,7 @@ from rerank.relevance import Relevance, Unjudged, fit_relevance
 from rerank.slices import Slice, with_features
 from rerank.training_data import TrainingData
 
-_FINAL_REQUESTS = 1000  # validation requests whose whole candidate lists are ordered at the end
+_FINAL_REQUESTS = 1000  # validation requests, of all days, whose whole candidate lists are ordered at the end
 
 
 def train(
@@ -73,7 +73,7 @@ def train(
         for part in (rerank, held_out)
     )
     history = learner.fit(training, validation, out_dir / "checkpoint.npz", after_epoch)
-    final = held_out.take(np.arange(min(_FINAL_REQUESTS, len(held_out.request))))
+    final = select_requests(features, held_out, _FINAL_REQUESTS, config.seed)
     # Every candidate, and every shown product besides.
     whole = prepared.lists(final, final.rows.shape[1] + config.list_length)
     calibrating = prepared.lists(held_out, config.list_length, morning)

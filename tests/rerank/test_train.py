@@ -159,6 +159,27 @@ def test_histories_weigh_kinds_as_the_store_does(made_up_shop: MadeUpShop) -> No
     assert spec.kind_weights == (7.0, 6.5, 6.0, 4.0, 5.0, 2.0)  # impression, view, click, cart, favourite, purchase
 
 
+@pytest.mark.usefixtures("eagerly")
+def test_final_metrics_are_of_a_sample_of_all_validation_days(
+    made_up_shop: MadeUpShop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[np.ndarray] = []
+    metrics = learner.Learner.metrics
+
+    def noted(self: Any, held_out: Any) -> Any:
+        judged.append(held_out.candidates.request)
+        return metrics(self, held_out)
+
+    monkeypatch.setattr(learner.Learner, "metrics", noted)
+    monkeypatch.setattr("rerank.train._FINAL_REQUESTS", 20)
+    run(made_up_shop, tmp_path, epochs=1, max_requests=100)
+    days = made_up_shop.features.request_day
+    assert len(judged[0]) == 20
+    # The first twenty are all of the first of the two days.
+    assert set(days[made_up_shop.candidates["validation"].request[:20]]) == {8}
+    assert set(days[judged[0]]) == {8, 9}
+
+
 def test_missing_candidates(made_up_shop: MadeUpShop, tmp_path: Path) -> None:
     shop = made_up_shop
     with pytest.raises(ArtifactError, match="run the candidates stage"):
