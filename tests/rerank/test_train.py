@@ -125,6 +125,9 @@ def test_the_best_epoch_is_one_of_the_second_half() -> None:
     # Of six epochs the first three do not count: the latest of them is what there is so far.
     assert [learner.best_epoch(history[:count], 6) for count in (1, 2, 3, 4, 5)] == [0, 1, 2, 3, 3]
     assert learner.best_epoch(history[:1], 1) == 0
+    # Without a click on the validation days all epochs are worth nothing: the training goes on to its end.
+    nothing = [{"ndcg@10": 0.0}] * 6
+    assert [learner.best_epoch(nothing[:count], 6) for count in range(1, 7)] == [0, 1, 2, 3, 4, 5]
 
 
 @pytest.mark.usefixtures("eagerly")
