@@ -216,10 +216,8 @@ class Learner:
         digest.update(repr(asdict(self._spec)).encode())
         digest.update(self._extractor.fingerprint().encode())
         for part in (training, held_out):
-            digest.update(np.ascontiguousarray(part.candidates.request).tobytes())
-            digest.update(part.data.lists.row.tobytes())
-            for column in (lists := part.data.lists).score, lists.position, lists.click, lists.cart, lists.purchase:
-                digest.update(column.tobytes())
+            digest.update(part.data.fingerprint().encode())
+            digest.update(np.ascontiguousarray(part.candidates.product_embeddings).tobytes())
         return digest.hexdigest()
 
     def _resume(self, checkpoint: Path, identity: str) -> tuple[list[dict[str, float]], Arrays]:
