@@ -21,6 +21,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from rich.console import Console
@@ -34,6 +35,7 @@ from catalog.files import atomic_path, read_json, write_json
 from catalog.progress import console
 from catalog.schema import ShopData
 from pipelines.config import PipelineConfig, load_config
+from pipelines.fingerprints import code_digest
 from pipelines.run import run_pipeline
 from pipelines.workspace import Workspace
 
@@ -57,11 +59,14 @@ class Ablations:
         path = self._scores_file(variant)
         if not path.exists():
             return None
-        with np.load(path, allow_pickle=False) as stored:
-            if str(stored["key"]) != self._key(variant):
-                return None
-            scores = {name: stored[name] for name in stored.files if name not in ("key", "info")}
-            return Kept(json.loads(str(stored["info"])), scores)
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                if str(stored["key"]) != self._key(variant):
+                    return None
+                scores = {name: stored[name] for name in stored.files if name not in ("key", "info")}
+                return Kept(json.loads(str(stored["info"])), scores)
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+            return None  # it is made again
 
     def run(self, variant: Variant) -> None:
         """Train the variant where it is not trained yet, score it, and keep the scores."""
@@ -101,9 +106,9 @@ class Ablations:
             return own
         folder = self._folder(variant)
         done = folder / "trained.json"
-        if not done.exists() or read_json(done) != {"key": self._key(variant)}:
+        if not done.exists() or read_json(done) != {"key": self._training_key(variant)}:
             train(shop, self.judge.features, images, config.towers, folder)
-            write_json(done, {"key": self._key(variant)})
+            write_json(done, {"key": self._training_key(variant)})
         return folder
 
     def _images(self, variant: Variant, config: PipelineConfig) -> Path:
@@ -125,15 +130,24 @@ class Ablations:
     def _scores_file(self, variant: Variant) -> Path:
         return self.out.with_name(f"{self.out.stem}.{_slug(variant)}{self._suffix}.npz")
 
-    def _key(self, variant: Variant) -> str:
-        """Of everything that the variant's scores depend on."""
+    def _training_key(self, variant: Variant) -> str:
+        """Of everything that the variant's weights depend on."""
         config = self._config(variant)
         stages = [
             read_json(self.workspace / "stages" / f"{name}.json")["fingerprint"] for name in ("features", "images")
         ]
-        parts = [stages, config.towers, config.images, config.evaluate, variant.blank, variant.review_topics]
-        text = json.dumps(parts, default=lambda value: value.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        code = [code_digest(f"pipelines.{stage}") for stage in ("s04_images", "s05_towers")]
+        return _digest([stages, config.towers, config.images, variant.blank, variant.review_topics, code])
+
+    def _key(self, variant: Variant) -> str:
+        """Of everything that the variant's scores depend on."""
+        settings = self.workspace.config.evaluate
+        return _digest([self._training_key(variant), settings, code_digest("benchmarks.ablation_scores")])
+
+
+def _digest(parts: list[Any]) -> str:
+    text = json.dumps(parts, default=lambda value: value.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def names() -> list[str]:

@@ -19,6 +19,7 @@ from evaluation.relevance import logged_relevance
 from evaluation.requests import Requests, Task, candidates_only, sample_requests
 from evaluation.scores import Scores, score_rankings
 from evaluation.truth_scores import score_against_truth
+from pipelines.fingerprints import code_digest
 from pipelines.s07_candidates import retrieve
 from pipelines.snapshot import eligible_rows, snapshot_day
 from pipelines.workspace import Workspace
@@ -106,11 +107,11 @@ class Setting:
 
 
 def setting_key(workspace: Workspace) -> str:
-    """Of all that a trained reranker and its scores on these lists depend on, but its own changes."""
+    """Of all that a trained reranker and its scores on these lists depend on, but its own changes; code too."""
     config = workspace.config
     candidates = read_json(workspace / "stages" / "candidates.json")["fingerprint"]
     asked = f"test {config.evaluate.requests} {config.evaluate.seed} {config.release.candidates}"
-    return f"{candidates} {config.rerank.model_dump_json()} {asked}"
+    return f"{candidates} {config.rerank.model_dump_json()} {asked} {code_digest('rerank.train')}"
 
 
 def build_setting(workspace: Workspace) -> Setting:

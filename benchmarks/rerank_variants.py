@@ -16,6 +16,7 @@ from benchmarks.rerank_rivals import fit_lambdamart, fit_logistic
 from benchmarks.rerank_setting import Setting
 from catalog.errors import ArtifactError
 from catalog.progress import console
+from pipelines.fingerprints import code_digest
 from rerank.artifacts import read_arrays, write_arrays
 from rerank.calibration import Calibrator
 from rerank.learner import Learner
@@ -63,13 +64,15 @@ class Finished:
 
 
 def finished(name: str, setting: Setting, curve: Floats, folder: Path, with_grade: bool = False) -> Finished:
-    """The reranker of that name: kept in `folder` by the same data and settings, else trained.
+    """The reranker of that name: kept in `folder` by the same data, settings and code, else trained.
 
     Args:
         curve: P(examined), that rivals choose their settings by.
         with_grade: a rival's features hold the grade expected from judgments.
     """
     settings = {"setting": setting.key, "name": name, "with_grade": with_grade, "changes": VARIANTS.get(name)}
+    if name in RIVALS:
+        settings["code"] = code_digest(fit_logistic.__module__)
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     slug = "".join(letter if letter.isalnum() else "-" for letter in name.lower()) + ("-grade" if with_grade else "")
     path, checkpoint = folder / f"{slug}.npz", folder / f"{slug}.checkpoint.npz"

@@ -1,6 +1,5 @@
 """What the models learn from: histories, episodes, shown pages and daily counters, as arrays on disk."""
 
-import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
@@ -12,13 +11,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from catalog.errors import ArtifactError
-from catalog.files import atomic_directory, read_json, read_npy, read_parquet, write_json, write_parquet
+from catalog.files import atomic_directory, read_npy, read_parquet, write_parquet
 from catalog.schema import KIND_WEIGHTS, KINDS
 from catalog.splits import SLICE_NAMES, Slices
-
-VERSION = 2
-_MANIFEST = "store.json"
-_SNAPSHOTS = "snapshots"
+from catalog.store_manifest import read_manifest, write_manifest
 
 Strings = npt.NDArray[np.object_]
 Bools = npt.NDArray[np.bool_]
@@ -232,17 +228,15 @@ class FeatureStore:
         write_parquet(folder / "users.parquet", _string_table(users))
         write_parquet(folder / "queries.parquet", _string_table({"query": self.queries}))
         write_parquet(folder / "sessions.parquet", _string_table({"session_id": self.request_session}))
-        manifest = {
-            "version": VERSION,
+        facts = {
             "day0": self.day0,
             "slices": asdict(self.slices),
             "snapshot_features": list(self.snapshot_features),
             "pages_logged": self.pages_logged,
             "kind_weights": dict(self.kind_weights),
             "choices": self.choices,
-            "files": {path.name: _describe(path) for path in sorted(folder.iterdir())},
         }
-        write_json(folder / _MANIFEST, manifest)
+        write_manifest(folder, facts)
 
     @classmethod
     def load(cls, directory: Path, mmap: bool = True) -> "FeatureStore":
@@ -251,7 +245,7 @@ class FeatureStore:
         Raises:
             ArtifactError: if a file is missing, truncated or altered, or another version of the code wrote it.
         """
-        manifest = _checked_manifest(directory)
+        manifest = read_manifest(directory)
         users = read_parquet(directory / "users.parquet")
         arrays = {name: read_npy(directory / f"{name}.npy", mmap=mmap) for name in _array_dtypes()}
         try:
@@ -285,31 +279,3 @@ def _string_table(columns: dict[str, Strings]) -> pa.Table:
 def _strings(column: "pa.ChunkedArray[Any]") -> Strings:
     # Objects, not numpy's fixed-width text: one long query must not widen every row.
     return column.to_numpy()
-
-
-def _describe(path: Path) -> dict[str, Any]:
-    # The snapshots are large and stay memory-mapped: their size and header are checked, their bytes are not read.
-    digest = ""
-    if path.stem != _SNAPSHOTS:
-        with path.open("rb") as handle:
-            digest = hashlib.file_digest(handle, "sha256").hexdigest()
-    return {"bytes": path.stat().st_size, "sha256": digest}
-
-
-def _checked_manifest(directory: Path) -> dict[str, Any]:
-    manifest = read_json(directory / _MANIFEST)
-    version = manifest.get("version") if isinstance(manifest, dict) else None
-    if version != VERSION:
-        raise ArtifactError(
-            f"{directory}: a feature store of version {version!r}, this code reads version {VERSION}; "
-            "build the features again (`tandem run --force features`)"
-        )
-    for name, expected in manifest.get("files", {_MANIFEST: "a list of files"}).items():
-        path = directory / name
-        received = _describe(path) if path.is_file() else "no such file"
-        if received != expected:
-            raise ArtifactError(
-                f"{path}: expected {expected}, received {received}: the feature store is incomplete or was altered; "
-                "build the features again"
-            )
-    return dict(manifest)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from catalog.feature_store import FeatureStore
+from catalog.outcomes import came_of
 from evaluation.arrays import Floats
 from evaluation.requests import TEST_SLICE, Task
 
@@ -17,12 +18,12 @@ def position_rates(features: FeatureStore, task: Task, head: str) -> Floats:
     positions, which counts one positive and one negative more than there were.
 
     Args:
-        head: "click", "cart" or "purchase".
+        head: of `catalog.outcomes.HEADS`.
     """
     of_task = (features.request_query >= 0) == (task == "search")
     shown = np.repeat(of_task & (features.request_slice < TEST_SLICE), np.diff(features.impression_start))
     place = np.minimum(features.impression_position[shown], _DEEPEST)
-    happened = getattr(features, f"impression_{head}")[shown]
+    happened = came_of(features, head, shown)
     mean = (happened.sum() + 1) / (len(happened) + 2)
     count = np.bincount(place, minlength=_DEEPEST + 1)
     positives = np.bincount(place, weights=happened, minlength=_DEEPEST + 1)

@@ -6,6 +6,7 @@ import numpy as np
 
 from catalog.errors import DataError
 from catalog.feature_store import FeatureStore
+from catalog.outcomes import HEADS, came_of
 from evaluation.arrays import ABSENT, Floats, Gains, Mask, Rows, ragged_indices
 from evaluation.requests import Requests
 
@@ -16,7 +17,7 @@ class ShownLists:
 
     Args:
         rows: int32 product rows, -1 for padding. position: int32, 1-based, 0 for padding.
-        labels: "click", "cart", "purchase" -> bool, whether it happened.
+        labels: of HEADS -> bool, whether it happened, see `came_of`.
     """
 
     rows: Rows
@@ -80,7 +81,7 @@ def shown_lists(features: FeatureStore, requests: Requests, length: int) -> Show
     position = np.zeros_like(rows)
     position[owner, place] = features.impression_position[shown]
     labels = {}
-    for kind in ("click", "cart", "purchase"):
-        labels[kind] = np.zeros(rows.shape, dtype=bool)
-        labels[kind][owner, place] = getattr(features, f"impression_{kind}")[shown]
+    for head in HEADS:
+        labels[head] = np.zeros(rows.shape, dtype=bool)
+        labels[head][owner, place] = came_of(features, head, shown)
     return ShownLists(rows, position, labels)

@@ -11,7 +11,7 @@ from pathlib import Path
 from catalog.files import fingerprint
 
 _ROOT = Path(__file__).parent.parent
-_PACKAGES = ("catalog", "towers", "rerank", "evaluation", "serving", "pipelines")
+_PACKAGES = ("catalog", "towers", "rerank", "evaluation", "serving", "pipelines", "benchmarks")
 _WITHOUT_EFFECT = ("pipelines.workspace", "pipelines.config", "catalog.config", "catalog.errors", "catalog.progress")
 """Modules that decide when a stage runs and what the terminal shows. Settings count by their values."""
 

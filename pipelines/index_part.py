@@ -12,6 +12,7 @@ from evaluation.embedding_map import make_map
 from evaluation.projector import write_projector
 from evaluation.report import Drawing
 from pipelines.judging import Shop
+from towers.index_config import scann_label
 
 _COLUMNS = ("index", "leaves", "leaves_to_search", "reorder", "recall", "latency_ms", "queries_per_second")
 
@@ -96,7 +97,7 @@ def _curve(measured: list[dict[str, Any]], tuning: dict[str, Any]) -> Curve:
     for leaves in sorted({row["leaves"] for row in measured if row["leaves"]}):
         rows = [row for row in measured if row["leaves"] == leaves]
         front = [row for row in rows if _is_worth_showing(row, rows, {"kind": ""})]
-        series[f"ScaNN, {leaves:,} leaves" if leaves > 1 else "ScaNN, no tree"] = _at(x, front)
+        series[scann_label(leaves)] = _at(x, front)
     for name in dict.fromkeys(row["index"] for row in measured if not row["leaves"]):
         series[name] = _at(x, [row for row in measured if row["index"] == name])
     chosen = [row for row in measured if _is_chosen(row, tuning["chosen"])]

@@ -1,11 +1,10 @@
 """What was to be shown, what was measured of it, and its bar; only what the run has the parts for."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from catalog.feature_store import FeatureStore
 from evaluation.boards import Cell, Comparison, Curve, PlainTable
 from evaluation.calibration import BAR, CHANCE, EXPECTED, PREDICTED, RATIO, out_by_chance
 from evaluation.heads import losses
@@ -13,7 +12,7 @@ from evaluation.report import Claim, interval_claim
 from evaluation.significance import holm, paired_intervals
 from pipelines.judging import OURS
 from pipelines.report_parts import TaskReport
-from pipelines.report_reranker import Pages, shown_examples, told_by_position
+from pipelines.report_reranker import Doubles, Pages, shown_examples
 
 _LOG_LOSS = 0.95
 _EXAMINATION = 0.10
@@ -78,13 +77,13 @@ def _times(ratio: float) -> str:
     return f"{ratio:.3f}" if math.isfinite(ratio) else "without bound"
 
 
-def log_loss_claims(features: FeatureStore, pages: Sequence[Pages], seed: int) -> list[Claim]:
+def log_loss_claims(pages: Sequence[Pages], by_place: Mapping[str, Doubles], seed: int) -> list[Claim]:
     """Whether each head's log-loss on the test pages is at least 5 % under that of the head's own base rate.
 
     And whether it is under that of the rates by task and position of the days before, which know no product.
 
     Args:
-        features: with the days before. pages: of the test days. seed: of the bootstrap, which resamples users.
+        pages: of the test days. by_place: of `told_by_position`. seed: of the bootstrap, which resamples users.
     """
     claims = []
     for head in pages[0].probabilities if pages else ():
@@ -98,7 +97,7 @@ def log_loss_claims(features: FeatureStore, pages: Sequence[Pages], seed: int) -
         more = f" ({told.mean():.4f} over {constant.mean():.4f})"
         text = f"Log-loss of {head} on the test pages, over the base rate's"
         claims.append(interval_claim(text, ratio, ratio.estimate <= _LOG_LOSS, f"estimate at most {_LOG_LOSS}", more))
-        placed = losses(labels, told_by_position(features, pages, head))
+        placed = losses(labels, by_place[head])
         gain, _ = paired_intervals(placed, told, users, seed=seed)
         more = f" ({placed.mean():.4f} less {told.mean():.4f})"
         text = f"Log-loss of {head} rates by task and position, less ours"

@@ -1,6 +1,6 @@
 """What the test pages showed and what the reranker said of it; whether its probabilities come true."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,7 @@ from pipelines.scoring import ReleasedModels
 from pipelines.workspace import Workspace
 
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 
 _CALIBRATION: tuple[str, ...] = (
     "part", "shown", "clicks", PREDICTED, RATIO, LOW, HIGH, CHANCE, "log-loss", "base rate's",
@@ -150,17 +151,24 @@ def shown_examples(pages: Sequence[Pages], head: str) -> tuple[Mask, Floats]:
     return np.concatenate(labels), np.concatenate(told)
 
 
-def told_by_position(features: FeatureStore, pages: Sequence[Pages], head: str) -> npt.NDArray[np.float64]:
-    """[n] the rate of each example's task and position before the test days, in the order of `shown_examples`."""
-    told = []
-    for part in pages:
+def told_by_position(features: FeatureStore, pages: Sequence[Pages]) -> dict[str, Doubles]:
+    """Head -> [n] the rate of each example's task and position before the test days, as `shown_examples` orders them;
+    empty without pages."""
+
+    def told(part: Pages, head: str) -> Doubles:
         rates = position_rates(features, part.requests.task, head)
-        told.append(rates[np.minimum(part.shown.position[part.shown.present], len(rates) - 1)])
-    return np.concatenate(told)
+        return rates[np.minimum(part.shown.position[part.shown.present], len(rates) - 1)]
+
+    heads = pages[0].probabilities if pages else ()
+    return {head: np.concatenate([told(part, head) for part in pages]) for head in heads}
 
 
-def judge_heads(features: FeatureStore, pages: Sequence[Pages]) -> Heads | None:
-    """The heads on what the test pages showed; None where the requests come from no logged pages."""
+def judge_heads(pages: Sequence[Pages], by_place: Mapping[str, Doubles]) -> Heads | None:
+    """The heads on what the test pages showed; None where the requests come from no logged pages.
+
+    Args:
+        by_place: of `told_by_position`.
+    """
     if not pages:
         return None
     heads: list[HeadScores] = []
@@ -168,7 +176,7 @@ def judge_heads(features: FeatureStore, pages: Sequence[Pages]) -> Heads | None:
     for head in pages[0].probabilities:
         labels, probabilities = shown_examples(pages, head)
         heads.append(score_head(head, labels, probabilities))
-        by_position[head] = log_loss(labels, told_by_position(features, pages, head))
+        by_position[head] = log_loss(labels, by_place[head])
     note = (
         "Probabilities at position 1, times the learned P(examined) of the place. Rates by task and position are those "
         "of the days before: what is known of a place without knowing what stands there."

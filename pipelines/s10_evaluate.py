@@ -36,7 +36,7 @@ from pipelines.product_fields import raw_fields
 from pipelines.publish import Release
 from pipelines.report_claims import calibration_claims, examination_claims, log_loss_claims, measured_claims
 from pipelines.report_parts import TaskReport, eligible_mask
-from pipelines.report_reranker import Pages, judge_heads, read_pages, reranker_tables
+from pipelines.report_reranker import Pages, judge_heads, read_pages, reranker_tables, told_by_position
 from pipelines.s09_release import workspace_release
 from pipelines.scoring import ReleasedModels
 from pipelines.search_part import search_claims
@@ -103,7 +103,8 @@ def _judge(
     collapsed = config.release.collapse_duplicates
     attributes = attribute_board(made, shop, models, baselines, collapsed, settings) if made is not None else None
     tables = reranker_tables(workspace, shop, pages, vectors["nothing"], aligned, examination)
-    heads = judge_heads(shop.features, pages)
+    by_place = told_by_position(shop.features, pages)
+    heads = judge_heads(pages, by_place)
     bias = _examination(examination, truth) if shop.features.pages_logged else None
     sections = [
         *map(_task_section, reports),
@@ -131,7 +132,7 @@ def _judge(
         claims=(
             *measured_claims(reports),
             *calibration_claims(tables),
-            *log_loss_claims(shop.features, pages, settings.seed),
+            *log_loss_claims(pages, by_place, settings.seed),
             *(examination_claims(bias) if bias else []),
             *(attribute_claims(attributes) if attributes is not None else []),
             *search_claims(models, shop, [report.requests for report in reports], collapsed, settings.seed),

@@ -100,6 +100,8 @@ FIXED: dict[Part, dict[str, str]] = {
         "cart_weight": "it says what the shop wants; clicks would set it to 0",
         "purchase_weight": "it says what the shop wants; clicks would set it to 0",
         "relevance": "the metric is of clicks and does not see grades",
+        "behaviour": "the metric reads counters as they were, and releases make them up",
+        "feature_memory_gb": "it says what the machine has",
     },
 }
 

@@ -1,4 +1,4 @@
-"""What a study of `tandem tune` is of: a search space, and a folder for each config, state of the data and space."""
+"""What a study of `tandem tune` is of: a search space, and a folder for each config, data, space and code."""
 
 import hashlib
 import json
@@ -8,6 +8,7 @@ from catalog.errors import ConfigError
 from catalog.feature_store import FeatureStore
 from catalog.files import clear_leftovers, read_json, write_json
 from catalog.progress import console
+from pipelines.fingerprints import code_digest
 from pipelines.search_space import OneOf, Part, Range, Space, read_space, space_for, with_present
 from pipelines.trial import PARTS
 from pipelines.workspace import Workspace
@@ -41,11 +42,13 @@ def searched_space(workspace: Workspace, part: Part, space_file: Path | None) ->
 
 
 def study_folder(workspace: Workspace, part: Part, space: Space, inputs: dict[str, str]) -> Path:
-    """The folder of the study of this data, these settings and this space; another of them is another study."""
+    """The folder of the study of this data, these settings, this space and the code that trains; another of them is
+    another study."""
     facts = {
         "data": inputs,
         "settings": getattr(workspace.config, part).model_dump(mode="json"),
         "space": {name: dimension.model_dump(mode="json") for name, dimension in sorted(space.items())},
+        "code": code_digest(PARTS[part].train.__module__),
     }
     text = {name: json.dumps(fact, sort_keys=True) for name, fact in facts.items()}
     prints = {name: hashlib.sha256(fact.encode()).hexdigest()[:16] for name, fact in text.items()}

@@ -2,8 +2,9 @@
 
     tandem tune --config pipelines/configs/demo.yaml --part towers --trials 20
 
-A study is one SQLite file under runs/<name>/tune/, of one config, one state of the data and one search space. Reads the
-workspace's finished stages, never changes them, and never looks at the test days or at a simulator's truth.
+A study is one SQLite file under runs/<name>/tune/, of one config, one state of the data, one search space and one state
+of the code. Reads the workspace's finished stages, never changes them, and never looks at the test days or at a
+simulator's truth.
 """
 
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from rich.markup import escape
 from sqlalchemy.exc import SQLAlchemyError
@@ -65,6 +67,7 @@ def tune(
 
     Raises:
         ConfigError: for a space that cannot be searched.
+        ArtifactError: when the study's file cannot be read or written.
         TandemError: when an earlier stage is not done, another run holds the workspace or trials keep failing.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -72,15 +75,17 @@ def tune(
     with workspace.locked(), _terminations_as_interrupts() as signals:
         inputs = finished_inputs(workspace, STAGES, part)
         space = searched_space(workspace, part, space_file)
-        search = _Search(workspace, part, space, study_folder(workspace, part, space, inputs), run)
-        ending: Ending = "finished"
-        try:
-            if not search.go_on(trials, deadline):
-                ending = "out_of_time"
-        except KeyboardInterrupt:
-            ending = "SIGTERM" if signals else "SIGINT"
-        finally:
-            report = search.report()
+        folder = study_folder(workspace, part, space, inputs)
+        with _failures_of(folder / "study.db"):
+            search = _Search(workspace, part, space, folder, run)
+            ending: Ending = "finished"
+            try:
+                if not search.go_on(trials, deadline):
+                    ending = "out_of_time"
+            except KeyboardInterrupt:
+                ending = "SIGTERM" if signals else "SIGINT"
+            finally:
+                report = search.report()
     return Tuning(report, ending)
 
 
@@ -252,19 +257,27 @@ def _note_seconds(trial: Any, started: float) -> None:
 
 def _open_study(path: Path, config: PipelineConfig, part: Part) -> Any:
     """The study in a file, new when the file is not there."""
+    return optuna.create_study(
+        storage=f"sqlite:///{path.resolve()}",
+        study_name=part,
+        direction="maximize",
+        pruner=optuna.pruners.MedianPruner(_COMPARED, n_warmup_steps=PARTS[part].spared(config) + 1),
+        load_if_exists=True,
+    )
+
+
+@contextmanager
+def _failures_of(path: Path) -> Iterator[None]:
+    """Say what to do about a study's file that cannot be read or written."""
     try:
-        return optuna.create_study(
-            storage=f"sqlite:///{path.resolve()}",
-            study_name=part,
-            direction="maximize",
-            pruner=optuna.pruners.MedianPruner(_COMPARED, n_warmup_steps=PARTS[part].spared(config) + 1),
-            load_if_exists=True,
-        )
-    except SQLAlchemyError as error:
-        problem = str(error).splitlines()[0]
-        raise ArtifactError(
-            f"{path}: not a readable study ({problem}); move {path.parent} away to begin anew"
-        ) from error
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        problem = str(error.__cause__ or error).splitlines()[0]
+        if any(words in problem for words in ("disk is full", "disk I/O error", "locked", "readonly")):
+            remedy = "make room on the disk and let nothing else hold the file; the same command goes on"
+        else:
+            remedy = f"move {path.parent} away to begin anew"
+        raise ArtifactError(f"{path}: not a study that can be read and written ({problem}); {remedy}") from error
 
 
 @contextmanager

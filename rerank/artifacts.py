@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import keras
 import numpy as np
@@ -24,12 +25,16 @@ Arrays = list[npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """What the weights were trained on: a refreshed catalogue must give the same columns in the same order."""
+    """What the weights were trained on: a refreshed catalogue must give the same columns in the same order.
+
+    kind_weights: of every one of KINDS, by which the events of a history counted.
+    """
 
     keys: tuple[str, ...]
     counters: tuple[str, ...]
     names: tuple[str, ...]
     dim: int
+    kind_weights: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -83,8 +88,7 @@ def load(folder: Path) -> TrainedReranker:
         ArtifactError: when a file is missing, broken, or of another shape.
     """
     config = RerankConfig.model_validate(read_json(folder / "config.json"))
-    stored = read_json(folder / "features.json")
-    spec = FeatureSpec(tuple(stored["keys"]), tuple(stored["counters"]), tuple(stored["names"]), stored["dim"])
+    spec = _read_spec(folder / "features.json")
     model = build_model(config, spec)
     arrays, _ = read_arrays(folder / "weights.npz")
     assign_values(model.variables, arrays, folder / "weights.npz")
@@ -96,6 +100,15 @@ def load(folder: Path) -> TrainedReranker:
     )
     calibration = Calibration.load(folder / "calibration.npz")
     return TrainedReranker(config, spec, model, read_npy(folder / "examination.npy"), fitted, calibration)
+
+
+def _read_spec(path: Path) -> FeatureSpec:
+    stored = read_json(path)
+    try:
+        keys, counters, names, weights = (tuple(stored[n]) for n in ("keys", "counters", "names", "kind_weights"))
+        return FeatureSpec(keys, counters, names, stored["dim"], weights)
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(f"{path}: written by another version of the code; run the rerank stage again") from error
 
 
 def build_model(config: RerankConfig, spec: FeatureSpec) -> RankingModel:
@@ -153,5 +166,5 @@ def read_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
         with np.load(path, allow_pickle=False) as stored:
             names = sorted(name for name in stored.files if name != "notes")
             return [stored[name] for name in names], json.loads(str(stored["notes"]))
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise ArtifactError(f"{path}: not readable ({error}); delete it and run the rerank stage again") from error

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from catalog.outcomes import HEADS
 from rerank.lists import RankingLists
-from rerank.ranking_model import HEADS, HeadLogs
+from rerank.ranking_model import HeadLogs
 from rerank.stored import read_named, write_named
 
 Floats = npt.NDArray[np.float32]
@@ -105,8 +106,8 @@ class Calibrator(tf.Module):
 
     Call:
         logs: HeadLogs of [B, C]. asked: [B] bool, whether there is a query. met: [B, C] bool, see `met_products`.
-        Returns HeadLogs; none above the log before it, since nothing is bought that was not put in the cart, and
-        nothing put in the cart that was not clicked.
+        Returns HeadLogs; neither cart nor purchase is above the click, since nothing of both was not chosen. What is
+        bought need not have been put in the cart: some shops log no carts, and some sell with one click.
     """
 
     def __init__(self, calibration: Calibration) -> None:
@@ -126,8 +127,7 @@ class Calibrator(tf.Module):
         values = tf.gather(self._first, task)[:, None] + tf.reduce_sum(slope * along, -1)
         values += tf.where(met, 0.0, tf.gather(self._never_met, task)[:, None])[..., None]
         click, cart, purchase = tf.unstack(tf.minimum(values, _CERTAIN), axis=-1)
-        cart = tf.minimum(cart, click)
-        return HeadLogs(click, cart, tf.minimum(purchase, cart))
+        return HeadLogs(click, tf.minimum(cart, click), tf.minimum(purchase, click))
 
 
 def _pieces(knots: Floats, values: Floats, count: int) -> Floats:

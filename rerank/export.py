@@ -11,15 +11,17 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from catalog.feature_store import FeatureStore
+from catalog.outcomes import HEADS
 from catalog.schema import ShopData
 from rerank.artifacts import check_names, load
 from rerank.calibration import Calibrator
-from rerank.features import FeatureExtractor, Features, Tensors, retrieval_ranks
+from rerank.features import FeatureExtractor, Features, retrieval_ranks
 from rerank.lists import request_inputs
 from rerank.pictures import picture_table
 from rerank.product_tables import build_tables, known_products, met_products, served_behaviour_table
-from rerank.ranking_model import HEADS, HeadLogs, order_score
+from rerank.ranking_model import HeadLogs, order_score
 from rerank.shapley import GROUPS, coalitions, shapley_weights
+from rerank.tensors import Tensors
 
 OUTPUTS = ("score", *(f"{head}_probability" for head in HEADS))
 ABSENT_SCORE = -1e9
@@ -72,6 +74,7 @@ class Reranker(tf.Module):
             trained.fitted.associations,
             tokenizer,
             self.config,
+            trained.spec.kind_weights,
             trained.fitted.relevance,
         )
         check_names(trained.spec, self.extractor)

@@ -1,5 +1,6 @@
 """Features of (query, user, candidate): one graph function for training and for export, over tables by product row."""
 
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,18 +9,24 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from catalog.schema import KIND_WEIGHTS, KINDS
 from rerank.associations import Associations
 from rerank.behaviour import behaviour_names
 from rerank.config import RerankConfig
-from rerank.history_features import cosines, cosines_of_kind, hours_since_last, log_hours, seen_before
+from rerank.history_features import (
+    History,
+    cosines,
+    cosines_of_kind,
+    hours_since_last,
+    log_hours,
+    prices,
+    seen_before,
+    shares,
+)
 from rerank.product_tables import ProductTables
 from rerank.relevance import Relevance, RelevanceWeights, no_relevance
 from rerank.side_by_side import SideBySide
-from rerank.tensors import count, lower_bounds, spread, table
+from rerank.tensors import Tensors, count, lower_bounds, spread, table
 from rerank.text_features import TextExtractor
-
-Tensors = dict[str, tf.Tensor]
 
 
 class Features(NamedTuple):
@@ -37,20 +44,6 @@ class Features(NamedTuple):
     grade: tf.Tensor
 
 
-class _History(NamedTuple):
-    """[B, H] each. row: int32, N for absent. valid: bool. recent, lasting: float32 shares that sum to 1, or to 0.
-
-    `lasting` weighs events by their kind alone; in `recent` the weight is halved every few events besides. product:
-    [B, H, width] each, what is known of the products.
-    """
-
-    row: tf.Tensor
-    valid: tf.Tensor
-    recent: tf.Tensor
-    lasting: tf.Tensor
-    product: Tensors
-
-
 class FeatureExtractor(tf.Module):
     """Compute features from requests and candidate rows.
 
@@ -62,6 +55,7 @@ class FeatureExtractor(tf.Module):
         pictures: [N + 1, P], see `picture_table`.
         associations: what is chosen after which word.
         tokenizer: SentencePiece model file.
+        kind_weights: of every one of KINDS, by which the events of a history count.
         relevance: how grades are read from text features, where a shop has judgments.
 
     Call:
@@ -81,10 +75,12 @@ class FeatureExtractor(tf.Module):
         associations: Associations,
         tokenizer: Path,
         config: RerankConfig,
+        kind_weights: Sequence[float],
         relevance: RelevanceWeights | None = None,
     ) -> None:
         super().__init__(name="features")
         self._config = config
+        self._strengths = np.array([0.0, *kind_weights], np.float32)  # as histories hold kinds, from 1; 0 is none
         self._keys = tables.keys
         self._behaviour_names = behaviour_names(counters)
         self.size = len(tables.values) - 1
@@ -189,7 +185,7 @@ class FeatureExtractor(tf.Module):
         """Text features of candidates, see `TextExtractor`; row: [B, C] int32, N for absent."""
         return self._text(query, self._product(row))
 
-    def _picture(self, product: Tensors, history: "_History") -> tf.Tensor:
+    def _picture(self, product: Tensors, history: History) -> tf.Tensor:
         """How alike a candidate and the history look, each among its own category; zero without picture or history.
 
         `kind_*` are over the history's items of the candidate's leaf category alone.
@@ -210,18 +206,17 @@ class FeatureExtractor(tf.Module):
         ]
         return tf.concat([tf.stack(columns, -1), picture * taste[:, None]], -1)
 
-    def _history(self, inputs: Tensors) -> "_History":
+    def _history(self, inputs: Tensors) -> History:
         row, kind = inputs["history_row"], inputs["history_kind"]
         valid = (row >= 0) & (row < self.size) & (kind > 0)
         row = tf.where(valid, row, self.size)
-        strength = tf.gather(tf.constant([0.0, *(KIND_WEIGHTS[name] for name in KINDS)]), tf.maximum(kind, 0))
-        strength = tf.where(valid, strength, 0.0)
+        strength = tf.where(valid, tf.gather(tf.constant(self._strengths), tf.maximum(kind, 0)), 0.0)
         age = np.arange(row.shape[1] - 1, -1, -1, dtype=np.float32)
         fading = strength * tf.constant(0.5 ** (age / self._config.history_half_life))
-        return _History(row, valid, _shares(fading), _shares(strength), self._product(row))
+        return History(row, valid, shares(fading), shares(strength), self._product(row))
 
     def _person(
-        self, inputs: Tensors, row: tf.Tensor, embedding: tf.Tensor, product: Tensors, history: "_History"
+        self, inputs: Tensors, row: tf.Tensor, embedding: tf.Tensor, product: Tensors, history: History
     ) -> tf.Tensor:
         past, kind, valid, weight = history.row, inputs["history_kind"], history.valid, history.recent
         elapsed = log_hours(inputs["timestamp"][:, None] - inputs["history_timestamp"])
@@ -229,14 +224,14 @@ class FeatureExtractor(tf.Module):
         same_row = row[:, :, None] == tf.where(valid, past, -1)[:, None, :]
         columns = [
             *cosines(cosine, valid, weight),
-            *_prices(product["log_price"][..., 0], history.product["log_price"][..., 0], weight),
+            *prices(product["log_price"][..., 0], history.product["log_price"][..., 0], weight),
             *seen_before(same_row, kind, elapsed),
             spread(tf.math.log1p(count(valid)), row),
             spread(hours_since_last(elapsed, valid), row),
         ]
         return tf.concat([tf.stack(columns, -1), self._same_values(product, history)], -1)
 
-    def _same_values(self, product: Tensors, history: "_History") -> tf.Tensor:
+    def _same_values(self, product: Tensors, history: History) -> tf.Tensor:
         """Per key, the weight of the history's items that have the candidate's value, [B, C, A]; 0 for no value.
 
         The history's weight is summed by value once and then looked up, instead of comparing every candidate with
@@ -282,20 +277,6 @@ def _value_places(values: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32],
         places[:, key] = np.where(values[:, key] > 0, size - 1 + own[place], 0)
         size += int(own[-1])
     return places, size
-
-
-def _prices(price: tf.Tensor, past: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Log price over the history's mean log price, its size, and whether both are known; prices: logs, 0 for none."""
-    priced = tf.where(past > 0, weight, 0.0)
-    mean = tf.math.divide_no_nan(tf.reduce_sum(priced * past, 1), tf.reduce_sum(priced, 1))[:, None]
-    comparable = (price > 0) & (mean > 0)
-    gap = tf.where(comparable, price - mean, 0.0)
-    return gap, tf.abs(gap), tf.cast(comparable, tf.float32)
-
-
-def _shares(weight: tf.Tensor) -> tf.Tensor:
-    """[B, H] weights over their sum; zeros stay zeros."""
-    return tf.math.divide_no_nan(weight, tf.reduce_sum(weight, 1, keepdims=True))
 
 
 def _with_absent(table: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -4,15 +4,31 @@
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from catalog.schema import KINDS
+from rerank.tensors import Tensors
 
 _NEVER = np.float32(1e9)
 _NO_COSINE = np.float32(-2.0)
 _ENDS = ("purchase", "cart")
+
+
+class History(NamedTuple):
+    """[B, H] each. row: int32, N for absent. valid: bool. recent, lasting: float32 shares that sum to 1, or to 0.
+
+    `lasting` weighs events by their kind alone; in `recent` the weight is halved every few events besides. product:
+    [B, H, width] each, what is known of the products.
+    """
+
+    row: tf.Tensor
+    valid: tf.Tensor
+    recent: tf.Tensor
+    lasting: tf.Tensor
+    product: Tensors
 
 
 def cosines(cosine: tf.Tensor, valid: tf.Tensor, weight: tf.Tensor) -> Sequence[tf.Tensor]:
@@ -56,3 +72,17 @@ def hours_since_last(hours: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
 def log_hours(seconds: tf.Tensor) -> tf.Tensor:
     """log(1 + hours) of seconds, which count as 0 when negative."""
     return tf.math.log1p(tf.cast(tf.maximum(seconds, 0), tf.float32) / 3600.0)
+
+
+def prices(price: tf.Tensor, past: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Log price over the history's mean log price, its size, and whether both are known; prices: logs, 0 for none."""
+    priced = tf.where(past > 0, weight, 0.0)
+    mean = tf.math.divide_no_nan(tf.reduce_sum(priced * past, 1), tf.reduce_sum(priced, 1))[:, None]
+    comparable = (price > 0) & (mean > 0)
+    gap = tf.where(comparable, price - mean, 0.0)
+    return gap, tf.abs(gap), tf.cast(comparable, tf.float32)
+
+
+def shares(weight: tf.Tensor) -> tf.Tensor:
+    """[B, H] weights over their sum; zeros stay zeros."""
+    return tf.math.divide_no_nan(weight, tf.reduce_sum(weight, 1, keepdims=True))

@@ -1,6 +1,5 @@
 """How much the order owes to each feature: what is lost when its values change hands (Breiman 2001)."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +9,12 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from rerank.features import Features
+from rerank.normalisation import vector_of
 from rerank.validation import mean_ndcg
 
 Floats = npt.NDArray[np.float32]
 
 VALUES, PROFILE, GRADE = "text:values, embedded", "person:profile, embedded", "text:expected grade"
-_COORDINATE = re.compile(r"_\d+$")
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def _by_group(names: tuple[str, ...], groups: tuple[str, ...], features: Feature
 def _by_name(names: tuple[str, ...], features: Features) -> dict[str, _Part]:
     columns: dict[str, list[int]] = {}
     for column, name in enumerate(names):
-        columns.setdefault(_COORDINATE.sub("", name), []).append(column)
+        columns.setdefault(vector_of(name), []).append(column)
     parts = {name: _Part(np.array(found)) for name, found in columns.items()}
     none = np.zeros(0, np.int64)
     if features.value.shape[-1]:

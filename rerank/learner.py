@@ -216,10 +216,8 @@ class Learner:
         digest.update(repr(asdict(self._spec)).encode())
         digest.update(self._extractor.fingerprint().encode())
         for part in (training, held_out):
-            digest.update(np.ascontiguousarray(part.candidates.request).tobytes())
-            digest.update(part.data.lists.row.tobytes())
-            for column in (lists := part.data.lists).score, lists.position, lists.click, lists.cart, lists.purchase:
-                digest.update(column.tobytes())
+            digest.update(part.data.fingerprint().encode())
+            digest.update(np.ascontiguousarray(part.candidates.product_embeddings).tobytes())
         return digest.hexdigest()
 
     def _resume(self, checkpoint: Path, identity: str) -> tuple[list[dict[str, float]], Arrays]:
@@ -263,11 +261,11 @@ def _chunks(places: npt.NDArray[Any], width: int) -> Iterator[npt.NDArray[np.int
 def best_epoch(history: list[dict[str, float]], epochs: int) -> int:
     """The best epoch so far, from 0, among those of the second half of all, or the last one before that.
 
-    Until then the learning rate is high, and one of the first epochs may be the best by chance alone.
+    Until then the learning rate is high, and one of the first epochs may be the best by chance alone. Of equals it is
+    the last: where no validation page was clicked, all are.
     """
-    first = epochs // 2
-    late = [record["ndcg@10"] for record in history[first:]]
-    return first + int(np.argmax(late)) if late else len(history) - 1
+    late = [record["ndcg@10"] for record in history[epochs // 2 :]]
+    return len(history) - 1 - (int(np.argmax(late[::-1])) if late else 0)
 
 
 def _checked(loss: float, epoch: int) -> float:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from catalog.errors import DataError
 from catalog.feature_store import FeatureStore
+from catalog.outcomes import HEADS, came_of
 from rerank.candidates import Candidates
 
 Ints = npt.NDArray[np.int32]
@@ -54,8 +55,6 @@ def build_lists(features: FeatureStore, candidates: Candidates, length: int, see
 
     Args:
         length: L; pages longer than that are cut.
-
-    A cart or a purchase counts as a click too: nobody buys from a page without having chosen the product.
     """
     random = np.random.default_rng(seed)
     starts = range(0, len(candidates.request), _BLOCK)
@@ -147,7 +146,7 @@ def _build_block(
         position=page.position,
         shown=use_page if features.pages_logged else row < absent,
         retrieved=np.where(use_page, retrieved, extra >= 0),
-        click=page.click | page.cart | page.purchase,
+        click=page.click,
         cart=page.cart,
         purchase=page.purchase,
     )
@@ -183,9 +182,7 @@ def _pages(features: FeatureStore, requests: Ints, length: int, absent: int) -> 
     return _Pages(
         row=np.where(inside, features.impression_product[place], np.int32(absent)),
         position=np.where(inside, features.impression_position[place], np.int32(0)),
-        click=inside & features.impression_click[place],
-        cart=inside & features.impression_cart[place],
-        purchase=inside & features.impression_purchase[place],
+        **{head: inside & came_of(features, head, place) for head in HEADS},
     )
 
 
@@ -243,9 +240,9 @@ def _sample_unshown(
 
 def _ranks(scores: npt.NDArray[np.floating], wanted: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
     """How many of the request's candidates score strictly better, [R, L]."""
-    return (
-        (scores[:, None, :] > wanted[:, :, None]).sum(axis=2) if scores.shape[1] else np.zeros(wanted.shape, np.int64)
-    )
+    falling = np.sort(-scores, axis=1)
+    ranks = [np.searchsorted(row, values) for row, values in zip(falling, -wanted, strict=True)]
+    return np.array(ranks, np.int64).reshape(wanted.shape)
 
 
 def _gather(embeddings: Floats, rows: Ints) -> Floats:

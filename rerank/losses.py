@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from catalog.outcomes import HEADS
 from rerank.config import RerankConfig
-from rerank.ranking_model import HEADS, HeadLogs, ranking_score
+from rerank.ranking_model import HeadLogs, ranking_score
 
 _MOST_CERTAIN = -1e-6  # log of the largest probability; keeps log(1 - p) finite
 
@@ -30,15 +31,20 @@ def item_weights(labels: ListLabels, unshown_weight: float) -> tf.Tensor:
     return tf.where(labels.present, weights, 0.0)
 
 
+def head_worths(config: RerankConfig) -> dict[str, float]:
+    """What each head is worth in a list's gains, in clicks: of those that `config.heads` learns from."""
+    worths = {"click": 1.0, "cart": config.cart_weight, "purchase": config.purchase_weight}
+    return {head: worth for head, worth in worths.items() if config.heads == head or config.heads not in HEADS}
+
+
 def list_loss(logs: HeadLogs, log_examination: tf.Tensor, labels: ListLabels, config: RerankConfig) -> tf.Tensor:
     """The weighted sum of the configured losses, [B]."""
-    heads = HEADS if config.heads not in HEADS else (config.heads,)
+    worths = head_worths(config)
     parts = []
     if config.loss != "listwise":
-        parts.append(config.pointwise_weight * pointwise_loss(logs, log_examination, labels, heads))
+        parts.append(config.pointwise_weight * pointwise_loss(logs, log_examination, labels, tuple(worths)))
     if config.loss != "pointwise":
-        worth = {"click": 1.0, "cart": config.cart_weight, "purchase": config.purchase_weight}
-        gain = tf.add_n([worth[head] * getattr(labels, head) for head in heads])
+        gain = tf.add_n([worth * getattr(labels, head) for head, worth in worths.items()])
         score = ranking_score(logs, config.cart_weight, config.purchase_weight)
         listwise = listwise_loss(score, log_examination, gain, labels, config.unshown_weight)
         parts.append(config.listwise_weight * listwise)

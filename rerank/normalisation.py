@@ -14,7 +14,7 @@ Floats = npt.NDArray[np.float32]
 
 _LISTS = 2000  # lists that means and deviations are taken from
 _BATCH = 64
-_COORDINATE = re.compile(r"(.*)_\d+$")
+_COORDINATE = re.compile(r"([^.]*)_\d+$")  # an attribute, whose name a shop may end in a number, comes after a dot
 
 
 def normalisation(part: Slice, extractor: FeatureExtractor, seed: int) -> tuple[Floats, Floats]:
@@ -43,6 +43,11 @@ def normalisation(part: Slice, extractor: FeatureExtractor, seed: int) -> tuple[
 
 def block_sizes(names: tuple[str, ...]) -> Floats:
     """How many coordinates the vector has that each feature is one of, [F]: 1 for a feature of its own."""
-    found = [_COORDINATE.match(name) for name in names]
-    sizes = Counter(match[1] for match in found if match)
-    return np.array([sizes[match[1]] if match else 1 for match in found], np.float32)
+    sizes = Counter(map(vector_of, names))
+    return np.array([sizes[vector_of(name)] for name in names], np.float32)
+
+
+def vector_of(name: str) -> str:
+    """The vector that a feature is a coordinate of, "picture:taste" of "picture:taste_3"; else its own name."""
+    found = _COORDINATE.match(name)
+    return found[1] if found else name

@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from catalog.outcomes import HEADS
 from rerank.config import RerankConfig
 from rerank.cross_network import CrossNetwork
 
-HEADS = ("click", "cart", "purchase")
 _CLIP = 5.0  # standard deviations; crosses are polynomials and outliers would dominate them
 
 

@@ -14,12 +14,13 @@ import tensorflow as tf
 from rerank.config import RerankConfig
 from rerank.features import FeatureExtractor
 from rerank.lists import RankingLists
+from rerank.losses import head_worths
 from rerank.slices import Slice
 
 Floats = npt.NDArray[np.float32]
 
 _MOST_LISTS = 20_000  # lists that trees are grown on, the latest ones
-_FEWEST_CLICKS = 100
+_FEWEST_GAINS = 100
 _TREES = 200
 TREE_SETTINGS = {
     "objective": "lambdarank", "learning_rate": 0.05, "num_leaves": 7, "min_data_in_leaf": 50, "bagging_fraction": 0.8,
@@ -29,7 +30,7 @@ _BATCH = 64
 
 
 def teach(part: Slice, extractor: FeatureExtractor, config: RerankConfig) -> Floats | None:
-    """[R, L] scores by LambdaMART (Burges 2010) of every product of every list; None where there are too few clicks.
+    """[R, L] scores by LambdaMART (Burges 2010) of every product of every list; None where too few have a gain.
 
     The trees are grown on shown products, with the gains of the listwise loss and LightGBM's correction of position
     bias. The extractor holds the slice's embeddings.
@@ -38,9 +39,9 @@ def teach(part: Slice, extractor: FeatureExtractor, config: RerankConfig) -> Flo
 
     lists = part.data.lists
     chosen = np.arange(max(len(lists) - _MOST_LISTS, 0), len(lists))
-    if lists.click[chosen].sum() < _FEWEST_CLICKS:
-        return None
     order, shown, gain = shuffled(lists, config)
+    if np.count_nonzero(gain[chosen]) < _FEWEST_GAINS:
+        return None
     worth, position = (np.take_along_axis(each, order, 1)[chosen][shown[chosen]] for each in (gain, lists.position))
     numbers = np.concatenate(
         [
@@ -71,7 +72,7 @@ def shuffled(
     """
     keys = np.random.default_rng(config.seed).random(lists.shown.shape)
     order = np.argsort(np.where(lists.shown, keys, np.inf), axis=1)
-    gain = lists.click + config.cart_weight * lists.cart + config.purchase_weight * lists.purchase
+    gain = sum(worth * getattr(lists, head) for head, worth in head_worths(config).items())
     return order, np.take_along_axis(lists.shown, order, 1), gain
 
 

@@ -4,6 +4,8 @@ from typing import Any
 
 import tensorflow as tf
 
+Tensors = dict[str, tf.Tensor]
+
 
 def table(values: Any) -> tf.Variable:
     """A fixed table."""

@@ -32,7 +32,7 @@ from rerank.relevance import Relevance, Unjudged, fit_relevance
 from rerank.slices import Slice, with_features
 from rerank.training_data import TrainingData
 
-_FINAL_REQUESTS = 1000  # validation requests whose whole candidate lists are ordered at the end
+_FINAL_REQUESTS = 1000  # validation requests, of all days, whose whole candidate lists are ordered at the end
 
 
 def train(
@@ -73,7 +73,7 @@ def train(
         for part in (rerank, held_out)
     )
     history = learner.fit(training, validation, out_dir / "checkpoint.npz", after_epoch)
-    final = held_out.take(np.arange(min(_FINAL_REQUESTS, len(held_out.request))))
+    final = select_requests(features, held_out, _FINAL_REQUESTS, config.seed)
     # Every candidate, and every shown product besides.
     whole = prepared.lists(final, final.rows.shape[1] + config.list_length)
     calibrating = prepared.lists(held_out, config.list_length, morning)
@@ -147,7 +147,7 @@ def prepare(
     keys = choose_keys(shop, config.lexical)
     tables = build_tables(shop, features, tokenizer, keys, config.lexical)
     days = sorted({int(day) for part in parts for day in features.request_day[part.request]})
-    counters = tuple(features.snapshot_features)
+    counters, kind_weights = tuple(features.snapshot_features), tuple(features.weights.tolist())
     known = known_products(features)
     basis = fit_basis(shop.products, pictures, config.picture_dim, known)
     associations = fit_associations(features, tables, config.lexical)
@@ -162,6 +162,7 @@ def prepare(
         associations,
         tokenizer,
         config,
+        kind_weights,
     )
     ids = shop.products["product_id"].to_pylist()
     relevance = fit_relevance(
@@ -169,7 +170,7 @@ def prepare(
     )
     if relevance is not None:
         extractor.relevance = Relevance(relevance)
-    spec = FeatureSpec(keys, counters, extractor.names, parts[0].query_embedding.shape[1])
+    spec = FeatureSpec(keys, counters, extractor.names, parts[0].query_embedding.shape[1], kind_weights)
     fitted = FittedFeatures(basis, associations, relevance)
     slots = {day: slot for slot, day in enumerate(days)}
     releases = {day: slot for slot, day in enumerate(served, len(days))}

@@ -1,5 +1,6 @@
 """Ranking lists as tensors: a batch is gathered by list number inside the training step."""
 
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,10 +10,10 @@ import tensorflow as tf
 from catalog.feature_store import FeatureStore
 from rerank.candidates import Candidates
 from rerank.config import RerankConfig
-from rerank.features import Tensors
 from rerank.lists import RankingLists, request_inputs
 from rerank.losses import ListLabels
 from rerank.product_tables import met_products
+from rerank.tensors import Tensors
 
 
 class ListBatch(NamedTuple):
@@ -71,6 +72,15 @@ class TrainingData:
                 np.stack([lists.click, lists.cart, lists.purchase, lists.shown, lists.retrieved], axis=-1)
             )
         self._absent = len(candidates.product_embeddings)
+
+    def fingerprint(self) -> str:
+        """SHA-256 in hex of everything that batches hold."""
+        digest = sha256()
+        for name, part in sorted({**self._inputs, "position": self._position, "flags": self._flags}.items()):
+            values = part.numpy()
+            content = b"\0".join(values.ravel().tolist()) if values.dtype == object else values.tobytes()
+            digest.update(f"{name} {values.shape}\0".encode() + content)
+        return digest.hexdigest()
 
     def batch(self, places: tf.Tensor) -> ListBatch:
         """Lists at `places`, [B] int32."""

@@ -33,3 +33,8 @@ class IndexParameters(Config):
         if self.leaves_to_search > self.leaves:
             raise ValueError(f"leaves_to_search = {self.leaves_to_search} must not exceed leaves = {self.leaves}")
         return self
+
+
+def scann_label(leaves: int) -> str:
+    """What tables and curves call ScaNN with so many leaves."""
+    return f"ScaNN, {leaves:,} leaves" if leaves > 1 else "ScaNN, no tree"

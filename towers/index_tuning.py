@@ -17,7 +17,7 @@ from catalog.files import read_json, write_json
 from catalog.progress import console, track
 from evaluation.provenance import describe_machine, package_versions
 from towers.index import ExactIndex, Index, ScannIndex
-from towers.index_config import IndexConfig, IndexParameters
+from towers.index_config import IndexConfig, IndexParameters, scann_label
 
 _REORDER = (1.5, 2.5, 5.0, 10.0)  # times k
 _SEARCHED = (0.005, 0.01, 0.02, 0.04, 0.07, 0.12, 0.2, 0.35, 0.6, 1.0)  # shares of the leaves
@@ -207,7 +207,7 @@ def _measure_tree(
     )
     result: list[Measurement] = []
     depths = sorted({min(round(k * factor), len(embeddings)) for factor in _REORDER})
-    for reorder in track(depths, f"ScaNN, {leaves:,} leaves" if leaves > 1 else "ScaNN, no tree"):
+    for reorder in track(depths, scann_label(leaves)):
         for searched in sorted({max(1, round(leaves * share)) for share in _SEARCHED}):
             call = _bound(graph, searched, reorder)
             recall, speed = _recall_and_speed(call, queries, least)

@@ -21,6 +21,7 @@ from catalog.errors import ArtifactError
 from catalog.files import write_json
 from catalog.schema import PRODUCTS_SCHEMA, ShopData
 from pipelines.config import PipelineConfig
+from pipelines.fingerprints import code_digest
 from pipelines.workspace import Workspace
 from tests.shallow_network import shallow_network
 
@@ -141,6 +142,47 @@ def test_scores_are_kept_by_what_they_depend_on(tmp_path: Path) -> None:
     assert keys == [ablations._key(variant) for variant in VARIANTS]
     ablations.length = {"epochs": 7}
     assert not set(keys) & {ablations._key(variant) for variant in VARIANTS}
+
+
+def made_ablations(folder: Path, **sections: Any) -> Any:
+    config = parse_config(PipelineConfig, TINY | sections, "the test")
+    for stage in ("features", "images"):
+        write_json(folder / "stages" / f"{stage}.json", {"fingerprint": stage})
+    ablations = command.Ablations.__new__(command.Ablations)
+    ablations.workspace, ablations.length, ablations._suffix = Workspace(config, folder), {}, ""
+    ablations.out = folder / "out.json"
+    return ablations
+
+
+def test_other_requests_are_scored_anew_and_not_trained(tmp_path: Path) -> None:
+    one, two = (made_ablations(tmp_path, evaluate={"requests": number}) for number in (100, 200))
+    assert one._training_key(VARIANTS[0]) == two._training_key(VARIANTS[0])
+    assert one._key(VARIANTS[0]) != two._key(VARIANTS[0])
+
+
+@pytest.mark.parametrize(
+    ("module", "trains"), [("pipelines.s05_towers", True), ("pipelines.s04_images", True), ("benchmarks", False)]
+)
+def test_other_code_makes_other_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, trains: bool
+) -> None:
+    ablations = made_ablations(tmp_path)
+    before = ablations._training_key(VARIANTS[0]), ablations._key(VARIANTS[0])
+    monkeypatch.setattr(command, "code_digest", lambda name: "new" if name.startswith(module) else code_digest(name))
+    assert (ablations._training_key(VARIANTS[0]) != before[0]) is trains
+    assert ablations._key(VARIANTS[0]) != before[1]
+
+
+def test_scores_that_were_cut_off_are_made_again(tmp_path: Path) -> None:
+    ablations = made_ablations(tmp_path)
+    path = ablations._scores_file(VARIANTS[0])
+    scores = {"a|test search|ndcg@10": np.arange(1000.0)}
+    np.savez_compressed(path, key=ablations._key(VARIANTS[0]), info=json.dumps({"seconds": 1}), **scores)
+    kept = ablations.kept(VARIANTS[0])
+    assert kept is not None
+    assert (kept.info, kept.scores["a|test search|ndcg@10"].sum()) == ({"seconds": 1}, 499_500)
+    path.write_bytes(path.read_bytes()[:-20])
+    assert ablations.kept(VARIANTS[0]) is None
 
 
 def made_up(scores: dict[str, list[float]]) -> dict[str, np.ndarray]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks import rerank_setting
 from benchmarks.rerank_setting import setting_key
 from catalog.config import parse_config
 from catalog.files import write_json
@@ -31,6 +32,13 @@ def key(folder: Path, candidates: str = "one", **sections: dict[str, Any]) -> st
 )
 def test_other_lists_or_settings_have_another_key(tmp_path: Path, changed: dict[str, Any]) -> None:
     assert key(tmp_path, **changed) != key(tmp_path)
+
+
+def test_other_code_of_the_reranker_has_another_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = key(tmp_path)
+    monkeypatch.setattr(rerank_setting, "code_digest", lambda module: f"{module}, changed")
+    assert key(tmp_path) != before
+    assert key(tmp_path).endswith("rerank.train, changed")
 
 
 def test_what_the_comparison_does_not_read_changes_nothing(tmp_path: Path) -> None:

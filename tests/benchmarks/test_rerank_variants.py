@@ -43,6 +43,16 @@ def test_other_settings_are_trained_anew(tmp_path: Path, trainings: list[str]) -
     assert trainings == ["LambdaMART, False", "LambdaMART, True", "LambdaMART, False"]
 
 
+def test_other_code_of_a_rival_is_trained_anew(
+    tmp_path: Path, trainings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting: Any = SimpleNamespace(key="this shop")
+    finished(RIVALS[0], setting, CURVE, tmp_path)
+    monkeypatch.setattr(variants, "code_digest", lambda module: f"{module}, changed")
+    finished(RIVALS[0], setting, CURVE, tmp_path)
+    assert len(trainings) == 2
+
+
 def test_a_broken_file_is_no_result(tmp_path: Path, trainings: list[str]) -> None:
     (tmp_path / "lambdamart.npz").write_bytes(b"broken")
     assert finished(RIVALS[1], SimpleNamespace(key="k"), CURVE, tmp_path).notes == {"chosen": 1}  # type: ignore[arg-type]

@@ -45,3 +45,11 @@ def test_unknown_positions_have_a_rate_of_their_own(make_store):
 
 def test_what_never_happened_is_not_impossible(log):
     assert (position_rates(log, "search", "purchase") > 0).all()
+
+
+def test_what_was_bought_was_clicked(make_store):
+    bought = [{"product": 0, "position": 1, "purchase": True}]
+    log = make_store(1, 1, ["red"], requests=[{"query": 0, "slice": 0}], impressions=[bought])
+    rates = [position_rates(log, "search", head)[1] for head in ("click", "cart", "purchase")]
+    mean = (1 + 1) / (1 + 2)
+    assert rates == pytest.approx([(1 + 20 * mean) / 21, 20 * (1 / 3) / 21, (1 + 20 * mean) / 21])

@@ -27,6 +27,17 @@ def test_pages_are_cut_and_padded(log):
     assert lists.present.tolist() == [[True, True], [True, False]]
 
 
+def test_what_was_put_in_the_cart_or_bought_was_clicked(make_store):
+    shown = [{"product": 0, "position": 1, "cart": True}, {"product": 1, "position": 2, "purchase": True}]
+    log = make_store(2, 1, ["red"], requests=[{"query": 0, "slice": 3}], impressions=[shown])
+    labels = shown_lists(log, sample_requests(log, "search", 5, 0), length=3).labels
+    assert {head: part.tolist() for head, part in labels.items()} == {
+        "click": [[True, True, False]],
+        "cart": [[True, False, False]],
+        "purchase": [[False, True, False]],
+    }
+
+
 def test_examination_follows_the_position(log):
     lists = shown_lists(log, sample_requests(log, "search", 5, 0), length=3)
     assert lists.examined(np.array([1.0, 0.5])).tolist() == [[1.0, 0.5, 0.5], [1.0, 0.0, 0.0]]

@@ -77,7 +77,7 @@ def test_every_stage_names_the_module_that_does_its_work() -> None:
 
 
 def test_imports_are_absolute_as_the_digest_of_code_expects() -> None:
-    for package in ("catalog", "towers", "rerank", "evaluation", "serving", "pipelines"):
+    for package in ("catalog", "towers", "rerank", "evaluation", "serving", "pipelines", "benchmarks"):
         for path in (REPOSITORY / package).rglob("*.py"):
             imports = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
             assert not any(node.level for node in imports), path

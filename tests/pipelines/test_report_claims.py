@@ -8,6 +8,7 @@ import pytest
 
 from evaluation.boards import Curve, PlainTable
 from pipelines.report_claims import calibration_claims, examination_claims, log_loss_claims
+from pipelines.report_reranker import told_by_position
 
 
 def calibration(*rows: tuple[Any, ...]) -> PlainTable:
@@ -85,7 +86,13 @@ def log(clicks: list[bool]) -> Any:
         impression_start=2 * np.arange(pages + 1),
         impression_position=np.tile(np.array([1, 2], np.int32), pages),
         impression_click=np.array(clicks, bool),
+        **dict.fromkeys(("impression_cart", "impression_purchase"), np.zeros(len(clicks), bool)),
     )
+
+
+def claims(clicks: list[bool], pages: list[Any]) -> Any:
+    """Of those test pages after days of those clicks."""
+    return log_loss_claims(pages, told_by_position(log(clicks), pages), 0)
 
 
 @pytest.mark.parametrize(("told", "users", "met"), [(0.75, 20, True), (0.75, 19, False), (0.51, 20, False)])
@@ -94,7 +101,7 @@ def test_log_loss_beside_that_of_the_base_rate(told: float, users: int, met: boo
     # -ln 0.75 / ln 2 = 0.4150, and -ln 0.51 / ln 2 = 0.9714.
     more = page([False, True] * 19, [1 - told, told] * 19, list(range(1, 20)))
     pages = [page([True, False], [told, 1 - told], [0 if users == 20 else 1]), more]
-    claim, placed = log_loss_claims(log([]), pages, 0)
+    claim, placed = claims([], pages)
     ratio = -np.log(told) / np.log(2)
     assert claim.text == "Log-loss of click on the test pages, over the base rate's"
     assert claim.measured.startswith(f"{ratio:.4f} [{ratio:.4f}, {ratio:.4f}] ({-np.log(told):.4f} over 0.6931)")
@@ -109,11 +116,11 @@ def test_log_loss_beside_that_of_the_base_rate(told: float, users: int, met: boo
 def test_what_knows_only_the_place_beats_a_head_that_knows_less() -> None:
     # All that stood first was clicked, on the days before and now; the head says so with 0.75 alone.
     pages = [page([True, False] * 20, [0.75, 0.25] * 20, list(range(20)))]
-    _, placed = log_loss_claims(log([True, False] * 1000), pages, 0)
+    _, placed = claims([True, False] * 1000, pages)
     assert placed.met is False
     # Rates (1000 + 20 / 2) / 1020 and its complement.
     assert f"({-np.log(1010 / 1020):.4f} less {-np.log(0.75):.4f})" in placed.measured
 
 
 def test_no_pages_claim_nothing() -> None:
-    assert log_loss_claims(log([]), [], 0) == []
+    assert claims([], []) == []

@@ -8,7 +8,7 @@ import pytest
 
 from evaluation.shown import ShownLists
 from pipelines import report_reranker
-from pipelines.report_reranker import Pages, calibration_table, judge_heads, read_pages
+from pipelines.report_reranker import Pages, calibration_table, judge_heads, read_pages, told_by_position
 
 
 class FakeRequests:
@@ -168,7 +168,8 @@ def test_heads_are_judged_on_the_pages_of_all_tasks() -> None:
         impression_position=np.array([1, 2, 1], np.int32),
         **dict.fromkeys(("impression_click", "impression_cart", "impression_purchase"), np.array([True, False, False])),
     )
-    block = judge_heads(features, pages())
+    shown = pages()
+    block = judge_heads(shown, told_by_position(features, shown))
     assert block is not None
     (head,) = block.heads
     # Before, the first place of a search was clicked, (1 + 20 / 2) / 21, the second was not, 10 / 21, nor was the home
@@ -179,4 +180,4 @@ def test_heads_are_judged_on_the_pages_of_all_tasks() -> None:
     assert head.base_rate == pytest.approx(2 / 3)
     # Pairs: 0.75 against 0.5 is in order, 0.25 against 0.5 is not.
     assert head.auc == 0.5
-    assert judge_heads(features, []) is None
+    assert judge_heads([], told_by_position(features, [])) is None

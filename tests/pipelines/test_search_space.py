@@ -104,6 +104,10 @@ rerank:
         ("towers: {sequences: {epochs: [1, 2]}}", "does not train these towers"),
         ("rerank: {cart_weight: [0, 1]}", "clicks would set it to 0"),
         ("rerank: {position_bias: [true, false]}", "the metric corrects clicks by it"),
+        (
+            "rerank: {behaviour: {lift: [1.0, 2.0]}}",
+            "lift is not searched: the metric reads counters as",
+        ),
         ("rerank: {deep_units: [[8], [16]]}", "only numbers, names and switches"),
     ],
 )

@@ -1,6 +1,7 @@
 """The search: the config first, resumed after any end, refused where it would lie, and what it leaves behind."""
 
 import os
+import resource
 import shutil
 import signal
 from collections.abc import Callable
@@ -307,6 +308,19 @@ def test_other_settings_data_and_spaces_are_other_studies(
     assert len(list(first.parent.glob("towers-*/study.db"))) == 3
 
 
+def test_trials_of_other_code_are_another_study(
+    config: PipelineConfig, space: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tune(config, "towers", 1, space_file=space, run=Trainings())
+    asked = []
+    monkeypatch.setattr("pipelines.study.code_digest", lambda module: asked.append(module) or "changed since")
+    trainings = Trainings()
+    tune(config, "towers", 1, space_file=space, run=trainings)
+    assert len(trainings.rates) == 1
+    assert asked == ["pipelines.s05_towers"]
+    assert "isastudyofothercode" in printed(capfd)
+
+
 def printed(capfd: pytest.CaptureFixture[str]) -> str:
     """What was printed, without spaces: long paths are broken anywhere."""
     return "".join(capfd.readouterr().err.split())
@@ -332,11 +346,32 @@ def test_one_search_a_workspace(config: PipelineConfig, space: Path) -> None:
     assert tune(config, "towers", 1, space_file=space, run=Trainings(second)).ending == "finished"
 
 
+def test_a_full_disk_says_that_the_same_command_goes_on(config: PipelineConfig, space: Path) -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(number: int) -> None:
+        if number == 3:  # from here on there is room for the report's files and not for the study's, which is larger
+            resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, most))
+
+    try:
+        with pytest.raises(
+            ArtifactError, match=r"study\.db: not a study that can .*make room.*the same command goes on"
+        ):
+            tune(config, "towers", 5, space_file=space, run=Trainings(fill))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    trainings = Trainings()
+    counts = tune(config, "towers", 5, space_file=space, run=trainings).report.counts
+    assert set(counts) <= {"finished", "pruned"}
+    assert sum(counts.values()) == 5
+    assert len(trainings.rates) == 3  # the third is taken up
+
+
 def test_a_broken_study_says_what_to_do(config: PipelineConfig, space: Path) -> None:
     tune(config, "towers", 1, space_file=space, run=Trainings())
     (study(config) / "study.db").write_bytes(b"not a database, " * 99)
     with pytest.raises(
-        ArtifactError, match=r"study\.db: not a readable study .*; move .*towers-\w{8} away to begin anew"
+        ArtifactError, match=r"study\.db: not a study that can be .*; move .*towers-\w{8} away to begin anew"
     ):
         tune(config, "towers", 1, space_file=space, run=Trainings())
 

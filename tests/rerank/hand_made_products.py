@@ -1,6 +1,7 @@
 """Five products made by hand, features of them, and requests for them."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from made_up_shop import DAY0, make_products, make_shop, train_tokenizer
 
+from catalog.schema import KIND_WEIGHTS, KINDS
 from rerank.associations import fit_associations
 from rerank.config import RerankConfig
 from rerank.features import FeatureExtractor
@@ -25,7 +27,7 @@ ABSENT = len(TITLES)
 SLICES = SimpleNamespace(rerank=(1, 2))
 
 
-def build_extractor(folder: Path) -> FeatureExtractor:
+def build_extractor(folder: Path, kind_weights: Mapping[str, float] = KIND_WEIGHTS) -> FeatureExtractor:
     attributes = [
         json.dumps({"colour": colour, "gender": gender}) for colour, gender in zip(COLOURS, GENDERS, strict=True)
     ]
@@ -52,7 +54,10 @@ def build_extractor(folder: Path) -> FeatureExtractor:
     embeddings = np.eye(ABSENT, 6, dtype=np.float32)
     pictures = np.array(PICTURES, np.float32)
     associations = fit_associations(no_searches(), tables, config.lexical)
-    return FeatureExtractor(tables, behaviour, ("click_all",), embeddings, pictures, associations, tokenizer, config)
+    weights = [kind_weights[kind] for kind in KINDS]
+    return FeatureExtractor(
+        tables, behaviour, ("click_all",), embeddings, pictures, associations, tokenizer, config, weights
+    )
 
 
 def no_searches() -> Any:

@@ -181,12 +181,20 @@ def test_the_level_counts_predictions_beyond_the_knots_as_they_are_served() -> N
     assert told[-1] == pytest.approx(values[-1] + (log[-1] - knots[-1]), rel=1e-5)  # slope 1 above the last knot
 
 
-def test_a_purchase_is_no_likelier_than_a_cart_nor_that_than_a_click() -> None:
+def test_neither_cart_nor_purchase_is_likelier_than_a_click() -> None:
     up = np.array([-3.0, -2.0], np.float32)
     maps = HeadMaps((up, up, up), (up - 1, up + 1, up + 2))
     logs = HeadLogs(*(tf.constant([[-2.5]]),) * 3)
     click, cart, purchase = Calibrator(both(maps))(logs, tf.constant([True]), tf.constant([[True]]))
     assert click.numpy() == cart.numpy() == purchase.numpy() == pytest.approx(-3.5)
+
+
+def test_a_shop_that_logs_no_carts_sells_all_the_same() -> None:
+    up = np.array([-3.0, -2.0], np.float32)
+    maps = HeadMaps((up, up, up), (up, up, up))
+    logs = HeadLogs(tf.constant([[-2.5]]), tf.constant([[-30.0]]), tf.constant([[-2.75]]))
+    told = Calibrator(both(maps))(logs, tf.constant([True]), tf.constant([[True]]))
+    assert [log.numpy().item() for log in told] == pytest.approx([-2.5, -30.0, -2.75], abs=1e-5)
 
 
 def test_searches_and_recommendations_have_maps_of_their_own() -> None:

@@ -1,5 +1,6 @@
 """Laws of the exported reranker: the answer depends on the candidates as a set, and on nothing else."""
 
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 from made_up_shop import DIM, MadeUpShop
 
 from catalog.errors import ArtifactError
+from catalog.files import read_json, write_json
+from rerank.artifacts import load
 from rerank.export import ABSENT_SCORE, OUTPUTS, BatchScorer, Reranker
 from rerank.lists import request_inputs
 from rerank.train import train
@@ -193,6 +196,28 @@ def test_a_catalogue_with_other_features_is_refused(made_up_shop: MadeUpShop, tr
     features = replace(made_up_shop.features, snapshot_features=renamed)
     with pytest.raises(ArtifactError, match="run the rerank stage again"):
         make_reranker(replace(made_up_shop, features=features), trained_dir)
+
+
+def test_a_history_counts_by_the_weights_that_training_read(
+    made_up_shop: MadeUpShop, trained_dir: Path, reranker: Reranker, requests: dict[str, Any]
+) -> None:
+    trained = tuple(made_up_shop.features.weights.tolist())
+    assert load(trained_dir).spec.kind_weights == trained
+    # A store with other weights, as of a shop that has not trained again, changes no answer.
+    others = {kind: 5.0 - weight for kind, weight in made_up_shop.features.kind_weights.items()}
+    shop = replace(made_up_shop, features=replace(made_up_shop.features, kind_weights=others))
+    call = call_of(requests, requests["rows"])
+    expected = reranker.features(**call).numeric
+    np.testing.assert_array_equal(make_reranker(shop, trained_dir).features(**call).numeric, expected)
+
+
+def test_weights_of_another_version_are_refused(trained_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained_dir, tmp_path / "rerank")
+    stored = read_json(tmp_path / "rerank" / "features.json")
+    del stored["kind_weights"]
+    write_json(tmp_path / "rerank" / "features.json", stored)
+    with pytest.raises(ArtifactError, match=r"features\.json: written by another version"):
+        load(tmp_path / "rerank")
 
 
 def test_embeddings_can_be_shared(made_up_shop: MadeUpShop, trained_dir: Path, reranker: Reranker) -> None:

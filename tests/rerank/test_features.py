@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from hand_made_products import ABSENT, HISTORY, SLICES, TITLES, column, no_searches, request
+from hand_made_products import ABSENT, HISTORY, SLICES, TITLES, build_extractor, column, no_searches, request
 from made_up_shop import DAY0, make_products, make_shop, train_tokenizer
 
-from catalog.schema import KINDS
+from catalog.schema import KIND_WEIGHTS, KINDS
 from rerank.associations import fit_associations
 from rerank.config import RerankConfig
 from rerank.features import FeatureExtractor, retrieval_ranks
@@ -50,6 +50,17 @@ def test_history_features(extractor: FeatureExtractor) -> None:
     assert gap[1] == round(float(np.log(21) - mean), 4)
     assert gap[3] == 0
     assert column(extractor, "person:price_comparable", inputs) == [1, 1, 1, 0, 1, 0]
+
+
+def test_events_of_a_history_weigh_what_the_shops_kinds_do(tmp_path: Path) -> None:
+    weights = {**KIND_WEIGHTS, "click": 4.0, "purchase": 8.0, "view": 0.0}
+    extractor = build_extractor(tmp_path, weights)
+    inputs = request(**history([0, 2, 3], ["purchase", "click", "view"], [3, 2, 1]))
+    # With halves of age: purchase 8 x 0.25, click 4 x 0.5, view nothing; of 4. A view was seen all the same.
+    assert column(extractor, "person:same_category_leaf", inputs) == [0.5, 0.5, 0.5, 0, 0, 0]
+    assert column(extractor, "person:seen", inputs) == [1, 0, 1, 1, 0, 0]
+    # Lasting weights are 8/12 and 4/12: of the first's picture (1, 0) and the third's (0.6, 0.8).
+    assert column(extractor, "picture:cosine_lasting", inputs)[0] == round((8 + 4 * 0.6) / 12, 4)
 
 
 def test_picture_features(extractor: FeatureExtractor) -> None:
@@ -163,7 +174,8 @@ def test_catalogue_without_any_text(tmp_path: Path) -> None:
     none = np.zeros((3, 0), np.float32)
     associations = fit_associations(no_searches(), tables, config.lexical)
     embeddings = np.eye(2, 6, dtype=np.float32)
-    empty = FeatureExtractor(tables, behaviour, (), embeddings, none, associations, tokenizer, config)
+    weights = [0.0] * len(KINDS)
+    empty = FeatureExtractor(tables, behaviour, (), embeddings, none, associations, tokenizer, config, weights)
     inputs = request("red")
     inputs["candidate_row"] = tf.constant([[0, 1, 2, 2, 2, 2]])
     assert np.isfinite(empty(inputs).numeric.numpy()).all()

@@ -6,7 +6,7 @@ from made_up_shop import PAGE, MadeUpShop
 
 from catalog.errors import DataError
 from rerank.candidates import Candidates
-from rerank.lists import build_lists, request_inputs, teaching
+from rerank.lists import _ranks, build_lists, request_inputs, teaching
 
 NONE = 4  # absent row of a catalogue of four
 
@@ -44,6 +44,14 @@ def test_page_first_then_candidates_that_were_not_shown() -> None:
     np.testing.assert_allclose(lists.score[0, :2], [0.2, 0.1])
     assert lists.rank[0, :2].tolist() == [2, 3]
     assert lists.best_score.tolist() == pytest.approx([0.9, 1.0])
+
+
+def test_ranks_count_what_scores_strictly_better() -> None:
+    scores = np.array([[0.9, 0.4, 0.4, -np.inf], [0.1, -np.inf, -np.inf, -np.inf]], np.float32)
+    wanted = np.array([[0.4, 0.9, 0.95, 0.0, -np.inf], [0.1, 0.0, 0.2, -1.0, 0.1]], np.float32)
+    assert _ranks(scores, wanted).tolist() == [[1, 0, 0, 3, 3], [0, 1, 0, 1, 0]]
+    assert _ranks(scores[:, :0], wanted).tolist() == [[0] * 5] * 2
+    assert _ranks(scores[:0], wanted[:0]).shape == (0, 5)
 
 
 def test_a_purchase_counts_as_a_click() -> None:

@@ -6,12 +6,19 @@ import pytest
 import tensorflow as tf
 
 from rerank.features import Features
-from rerank.normalisation import block_sizes, normalisation
+from rerank.normalisation import block_sizes, normalisation, vector_of
 
 
 def test_coordinates_of_one_vector_share_a_block() -> None:
     names = ("retrieval:score", "retrieval:product_0", "retrieval:product_1", "picture:taste_0", "behaviour:click_7d")
     assert block_sizes(names).tolist() == [1, 2, 2, 1, 1]
+
+
+def test_attributes_that_end_in_a_number_are_features_of_their_own() -> None:
+    names = ("text:match_attributes.size_1", "text:match_attributes.size_2", "person:same_attributes.v1.0_3")
+    assert block_sizes(names).tolist() == [1, 1, 1]
+    assert [vector_of(name) for name in names] == list(names)
+    assert vector_of("retrieval:product_12") == "retrieval:product"
 
 
 def test_coordinates_together_weigh_as_one_feature() -> None:

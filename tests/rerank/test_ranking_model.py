@@ -7,7 +7,7 @@ from rerank.artifacts import FeatureSpec, build_model
 from rerank.config import RerankConfig
 from rerank.ranking_model import HeadLogs, ranking_score
 
-SPEC = FeatureSpec(keys=("brand", "colour"), counters=(), names=tuple("abcdef"), dim=1)
+SPEC = FeatureSpec(keys=("brand", "colour"), counters=(), names=tuple("abcdef"), dim=1, kind_weights=())
 
 
 def logs_of(config: RerankConfig, seed: int = 0) -> HeadLogs:

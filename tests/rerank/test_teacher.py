@@ -6,7 +6,7 @@ from made_up_shop import MadeUpShop
 
 from evaluation.metrics import ndcg_at
 from rerank.slices import Slice, with_features
-from rerank.teacher import teach
+from rerank.teacher import shuffled, teach
 from rerank.train import Prepared, prepare
 
 
@@ -46,3 +46,19 @@ def test_stored_features_teach_the_same(made_up_shop: MadeUpShop, ready: Prepare
     stored = with_features(part, ready.extractor, 1.0)
     computed, kept = (teach(some, ready.extractor, ready.config) for some in (part, stored))
     np.testing.assert_allclose(kept, computed, atol=1e-5)
+
+
+def test_trees_learn_from_the_heads_that_the_network_does(made_up_shop: MadeUpShop, ready: Prepared) -> None:
+    lists = training(made_up_shop, ready, 20).data.lists
+    worth = {"cart_weight": 3.0, "purchase_weight": 5.0}
+    gains = {
+        heads: shuffled(lists, ready.config.model_copy(update={"heads": heads, **worth}))[2]
+        for heads in ("conditional", "independent", "click", "cart", "purchase")
+    }
+    assert lists.click.sum() > lists.cart.sum() > lists.purchase.sum() > 0
+    np.testing.assert_array_equal(gains["click"], lists.click)
+    np.testing.assert_array_equal(gains["cart"], 3 * lists.cart)
+    np.testing.assert_array_equal(gains["purchase"], 5 * lists.purchase)
+    every = lists.click + 3 * lists.cart + 5 * lists.purchase
+    np.testing.assert_array_equal(gains["conditional"], every)
+    np.testing.assert_array_equal(gains["independent"], every)

@@ -17,7 +17,7 @@ from rerank.artifacts import load
 from rerank.export import Reranker, score_candidates
 from rerank.learner import AfterEpoch, click_curve, half_as_steep
 from rerank.lists import build_lists
-from rerank.train import select_requests, train
+from rerank.train import prepare, select_requests, train
 
 
 def run(shop: MadeUpShop, out_dir: Path, after_epoch: AfterEpoch | None = None, **changes: object) -> None:
@@ -125,6 +125,9 @@ def test_the_best_epoch_is_one_of_the_second_half() -> None:
     # Of six epochs the first three do not count: the latest of them is what there is so far.
     assert [learner.best_epoch(history[:count], 6) for count in (1, 2, 3, 4, 5)] == [0, 1, 2, 3, 3]
     assert learner.best_epoch(history[:1], 1) == 0
+    # Without a click on the validation days all epochs are worth nothing: the training goes on to its end.
+    nothing = [{"ndcg@10": 0.0}] * 6
+    assert [learner.best_epoch(nothing[:count], 6) for count in range(1, 7)] == [0, 1, 2, 3, 4, 5]
 
 
 @pytest.mark.usefixtures("eagerly")
@@ -149,6 +152,35 @@ def test_other_pictures_are_not_gone_on_with(made_up_shop: MadeUpShop, tmp_path:
 def test_a_loss_that_is_no_number_stops_the_run(made_up_shop: MadeUpShop, tmp_path: Path) -> None:
     with pytest.raises(TandemError, match="learning_rate"):
         run(made_up_shop, tmp_path, learning_rate=1e30, max_requests=200, max_validation_requests=50)
+
+
+def test_histories_weigh_kinds_as_the_store_does(made_up_shop: MadeUpShop) -> None:
+    weights = {kind: 7.0 - weight for kind, weight in made_up_shop.features.kind_weights.items()}
+    shop = replace(made_up_shop, features=replace(made_up_shop.features, kind_weights=weights))
+    part = shop.candidates["rerank"].take(np.arange(1))
+    spec = prepare(shop.shop, shop.features, shop.tokenizer, shop.pictures, [part], shop.config).spec
+    assert spec.kind_weights == (7.0, 6.5, 6.0, 4.0, 5.0, 2.0)  # impression, view, click, cart, favourite, purchase
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_final_metrics_are_of_a_sample_of_all_validation_days(
+    made_up_shop: MadeUpShop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[np.ndarray] = []
+    metrics = learner.Learner.metrics
+
+    def noted(self: Any, held_out: Any) -> Any:
+        judged.append(held_out.candidates.request)
+        return metrics(self, held_out)
+
+    monkeypatch.setattr(learner.Learner, "metrics", noted)
+    monkeypatch.setattr("rerank.train._FINAL_REQUESTS", 20)
+    run(made_up_shop, tmp_path, epochs=1, max_requests=100)
+    days = made_up_shop.features.request_day
+    assert len(judged[0]) == 20
+    # The first twenty are all of the first of the two days.
+    assert set(days[made_up_shop.candidates["validation"].request[:20]]) == {8}
+    assert set(days[judged[0]]) == {8, 9}
 
 
 def test_missing_candidates(made_up_shop: MadeUpShop, tmp_path: Path) -> None:

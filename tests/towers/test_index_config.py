@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from towers.index_config import IndexConfig, IndexParameters
+from towers.index_config import IndexConfig, IndexParameters, scann_label
 
 
 def test_more_leaves_to_search_than_leaves() -> None:
@@ -15,3 +15,11 @@ def test_more_leaves_to_search_than_leaves() -> None:
 def test_recall_target_is_a_share(target: float) -> None:
     with pytest.raises(ValidationError):
         IndexConfig(recall_target=target)
+
+
+def test_one_leaf_is_no_tree() -> None:
+    assert [scann_label(leaves) for leaves in (1, 2, 1200)] == [
+        "ScaNN, no tree",
+        "ScaNN, 2 leaves",
+        "ScaNN, 1,200 leaves",
+    ]
