@@ -112,7 +112,7 @@ def read_sequences(path: Path) -> Sequences:
             comes twice or nobody has three items.
     """
     lines: dict[int, int] = {}
-    parsed: list[list[int]] = []
+    parsed: list[npt.NDArray[np.int64]] = []
     for number, line in enumerate(_read(path, "--data").splitlines(), start=1):
         words = line.split()
         if not words:
@@ -124,7 +124,7 @@ def read_sequences(path: Path) -> Sequences:
                 "Join the two in time order"
             )
         lines[user] = number
-        parsed.append(items)
+        parsed.append(np.array(items, np.int64))
     if not parsed:
         raise DataError(f"{path} is empty; expected {_FORMAT}")
     lengths = np.array([len(items) for items in parsed])
@@ -134,7 +134,7 @@ def read_sequences(path: Path) -> Sequences:
             f"{path}: none of its {len(parsed):,} users has {_LEAST_ITEMS} items: one to learn from, the validation "
             f"target and the test target; expected {_FORMAT}"
         )
-    names, flat = np.unique(np.concatenate([np.array(items, np.int64) for items in parsed]), return_inverse=True)
+    names, flat = np.unique(np.concatenate(parsed), return_inverse=True)
     rows = np.split(flat.astype(np.int32), np.cumsum(lengths)[:-1])
     sequences = tuple(row for row, enough in zip(rows, whole, strict=True) if enough)
     short = tuple(row for row, enough in zip(rows, whole, strict=True) if not enough)

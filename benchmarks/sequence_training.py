@@ -158,7 +158,8 @@ class SequenceTraining:
             self.epochs.append(epoch)
             found = ", ".join(f"{name} {value:.4f}" for name, value in epoch.validation.items() if name.endswith("@10"))
             console.print(
-                f"epoch {number}: {epoch.updates} updates, loss {loss:.4f}, {seconds:.0f} s, validation {found}"
+                f"epoch {number}: {epoch.updates} updates, loss {loss:.4f}, {seconds:.0f} s, validation {found}",
+                soft_wrap=True,
             )
             self.out_of_time = self._clock.training_is_over()
             if self.out_of_time or number - best[0].number >= self.settings.patience:

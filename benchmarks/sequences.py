@@ -138,7 +138,7 @@ def tables(
         best = f"{result['epoch']} of {result['epochs']}" + (", out of time" if result["out_of_time"] else "")
         numbers = (result[key] for key in ("updates", "loss", "seconds", "cpu_seconds", "peak_memory_gb"))
         taken.add_row(str(result["seed"]), best, *map(str, numbers))
-    title = f"Published on {name} with this protocol" if rows else "Nothing published is known on a file of this size"
+    title = f"Published on {name} with this protocol" if rows else "Nothing published is known on this file"
     beside = Table(title=title, title_justify="left")
     for column in ("", "recall@10", "ndcg@10"):
         beside.add_column(column, justify="right" if column else "left")
