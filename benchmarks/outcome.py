@@ -16,8 +16,11 @@ def add_out(parser: argparse.ArgumentParser) -> None:
 
 
 def finish(benchmark: str, values: Mapping[str, Any], out: Path | None) -> None:
-    """Print what was measured, with the machine and the versions, as the last line; keep it in `out`."""
+    """Print what was measured, with the machine and the versions, as the last line; keep it in `out`.
+
+    What cannot be written, for want of space, has been printed.
+    """
     answer = {"benchmark": benchmark, **values, "machine": describe_machine(), "versions": package_versions()}
+    print(json.dumps(answer), flush=True)
     if out is not None:
         write_json(out, answer)
-    print(json.dumps(answer))

@@ -1,6 +1,8 @@
 """Interaction sequences as the S3-Rec paper published them: read, checked, split by the leave-one-out protocol."""
 
+import gzip
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,8 @@ Rows = npt.NDArray[np.int32]
 
 _FORMAT = "one user a line, `user item item item ...`, integers with spaces between, items in time order"
 _LEAST_ITEMS = 3  # one to learn from, one that validates, one that tests
+_LONGEST = 20  # characters of an integer of 64 bits with its sign
+_GZIP = b"\x1f\x8b"  # RFC 1952, section 2.3.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +36,13 @@ class HeldOut:
     def __len__(self) -> int:
         return len(self.histories)
 
+    def sample(self, most: int) -> "HeldOut":
+        """At most so many of them, drawn alike each time."""
+        if len(self) <= most:
+            return self
+        users = np.sort(np.random.default_rng(0).choice(len(self), most, replace=False))
+        return HeldOut(tuple(self.histories[user] for user in users), self.targets[users])
+
 
 @dataclass(frozen=True, eq=False)
 class Sequences:
@@ -40,27 +51,32 @@ class Sequences:
     Attributes:
         users: [U] int64, as the file names them. items: [N] int64, likewise, rising; row i is items[i].
         sequences: [U] rows in time order, at least three each.
+        short: rows of the further users with fewer than three, who are learned from but have no targets, as in SASRec.
     """
 
     users: npt.NDArray[np.int64]
     items: npt.NDArray[np.int64]
     sequences: tuple[Rows, ...]
+    short: tuple[Rows, ...] = ()
 
     def __repr__(self) -> str:
-        return f"Sequences({len(self.users):,} users, {len(self.items):,} items, {self.interactions:,} interactions)"
+        short = f", {len(self.short):,} users with fewer than {_LEAST_ITEMS} items" if self.short else ""
+        interactions = f"{self.interactions:,} interactions"
+        return f"Sequences({len(self.users):,} users, {len(self.items):,} items, {interactions}{short})"
 
     @property
     def interactions(self) -> int:
         """Items of all sequences together."""
-        return sum(map(len, self.sequences))
+        return sum(map(len, (*self.sequences, *self.short)))
 
     def training(self) -> tuple[Rows, ...]:
-        """[U] sequences without the two targets: all that a model may learn from."""
-        return tuple(sequence[:-2] for sequence in self.sequences)
+        """Sequences without the two targets, and the short ones whole: all that a model may learn from."""
+        return (*(sequence[:-2] for sequence in self.sequences), *self.short)
 
     def validation(self) -> HeldOut:
         """The item before the last: chooses epochs and hyperparameters."""
-        return HeldOut(self.training(), np.array([sequence[-2] for sequence in self.sequences], np.int32))
+        histories = tuple(sequence[:-2] for sequence in self.sequences)
+        return HeldOut(histories, np.array([sequence[-2] for sequence in self.sequences], np.int32))
 
     def test(self) -> HeldOut:
         """The last item; the validation target is part of the history."""
@@ -89,14 +105,14 @@ class Attributes:
 
 
 def read_sequences(path: Path) -> Sequences:
-    """Read and check a file of sequences.
+    """Read and check a file of sequences, plain or gzip.
 
     Raises:
         DataError: naming file and line, if the file is missing, empty or not text, if something is no integer, a user
-            comes twice or has fewer than three items.
+            comes twice or nobody has three items.
     """
     lines: dict[int, int] = {}
-    parsed: list[list[int]] = []
+    parsed: list[npt.NDArray[np.int64]] = []
     for number, line in enumerate(_read(path, "--data").splitlines(), start=1):
         words = line.split()
         if not words:
@@ -107,19 +123,22 @@ def read_sequences(path: Path) -> Sequences:
                 f"{path}, line {number}: user {user} stands on line {lines[user]} already; expected one line a user. "
                 "Join the two in time order"
             )
-        if len(items) < _LEAST_ITEMS:
-            raise DataError(
-                f"{path}, line {number}: user {user} has {len(items)} item(s); expected at least {_LEAST_ITEMS}: one "
-                "to learn from, the validation target and the test target. Leave such users out of the file"
-            )
         lines[user] = number
-        parsed.append(items)
+        parsed.append(np.array(items, np.int64))
     if not parsed:
         raise DataError(f"{path} is empty; expected {_FORMAT}")
-    names, flat = np.unique(np.concatenate([np.array(items, np.int64) for items in parsed]), return_inverse=True)
-    ends = np.cumsum([len(items) for items in parsed])[:-1]
-    sequences = tuple(np.split(flat.astype(np.int32), ends))
-    return Sequences(np.array(list(lines), np.int64), names, sequences)
+    lengths = np.array([len(items) for items in parsed])
+    whole = lengths >= _LEAST_ITEMS
+    if not whole.any():
+        raise DataError(
+            f"{path}: none of its {len(parsed):,} users has {_LEAST_ITEMS} items: one to learn from, the validation "
+            f"target and the test target; expected {_FORMAT}"
+        )
+    names, flat = np.unique(np.concatenate(parsed), return_inverse=True)
+    rows = np.split(flat.astype(np.int32), np.cumsum(lengths)[:-1])
+    sequences = tuple(row for row, enough in zip(rows, whole, strict=True) if enough)
+    short = tuple(row for row, enough in zip(rows, whole, strict=True) if not enough)
+    return Sequences(np.array(list(lines), np.int64)[whole], names, sequences, short)
 
 
 def read_attributes(path: Path, items: npt.NDArray[np.int64]) -> Attributes:
@@ -128,15 +147,15 @@ def read_attributes(path: Path, items: npt.NDArray[np.int64]) -> Attributes:
     Items without attributes are fine; attributes of items that no sequence holds are counted and left out.
 
     Raises:
-        DataError: if the file is missing or not such JSON, or knows none of the items.
+        DataError: if the file is missing or not such JSON, or has no attribute of any of the items.
     """
     known = {int(item): row for row, item in enumerate(items)}
     given = _parse_attributes(path)
     named = {known[item]: attributes for item, attributes in given.items() if item in known}
-    if not named:
+    if not any(named.values()):
         raise DataError(
-            f"{path} has attributes of {len(given):,} item(s), none of which is among the {len(items):,} items of the "
-            "sequences; give the attributes that belong to --data, or none"
+            f"{path} has {len(given):,} item(s), none of which has attributes and is among the {len(items):,} items of "
+            "the sequences; give the attributes that belong to --data, or none"
         )
     values = sorted({attribute for attributes in named.values() for attribute in attributes})
     row_of = {attribute: row for row, attribute in enumerate(values)}
@@ -146,24 +165,24 @@ def read_attributes(path: Path, items: npt.NDArray[np.int64]) -> Attributes:
 
 def _read(path: Path, option: str) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        content = path.read_bytes()
+        return (gzip.decompress(content) if content.startswith(_GZIP) else content).decode("utf-8-sig")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise DataError(f"{option} {path} is not a readable text file: {error}; give the path of one") from error
 
 
 def _integer(word: str, path: Path, number: int) -> int:
     if not (word.isascii() and word.removeprefix("-").isdecimal()):
         raise DataError(f"{path}, line {number}: received {word!r}; expected {_FORMAT}")
-    value = int(word)
-    if abs(value) >= 2**63:
-        raise DataError(f"{path}, line {number}: received {word}; expected ids of at most 64 bits")
-    return value
+    if len(word) > _LONGEST or abs(int(word)) >= 2**63:
+        raise DataError(f"{path}, line {number}: received {word[:_LONGEST]}...; expected ids of at most 64 bits")
+    return int(word)
 
 
 def _parse_attributes(path: Path) -> Mapping[int, tuple[int, ...]]:
     try:
         content: Any = json.loads(_read(path, "--attributes"))
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"--attributes {path} is not JSON: {error}; expected {{item: [attribute, ...]}}") from error
     if not isinstance(content, dict):
         raise DataError(

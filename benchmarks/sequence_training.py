@@ -1,15 +1,18 @@
-"""Train `SequenceTowers` on sequences at all positions; the validation targets choose the epoch."""
+"""Train `SequenceTowers` on sequences at all positions, in a given time; the validation targets choose the epoch."""
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, Literal
 
 import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from benchmarks.sequence_clock import Clock
 from benchmarks.sequence_data import Attributes, HeldOut, Rows, Sequences
 from benchmarks.sequence_scores import metrics, target_ranks
 from catalog.errors import DataError
@@ -24,15 +27,27 @@ from towers.train import TrainingError
 
 _GROUPS = 4  # of like length in a batch, as many targets each, padded to their own longest: few are that long
 _STEERS_BY = "ndcg@10"
+_EPOCH = (20, 1000)  # updates at least and at most: patience counts neither in handfuls of them nor in hours
+_STEERING = (50_000, 10**9)  # users, and scores, that validate an epoch, at most: half a minute on one core
+# Beyond either, the softmax over the whole catalogue gives way to that over the batch's products:
+_FULL_WORK = 10**10  # targets times products: five minutes a pass on one core
+_FULL_LOGITS = 2 * 10**8  # of one batch: 0.8 GB, held three times
+_TRIAL = 1000  # users who are scored before training, to learn how long it takes
 
 Groups = list[tuple[Rows, Rows]]
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass: its number from 1, the mean loss, seconds of training, and the validation metrics."""
+    """What lies between two validations: a pass over the sequences, or several where they are few, or part of one.
+
+    Attributes:
+        number: from 1. updates: how many it had. loss: their mean. seconds: of training.
+        validation: metrics after it.
+    """
 
     number: int
+    updates: int
     loss: float
     seconds: float
     validation: dict[str, float]
@@ -72,22 +87,37 @@ class SequenceTraining:
         attributes: of the items, or None.
         config: of the towers.
         seed: of weights, batches and dropout.
+        minutes: that all may take, to the last scores of both targets; the training ends in time for them.
 
     Attributes:
         model: the towers; after `run` with the averaged weights of the best epoch.
         epochs: what was measured after each epoch.
+        loss: "full", or "in_batch" where the settings or the size ask for it.
+        out_of_time: whether it was the time that ended the training.
     """
 
-    def __init__(self, sequences: Sequences, attributes: Attributes | None, config: TowersConfig, seed: int) -> None:
+    def __init__(
+        self,
+        sequences: Sequences,
+        attributes: Attributes | None,
+        config: TowersConfig,
+        seed: int,
+        minutes: float = math.inf,
+    ) -> None:
         keras.utils.set_random_seed(seed)
         self.config, self.settings = config, config.sequences
         self.validation = sequences.validation()
+        users, scores = _STEERING
+        self.steering = self.validation.sample(min(users, max(1, scores // len(sequences.items))))
+        self._clock = Clock(minutes, len(self.steering) + 2 * len(self.validation))
+        self.out_of_time = False
         self.pieces = windows(sequences.training(), config.history.length)
         if not self.pieces:
             raise DataError(
                 f"{sequences!r}: no user has two items before the two targets, so there is nothing to learn from; "
                 "give sequences of four items and more"
             )
+        self.loss = self._chosen_loss(len(sequences.items))
         known = (attributes.rows, attributes.count) if attributes else ((), 0)
         self.model = SequenceTowers(config, len(sequences.items), *known)
         self.optimizer = FusedAdam(self.settings.learning_rate)
@@ -105,46 +135,77 @@ class SequenceTraining:
         )
 
     def run(self) -> Epoch:
-        """Train until the validation stops it; the epoch that was best, whose weights the model then has.
+        """Train until the validation or the clock stops it; the epoch that was best, whose weights the model then has.
 
         Raises:
-            TrainingError: if the loss is not a number.
+            TrainingError: if the loss of the first epoch is not a number; that of a later one ends the training.
         """
         best: tuple[Epoch, list[Any]] | None = None
+        for _ in range(2):  # so that the clock knows how long it takes; the first one traces
+            self.measure(self.steering.sample(_TRIAL))
+        stream = self._stream()
         for number in range(1, self.settings.epochs + 1):
             started = time.perf_counter()
-            loss = self._pass(number)
-            seconds = time.perf_counter() - started
+            losses = self._updates(number, stream)
+            loss, seconds = float(np.mean(losses)), time.perf_counter() - started
+            if not np.isfinite(loss):
+                console.print(f"epoch {number}: the loss is {loss}, which ends the training")
+                break
             with self.average.applied():
-                epoch = Epoch(number, loss, seconds, self.measure(self.validation))
+                epoch = Epoch(number, len(losses), loss, seconds, self.measure(self.steering))
                 if best is None or epoch.validation[_STEERS_BY] > best[0].validation[_STEERS_BY]:
                     best = epoch, self.model.get_weights()
             self.epochs.append(epoch)
             found = ", ".join(f"{name} {value:.4f}" for name, value in epoch.validation.items() if name.endswith("@10"))
-            console.print(f"epoch {number}: loss {loss:.4f}, {seconds:.0f} s, validation {found}")
-            if number - best[0].number >= self.settings.patience:
+            console.print(
+                f"epoch {number}: {epoch.updates} updates, loss {loss:.4f}, {seconds:.0f} s, validation {found}",
+                soft_wrap=True,
+            )
+            self.out_of_time = self._clock.training_is_over()
+            if self.out_of_time or number - best[0].number >= self.settings.patience:
                 break
-        assert best is not None  # there is at least one epoch
+        if best is None:
+            raise TrainingError(
+                f"the loss of the first epoch is {loss}; expected a number. Lower sequences.learning_rate "
+                f"(now {self.settings.learning_rate})"
+            )
         self.model.set_weights(best[1])
         return best[0]
 
     def measure(self, held_out: HeldOut) -> dict[str, float]:
         """Recall and NDCG of the model as it is."""
-        products = self.model.products()
-        return metrics(
-            target_ranks(held_out, lambda rows: self._score(products, rows).numpy(), self.config.history.length)
-        )
+        started, products = time.perf_counter(), self.model.products()
+        length, items = self.config.history.length, self.model.n_products
+        ranks = target_ranks(held_out, lambda rows: self._score(products, rows).numpy(), length, items)
+        self._clock.scored(len(held_out), time.perf_counter() - started)
+        return metrics(ranks)
 
-    def _pass(self, number: int) -> float:
-        given = list(batches(self.pieces, self.settings.targets, self._rng))
-        losses = [self._update(groups) for groups in track(given, f"epoch {number}")]
-        loss = float(np.mean([value.numpy() for value in losses]))
-        if not np.isfinite(loss):
-            raise TrainingError(
-                f"the loss of epoch {number} is {loss}; expected a number. Lower sequences.learning_rate "
-                f"(now {self.settings.learning_rate})"
+    def _chosen_loss(self, items: int) -> Literal["full", "in_batch"]:
+        targets = sum(len(piece) - 1 for piece in self.pieces)
+        small = targets * items <= _FULL_WORK and self.settings.targets * items <= _FULL_LOGITS
+        if self.settings.loss == "full" and not small:
+            console.print(
+                f"{targets:,} targets among {items:,} items: loss in_batch, since full would take too long",
+                soft_wrap=True,
             )
-        return loss
+            return "in_batch"
+        return self.settings.loss
+
+    def _stream(self) -> Iterator[Groups]:
+        """Batches of one pass after the other."""
+        while True:
+            yield from batches(self.pieces, self.settings.targets, self._rng)
+
+    def _updates(self, number: int, stream: Iterator[Groups]) -> list[float]:
+        """The losses of an epoch's updates: all, or as many as there is time for, and at least one."""
+        targets = sum(len(piece) - 1 for piece in self.pieces)
+        updates = int(np.clip(-(-targets // self.settings.targets), *_EPOCH))
+        losses = []
+        for groups in track(islice(stream, updates), f"epoch {number}", updates):
+            losses.append(float(self._update(groups)))
+            if self._clock.training_is_over():
+                break
+        return losses
 
     def _step(self, groups: list[tuple[tf.Tensor, tf.Tensor]]) -> tf.Tensor:
         variables = self.model.trainable_variables
@@ -163,7 +224,7 @@ class SequenceTraining:
         queries = tf.concat([tf.boolean_mask(s, t >= 0) for s, (_, t) in zip(states, groups, strict=True)], axis=0)
         rows = tf.concat([tf.boolean_mask(targets, targets >= 0) for _, targets in groups], axis=0)
         weights, temperature = tf.ones_like(rows, tf.float32), tf.constant(1.0)
-        if self.settings.loss == "full":
+        if self.loss == "full":
             return self._full(queries, products, rows, weights, temperature)
         drawn = tf.random.uniform((self.settings.uniform_negatives,), 0, self.model.n_products, tf.int32)
         candidates = tf.concat([rows, drawn], axis=0)

@@ -61,14 +61,17 @@ class Checkpoints:
         return self.folder / "best.weights.h5"
 
     def save(self, progress: Progress) -> None:
-        """Keep the state after an epoch, and its weights as the best ones if they are; drop old checkpoints."""
-        if progress.best_epoch == progress.epoch:
-            save_weights(self.model, self.best_weights)
+        """Keep the state after an epoch, and its weights as the best ones if they are; drop old checkpoints.
+
+        The best weights come second: killed in between, `restore` has them, while the other way round they would be
+        of an epoch that nobody knows of.
+        """
         with atomic_directory(self._path(progress.epoch)) as temporary:
             self.model.save_weights(temporary / "model.weights.h5")
             states = {f"{index:04d}": _numpy(variable) for index, variable in enumerate(self._states())}
             np.savez(temporary / _STATES, **states)
             write_json(temporary / "progress.json", asdict(progress))
+        self._save_if_best(progress)
         for old in self._epochs()[:-_KEPT]:
             shutil.rmtree(self._path(old))
 
@@ -84,6 +87,7 @@ class Checkpoints:
             with np.load(path / _STATES) as states:
                 for index, variable in enumerate(self._states()):
                     variable.assign(states[f"{index:04d}"])
+            self._save_if_best(progress)
             return progress
         return Progress(key)
 
@@ -94,6 +98,10 @@ class Checkpoints:
         if self.folder.exists():
             self.folder.replace(aside)
             shutil.rmtree(aside, ignore_errors=True)
+
+    def _save_if_best(self, progress: Progress) -> None:
+        if progress.best_epoch == progress.epoch:
+            save_weights(self.model, self.best_weights)
 
     def _states(self) -> list[Any]:
         """The optimizer's variables, and those of the model's random numbers, which are none of its weights."""

@@ -20,3 +20,10 @@ def test_what_is_kept_is_what_is_printed_last(tmp_path: Path, capsys: pytest.Cap
 def test_without_a_file_it_is_printed_alone(capsys: pytest.CaptureFixture[str]) -> None:
     finish("speed", {}, None)
     assert json.loads(capsys.readouterr().out)["benchmark"] == "speed"
+
+
+def test_what_cannot_be_written_has_been_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        finish("speed", {"seconds": 1.5}, tmp_path / "file" / "speed.json")
+    assert json.loads(capsys.readouterr().out)["seconds"] == 1.5

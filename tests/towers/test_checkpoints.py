@@ -69,6 +69,29 @@ def test_a_kill_while_they_are_removed_leaves_nothing_to_go_on_from(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("killed_in", "known"), [("atomic_directory", 1), ("save_weights", 2)])
+def test_the_best_weights_are_those_of_the_epoch_that_is_known_to_be_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_in: str, known: int
+) -> None:
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    model, optimizer = make()
+    checkpoints, kept = Checkpoints(tmp_path, model, optimizer), []
+    for epoch in (1, 2):
+        step(model, optimizer)
+        kept.append(model.get_weights()[0])
+        if epoch == 1:
+            checkpoints.save(Progress("key", epoch=1, best_epoch=1))
+    with monkeypatch.context() as patched:
+        patched.setattr(f"towers.checkpoints.{killed_in}", kill)
+        with pytest.raises(KeyboardInterrupt):
+            checkpoints.save(Progress("key", epoch=2, best_epoch=2))
+    assert checkpoints.restore("key").best_epoch == known
+    load_weights(model, checkpoints.best_weights)
+    np.testing.assert_allclose(model.get_weights()[0], kept[known - 1])
+
+
 def test_another_key_starts_anew(tmp_path: Path) -> None:
     model, optimizer = make()
     checkpoints = Checkpoints(tmp_path / "checkpoints", model, optimizer)
