@@ -46,13 +46,6 @@ _PUBLISHED: dict[tuple[int, int], tuple[str, dict[str, Row]]] = {
             "TIGER (paper)": (0.0712, 0.0432),
         },
     ),
-    (30_431, 20_033): (
-        "Yelp",
-        {
-            "SASRec (in the paper on how to index items for P5)": (0.0284, 0.0147),
-            "S3-Rec (in the paper on how to index items for P5)": (0.0341, 0.0168),
-        },
-    ),
 }
 """(users, items) of a file in the preprocessing of S3-Rec: its name, and test recall@10 and NDCG@10 by its protocol."""
 
