@@ -235,12 +235,12 @@ def test_the_bytes_of_a_product_are_those_of_the_default_config() -> None:
     ("name", "products"), [("100,000 products", 100_000), ("one million", 1_000_000), ("ten million", 10_000_000)]
 )
 def test_the_memory_table_is_what_its_formula_gives(name: str, products: int) -> None:
-    version = [1.2 * (0.14 + products * size / GIB) for size in (1702, 1990)]
+    version = [1.2 * (0.13 + products * size / GIB) for size in (1702, 1990)]
 
     def cell(values: list[float]) -> str:
         return " / ".join(f"{value:.1f}" for value in values)
 
-    two, three = ([0.81 + count * size for size in version] for count in (2, 3))
+    two, three = ([0.55 + count * size for size in version] for count in (2, 3))
     disk = (0.29e9 + 5700 * products) / GIB
     row = re.search(rf"^\| {name} \| (.+) \|$", GUIDE, re.M)
     assert row is not None
