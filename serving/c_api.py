@@ -43,9 +43,9 @@ class Buffer(ctypes.Structure):
 
 
 def package_folder(name: str) -> Path | None:
-    """Where a package lies that is installed, without importing it."""
+    """Where a package lies that is installed, without importing it; a folder of its name without code is none."""
     spec = importlib.util.find_spec(name)
-    return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
+    return Path(spec.origin).parent if spec and spec.origin else None
 
 
 @cache
@@ -55,7 +55,7 @@ def library() -> Any:
     TensorFlow's Python is not imported, and loads the same library when it is.
 
     Raises:
-        ArtifactError: if it is not where TensorFlow's wheels have it, or lays strings out differently.
+        ArtifactError: if it is not where TensorFlow's wheels have it, is broken, or lays strings out differently.
     """
     folder = package_folder("tensorflow")
     if folder is None:
@@ -63,8 +63,11 @@ def library() -> Any:
     found = next((path for name in ("so.2", "2.dylib") if (path := folder / f"libtensorflow_cc.{name}").exists()), None)
     if found is None:
         raise ArtifactError(f"expected libtensorflow_cc in {folder}; install the tensorflow wheel again")
-    api: Any = ctypes.PyDLL(str(found))
-    without_lock = ctypes.CDLL(str(found))
+    try:
+        api: Any = ctypes.PyDLL(str(found))
+        without_lock = ctypes.CDLL(str(found))
+    except OSError as error:
+        raise ArtifactError(f"{error}; install the tensorflow wheel again") from error
     pointer, number, size = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t
     text, numbers = ctypes.c_char_p, ctypes.POINTER(ctypes.c_int64)
     given_or_got = (ctypes.POINTER(Output), ctypes.POINTER(pointer), number)

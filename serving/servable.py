@@ -11,6 +11,7 @@ from time import monotonic
 
 import grpc
 
+from catalog.errors import ArtifactError
 from serving.c_api import Output, package_folder
 from serving.c_session import (
     CANCELLED,
@@ -31,7 +32,7 @@ DEFAULT_SIGNATURE = "serving_default"
 _FOREVER = 1e6
 """A timeout of so many seconds is none: what gRPC calls no deadline is 292 years off."""
 
-_OP_LIBRARIES = {"tensorflow_text": "python/ops/*.so", "scann": "scann_ops/cc/_scann_ops.so"}
+_OP_LIBRARIES = {"tensorflow_text": "python/*/*.so", "scann": "scann_ops/cc/_scann_ops.so"}
 """Packages with the ops that exported models may hold, and where in them these are."""
 
 
@@ -40,18 +41,26 @@ def load_op_libraries() -> list[str]:
     """Register the ops of TF Text and ScaNN in this process, where they are installed.
 
     Returns:
-        The packages that have any.
+        Those packages.
 
     Raises:
-        TensorFlowError: if one is made for another TensorFlow.
+        ArtifactError: if one has no ops where they are expected, or is made for another TensorFlow.
     """
     loaded = []
     for name, pattern in _OP_LIBRARIES.items():
         folder = package_folder(name)
-        for path in sorted(folder.glob(pattern)) if folder else ():
-            load_library(path)
-            loaded.append(name)
-    return sorted(set(loaded))
+        if folder is None:
+            continue
+        paths = sorted(folder.glob(pattern))
+        if not paths:
+            raise ArtifactError(f"expected {pattern} in {folder}; install the version of requirements.lock")
+        try:
+            for path in paths:
+                load_library(path)
+        except TensorFlowError as error:
+            raise ArtifactError(f"{error.message}; install the version of {name} in requirements.lock") from error
+        loaded.append(name)
+    return loaded
 
 
 @dataclass(frozen=True)

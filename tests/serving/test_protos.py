@@ -48,6 +48,11 @@ loaded = sorted(name for name in sys.modules if name.split(".")[0] in ("tensorfl
 assert not loaded, loaded
 """
 
+TOKENS = """
+import scann, tensorflow_text
+assert tensorflow_text.WhitespaceTokenizer().tokenize(["a b"]).to_list() == [[b"a", b"b"]]
+"""
+
 
 def run(program: str, *arguments: str) -> str:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -64,6 +69,10 @@ def test_a_client_searches_without_tensorflow(shared_server: Server) -> None:
 
 def test_a_server_loads_and_runs_models_without_tensorflow_s_python(exported: Path) -> None:
     run(SERVER, str(exported / "scale" / "1"))
+
+
+def test_tensorflow_tf_text_and_scann_may_come_after_a_server(exported: Path) -> None:
+    run(SERVER + TOKENS + SAME, str(exported / "scale" / "1"))
 
 
 def test_services_have_the_methods_of_the_wheel() -> None:

@@ -1,4 +1,6 @@
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import grpc
@@ -7,6 +9,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
+from catalog.errors import ArtifactError
 from serving.errors import LoadError, Rejection, as_rejection
 from serving.servable import Servable, Threads, load_op_libraries
 
@@ -124,4 +127,50 @@ def test_a_tf2_model_is_found_by_its_tags_too(exported: Path, tmp_path: Path) ->
 
 
 def test_the_ops_of_tf_text_and_scann_are_known() -> None:
-    assert load_op_libraries() == ["scann", "tensorflow_text"]
+    assert load_op_libraries() == ["tensorflow_text", "scann"]
+
+
+def save_rouge(path: Path) -> None:
+    """A text's similarity with itself, by an op that TF Text keeps beside its others."""
+    import tensorflow_text
+
+    module = tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def same(text: tf.Tensor) -> dict[str, tf.Tensor]:
+        words = tf.strings.split(text)
+        return {"similarity": tensorflow_text.metrics.rouge_l(words, words).f_measure}
+
+    tf.saved_model.save(module, str(path), {"serving_default": same})
+
+
+ROUGE = """
+import sys
+from pathlib import Path
+import numpy as np
+from serving.servable import Servable
+
+outputs = Servable(Path(sys.argv[1])).run("serving_default", {"text": np.array([b"red dress"], object)})
+print(outputs["similarity"].tolist(), "tensorflow_text" in sys.modules)
+"""
+
+
+def test_the_ops_of_tf_text_s_metrics_are_known_without_its_python(tmp_path: Path) -> None:
+    save_rouge(tmp_path / "1")
+    command = [sys.executable, "-c", ROUGE, str(tmp_path / "1")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.split("\n")[0] == "[1.0] False", done.stderr[-2000:]
+
+
+def test_a_package_without_its_ops_or_with_broken_ones_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = {"tensorflow_text": None, "scann": tmp_path}
+    monkeypatch.setattr("serving.servable.package_folder", folders.get)
+    with pytest.raises(ArtifactError, match=r"expected scann_ops/cc/_scann_ops\.so in .*; install the version"):
+        load_op_libraries.__wrapped__()
+    library = tmp_path / "scann_ops" / "cc" / "_scann_ops.so"
+    library.parent.mkdir(parents=True)
+    library.write_bytes(b"cut off")
+    with pytest.raises(ArtifactError, match=r"_scann_ops\.so.*; install the version of scann in requirements\.lock"):
+        load_op_libraries.__wrapped__()
+    monkeypatch.setattr("serving.servable.package_folder", lambda name: None)
+    assert load_op_libraries.__wrapped__() == []
