@@ -13,6 +13,7 @@ from evaluation.heads import log_loss
 BAR = (0.9, 1.1)  # predicted over observed
 RATIO, LOW, HIGH, CHANCE = "predicted / observed", "95 % from", "to", "p"  # columns of the report's table
 PREDICTED, EXPECTED = "predicted", "expected by the truth"  # and of its positives
+RATIO_TO_TRUTH = "predicted / expected"  # where there is a truth
 _Z = 1.959964  # of a two-sided interval of 95 %
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from evaluation.boards import Cell, Comparison, Curve, PlainTable
-from evaluation.calibration import BAR, CHANCE, EXPECTED, PREDICTED, RATIO, out_by_chance
+from evaluation.calibration import BAR, CHANCE, EXPECTED, PREDICTED, RATIO, RATIO_TO_TRUTH, out_by_chance
 from evaluation.heads import losses
 from evaluation.report import Claim, interval_claim
 from evaluation.significance import holm, paired_intervals
@@ -46,26 +46,43 @@ def _ahead(text: str, found: Comparison) -> Claim:
 def calibration_claims(tables: Sequence[PlainTable]) -> list[Claim]:
     """Whether predicted over observed clicks lies in 0.9 to 1.1 in every part of the calibration table.
 
+    And, where there is a truth, predicted over the clicks that it expects: those observed are too few in many a part
+    to tell a probability that is 10 % off from an exact one.
+
     Args:
         tables: of the reranker; nothing is claimed where the table of calibration is not among them.
     """
-    return [_calibration_claim(table) for table in tables if table.key == "calibration"]
+    return [claim for table in tables if table.key == "calibration" for claim in _calibration_claims(table)]
 
 
-def _calibration_claim(table: PlainTable) -> Claim:
+def _calibration_claims(table: PlainTable) -> list[Claim]:
     rows = [dict(zip(table.columns, cells, strict=True)) for cells in table.rows]
-    ratios = [float(row[RATIO] or 0) for row in rows]
-    is_out = np.array([not BAR[0] <= ratio <= BAR[1] for ratio in ratios])
-    out = [row for row, flag in zip(rows, is_out, strict=True) if flag]
+    chance = f"Exact probabilities would have {_out_by_chance(rows):.1f} of {len(rows)} parts out by chance."
+    observed = _within_bar("observed clicks on the test pages", rows, RATIO, "clicks", chance)
+    if RATIO_TO_TRUTH not in rows[0]:
+        return [observed]
+    detail = "What the same showings bring in the mean: no chance is in it."
+    return [observed, _within_bar("the clicks that the truth expects there", rows, RATIO_TO_TRUTH, EXPECTED, detail)]
+
+
+def _within_bar(over: str, rows: Sequence[dict[str, Cell]], ratio: str, count: str, detail: str) -> Claim:
+    """Whether the ratio of every part is within the bar; those that are out are named with their count of clicks."""
+    ratios = [float(row[ratio] or 0) for row in rows]
+    is_out = np.array([not BAR[0] <= one <= BAR[1] for one in ratios])
     measured = f"{_times(min(ratios))} to {_times(max(ratios))}"
-    detail = f"Exact probabilities would have {_out_by_chance(rows):.1f} of {len(rows)} parts out by chance."
-    if out:
-        beyond = is_out & holm([float(row[CHANCE] or 0) for row in rows])
-        measured += f"; {len(out)} of {len(rows)} parts out, {int(beyond.sum())} of them beyond chance"
-        named = [f"{row['part']} {_times(float(row[RATIO] or 0))} ({row['clicks']} clicks)" for row in out]
+    if is_out.any():
+        measured += f"; {int(is_out.sum())} of {len(rows)} parts out"
+        if ratio == RATIO:
+            beyond = is_out & holm([float(row[CHANCE] or 0) for row in rows])
+            measured += f", {int(beyond.sum())} of them beyond chance"
+        named = [
+            f"{row['part']} {_times(one)} ({row[count]} clicks)"
+            for row, one, flag in zip(rows, ratios, is_out, strict=True)
+            if flag
+        ]
         detail += f" Out: {'; '.join(named)}"
-    text = "Predicted over observed clicks on the test pages, in every decile and slice"
-    return Claim(text, measured, f"{BAR[0]} to {BAR[1]} in each", not out, detail)
+    text = f"Predicted over {over}, in every decile and slice"
+    return Claim(text, measured, f"{BAR[0]} to {BAR[1]} in each", not is_out.any(), detail)
 
 
 def _out_by_chance(rows: Sequence[dict[str, Cell]]) -> float:

@@ -17,6 +17,7 @@ from evaluation.calibration import (
     LOW,
     PREDICTED,
     RATIO,
+    RATIO_TO_TRUTH,
     CalibrationRow,
     calibration_rows,
     parts_by_prediction,
@@ -37,7 +38,7 @@ Doubles = npt.NDArray[np.float64]
 _CALIBRATION: tuple[str, ...] = (
     "part", "shown", "clicks", PREDICTED, RATIO, LOW, HIGH, CHANCE, "log-loss", "base rate's",
 )  # fmt: skip
-_EXPECTED = (EXPECTED, "predicted / expected")
+_EXPECTED = (EXPECTED, RATIO_TO_TRUTH)
 _CHUNK = 64  # pages whose appeal is asked at a time: the truth answers for every product
 _AT_ONCE = 2000  # pages that the release is asked about at a time: it answers with C product ids a page
 

@@ -43,10 +43,37 @@ def test_calibration_that_holds_in_every_part() -> None:
 
 
 def test_what_the_truth_expects_tells_of_chance_where_it_is_known() -> None:
-    columns = ("part", "clicks", "predicted", "predicted / observed", "p", "expected by the truth")
-    table = PlainTable("calibration", "", "", columns, (("all", 1, 0.5, 0.5, 0.9, 1.0),))
-    (claim,) = calibration_claims([table])
-    assert claim.detail.startswith("Exact probabilities would have 0.6 of 1 parts out by chance.")
+    columns = (
+        "part",
+        "clicks",
+        "predicted",
+        "predicted / observed",
+        "p",
+        "expected by the truth",
+        "predicted / expected",
+    )
+    rows = (("all", 1, 0.5, 0.5, 0.9, 1.0, 0.5), ("new users", 1, 1.0, 1.0, 0.9, 1.1, 0.909))
+    observed, expected = calibration_claims([PlainTable("calibration", "", "", columns, rows)])
+    assert observed.detail.startswith("Exact probabilities would have 1.3 of 2 parts out by chance.")
+    assert expected.text == "Predicted over the clicks that the truth expects there, in every decile and slice"
+    assert (expected.measured, expected.met) == ("0.500 to 0.909; 1 of 2 parts out", False)
+    assert expected.detail.endswith("Out: all 0.500 (1.0 clicks)")
+
+
+def test_probabilities_are_within_the_truth_though_the_clicks_are_too_few_to_say_so() -> None:
+    columns = (
+        "part",
+        "clicks",
+        "predicted",
+        "predicted / observed",
+        "p",
+        "expected by the truth",
+        "predicted / expected",
+    )
+    rows = (("without picture", 8, 10.0, 1.25, 0.5, 10.6, 0.943),)
+    observed, expected = calibration_claims([PlainTable("calibration", "", "", columns, rows)])
+    assert (observed.met, observed.measured) == (False, "1.250 to 1.250; 1 of 1 parts out, 0 of them beyond chance")
+    assert (expected.met, expected.measured) == (True, "0.943 to 0.943")
 
 
 def curve(**series: tuple[float, ...]) -> Curve:
