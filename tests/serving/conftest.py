@@ -51,10 +51,19 @@ class Scale(tf.Module):
             x = x @ x / 200.0
         return {"sum": tf.reduce_sum(x)}
 
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string, name) for name in ("started", "until")])
+    def held(self, started: tf.Tensor, until: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Makes a file, and answers when there is another one. A thread that runs graphs waits with it."""
+        with tf.control_dependencies([tf.io.write_file(started, "")]):
+            looks = tf.identity(1)
+        while tf.equal(tf.size(tf.io.matching_files(until)), 0):
+            looks += 1
+        return {"looks": looks}
+
 
 def save_scale(path: Path, factor: float, warmup: bool = True) -> None:
     module = Scale(factor)
-    signatures = {"serving_default": module.scale, "fails": module.fails, "slow": module.slow}
+    signatures = {"serving_default": module.scale, "fails": module.fails, "slow": module.slow, "held": module.held}
     tf.saved_model.save(module, str(path), signatures=signatures)
     if warmup:
         write_warmup(path, "scale", [("serving_default", {"x": np.ones(1, np.float32), "text": ["warm"]})])

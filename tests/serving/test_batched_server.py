@@ -1,7 +1,6 @@
 """A server that merges requests, and one that refuses what it cannot take, over real gRPC."""
 
 import shutil
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
@@ -19,6 +18,7 @@ from serving.loading import BATCHING_FILE
 from serving.local_server import ServerConfig, serve
 from serving.messages import ClassificationRequest, PredictionServiceStub, PredictRequest, PredictResponse
 from serving.tensors import to_array
+from tests.serving.asking import eventually, outcome
 
 Build = Callable[..., PredictRequest]
 
@@ -38,19 +38,6 @@ def batched(exported: Path, tmp_path: Path, text: str, **settings: object) -> Se
         batching_parameters_file=written(tmp_path, text),
         **settings,
     )
-
-
-def outcome(stub: PredictionServiceStub, request: PredictRequest) -> PredictResponse | grpc.StatusCode:
-    try:
-        return stub.Predict(request, timeout=30)
-    except grpc.RpcError as error:
-        return error.code()
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < until
 
 
 def test_requests_of_many_clients_are_merged_and_each_gets_its_own(
@@ -165,19 +152,19 @@ def test_a_client_that_goes_leaves_no_work_behind(exported: Path, tmp_path: Path
             stub = PredictionServiceStub(channel)
             request = predict_request("scale", x=np.ones(1, np.float32), text=["a"])
             gone = stub.Predict.future(request, timeout=30)
-            wait_until(lambda: batcher.waiting == 1)
+            eventually(lambda: batcher.waiting == 1)
             gone.cancel()
-            wait_until(lambda: batcher.waiting == 0)
+            eventually(lambda: batcher.waiting == 0)
             connection = HTTPConnection("127.0.0.1", server.rest_port, timeout=30)
             connection.request("POST", "/v1/models/scale:predict", b'{"instances": [{"x": 1.0, "text": "a"}]}')
-            wait_until(lambda: batcher.waiting == 1)
+            eventually(lambda: batcher.waiting == 1)
             connection.close()
-            wait_until(lambda: batcher.waiting == 0)
+            eventually(lambda: batcher.waiting == 0)
             answers = list(pool.map(lambda _: outcome(stub, request), range(2)))
         assert [to_array(answer.outputs["y"]).tolist() for answer in answers] == [[3.0], [3.0]]
         page = f"http://127.0.0.1:{server.rest_port}/monitoring/prometheus/metrics"
         counted = ':tensorflow:serving:request_count{model_name="scale",status="CANCELLED"} 2'
-        wait_until(lambda: counted in urlopen(page, timeout=30).read().decode())
+        eventually(lambda: counted in urlopen(page, timeout=30).read().decode())
     finally:
         server.stop()
 
@@ -287,12 +274,13 @@ def test_too_many_waiting_are_refused_at_once_while_health_answers(
     try:
         with grpc.insecure_channel(server.address) as channel, ThreadPoolExecutor(12) as pool:
             stub = PredictionServiceStub(channel)
-            slow = predict_request("scale", "slow", steps=np.int32(3000))
-            waiting = [pool.submit(outcome, stub, slow) for _ in range(12)]
-            while not any(future.done() for future in waiting):
-                pass
+            started, until = tmp_path / "started", tmp_path / "until"
+            held = predict_request("scale", "held", started=np.array(str(started)), until=np.array(str(until)))
+            waiting = [pool.submit(outcome, stub, held) for _ in range(12)]
+            eventually(lambda: sum(future.done() for future in waiting) >= 8)
             refused = [future.result() for future in waiting if future.done()]
             health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
+            until.touch()
             answers = [future.result() for future in waiting]
         assert set(refused) == {grpc.StatusCode.UNAVAILABLE}
         assert health.status == health_pb2.HealthCheckResponse.SERVING

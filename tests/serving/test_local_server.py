@@ -22,6 +22,7 @@ from serving.client import SearchClient
 from serving.errors import DeadlineError, ServerUnavailableError, ServingError
 from serving.local_server import Server, ServerConfig, serve
 from serving.messages import PredictionServiceStub, PredictRequest
+from tests.serving.asking import eventually, outcome
 
 SCRIPT = """
 import sys
@@ -45,17 +46,20 @@ def process(exported: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 def test_sigterm_lets_requests_in_flight_finish(
-    process: tuple[subprocess.Popen[str], str], predict_request: Callable[..., PredictRequest]
+    process: tuple[subprocess.Popen[str], str], predict_request: Callable[..., PredictRequest], tmp_path: Path
 ) -> None:
     server, address = process
-    with grpc.insecure_channel(address) as channel:
-        stub = PredictionServiceStub(channel)
-        stub.Predict(predict_request("scale", x=np.ones(1, np.float32), text=["a"]), timeout=10)
-        in_flight = stub.Predict.future(predict_request("scale", "slow", steps=np.array(2000, np.int32)), timeout=30)
-        stub.Predict(predict_request("scale", x=np.ones(1, np.float32), text=["a"]), timeout=10)
-        assert not in_flight.done()
+    started, until = tmp_path / "started", tmp_path / "until"
+    with grpc.insecure_channel(address) as channel, grpc.insecure_channel(address) as another:
+        held = predict_request("scale", "held", started=np.array(str(started)), until=np.array(str(until)))
+        in_flight = PredictionServiceStub(channel).Predict.future(held, timeout=60)
+        eventually(started.exists)
         server.send_signal(signal.SIGTERM)
-        assert in_flight.result().outputs["sum"].float_val
+        nobody = predict_request("nobody")  # NOT_FOUND, as long as anything is answered
+        eventually(lambda: outcome(PredictionServiceStub(another), nobody) is grpc.StatusCode.UNAVAILABLE)
+        assert not in_flight.done()
+        until.touch()
+        assert in_flight.result().outputs["looks"].int_val
     assert server.wait(timeout=30) == 0
     assert server.stdout is not None
     assert server.stdout.readline() == "stopped\n"

@@ -18,6 +18,7 @@ from serving.model_config import parse_model_config
 from serving.servable import Servable
 from serving.version_table import State
 from serving.warmup import write_warmup
+from tests.serving.asking import eventually
 
 AddVersion = Callable[[Path, str, int, int], None]
 Start = Callable[..., ModelManager]
@@ -81,13 +82,6 @@ def factor(manager: ModelManager, wanted: ModelSpec | None = None) -> float:
 
 def states(manager: ModelManager) -> dict[int, State]:
     return {version.number: version.state for version in manager.states("scale")}
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen within 20 seconds"
-        time.sleep(0.02)
 
 
 def test_a_new_version_takes_over_and_the_old_one_ends(start: Start, add_version: AddVersion, tmp_path: Path) -> None:
