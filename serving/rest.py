@@ -110,6 +110,9 @@ class RestApi:
             if request.method != "OPTIONS" and request.target in self._pages:
                 page = self._pages[request.target]().encode()
                 return HttpResponse(200, page, "text/plain; charset=utf-8", self._headers)
+            if not _API.fullmatch(request.target):  # no call of the API, so nobody counts it
+                text = f"Not found: {request.method} {request.target}; the API is under /v1/models"
+                raise Rejection(_CODE.NOT_FOUND, text)
             call.entrypoint, call.api = "REST", "request"
             call.traceparent = read_traceparent(request.headers.get(TRACEPARENT, ""))
             tracestate = ",".join(request.headers.get_all(TRACESTATE, []))
@@ -131,8 +134,6 @@ class RestApi:
 
     def _route(self, request: HttpRequest, call: Call) -> bytes:
         method, target = request.method, request.target
-        if not _API.fullmatch(target):
-            raise Rejection(_CODE.NOT_FOUND, f"Not found: {method} {target}; the API is under /v1/models")
         if method == "OPTIONS":
             if re.match("https?://", request.headers.get("Origin", "")):
                 return b""

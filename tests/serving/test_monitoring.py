@@ -175,6 +175,25 @@ def test_another_path_is_none_of_it(shared_server: Server) -> None:
     assert error.value.code == 404
 
 
+def test_only_what_is_asked_of_the_api_is_counted(shared_server: Server) -> None:
+    """Of three refused paths one is the API's."""
+    unnamed = ':tensorflow:serving:request_count{model_name="",status="%s"}'
+
+    def count(status: str) -> float:
+        page = samples(fetch(shared_server, "/monitoring/prometheus/metrics"))
+        return page.get(unnamed % status, 0)
+
+    before = {status: count(status) for status in ("NOT_FOUND", "INVALID_ARGUMENT")}
+    for path in ("/", "/wp-login.php", "/v1/models"):
+        with pytest.raises(urllib.error.HTTPError):
+            fetch(shared_server, path)
+    for _ in range(100):  # a call is recorded right after its answer went out
+        if count("INVALID_ARGUMENT") == before["INVALID_ARGUMENT"] + 1:
+            break
+    assert count("INVALID_ARGUMENT") == before["INVALID_ARGUMENT"] + 1
+    assert count("NOT_FOUND") == before["NOT_FOUND"]
+
+
 def test_the_page_is_shown_to_every_method_as_there(shared_server: Server) -> None:
     url = f"http://127.0.0.1:{shared_server.rest_port}/monitoring/prometheus/metrics"
     for method, begins in (("POST", b"# HELP "), ("HEAD", b"")):

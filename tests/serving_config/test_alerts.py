@@ -1,4 +1,4 @@
-"""alerts.yaml: the form of a Prometheus rule file, over metrics that TF Serving exposes."""
+"""alerts.yaml: the form of a Prometheus rule file, over metrics that TF Serving exposes, and what rules of shares say."""
 
 import re
 from pathlib import Path
@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 import yaml
+
+from serving.call_record import Call
+from serving.monitoring import Monitoring
 
 FOLDER = Path(__file__).parents[2] / "serving_config"
 GROUPS: list[dict[str, Any]] = yaml.safe_load((FOLDER / "alerts.yaml").read_text(encoding="utf-8"))["groups"]
@@ -49,3 +52,57 @@ def test_names_are_given_once_and_files_that_are_referred_to_exist() -> None:
     for rule in RULES:
         for page in re.findall(r"docs/\w+\.md", rule["annotations"]["action"]):
             assert (FOLDER.parent / page).is_file()
+
+
+def total(term: str, page: str) -> dict[str, float]:
+    """`sum by (label) (rate(counter{...}[5m]))` of counters that were at 0 before, by label; by "" without `by`."""
+    form = r"sum\s*(?:by \((\w+)\)\s*)?\(rate\(([\w:]+)(?:\{(.*)\})?\[5m\]\)\)"
+    match = re.fullmatch(form, term.strip())
+    assert match is not None, term
+    by, counter, selector = match.groups()
+    wanted = re.findall(r'(\w+)(!?=)"(\w*)"', selector or "")
+    sums: dict[str, float] = {}
+    for series, value in re.findall(rf"^{counter}\{{(.*)\}} (\S+)$", page, re.MULTILINE):
+        labels = dict(re.findall(r'(\w+)="(\w*)"', series))
+        if all((labels[name] == text) == (sign == "=") for name, sign, text in wanted):
+            group = labels[by] if by else ""
+            sums[group] = sums.get(group, 0.0) + float(value)
+    return sums
+
+
+def firing(page: str) -> dict[str, list[str]]:
+    """The rules on shares of requests that fire, and for which models."""
+    found = {}
+    for rule in RULES:
+        if " / " in rule["expr"]:
+            share, limit = rule["expr"].split(" > ")
+            failed, all_of_them = (total(term, page) for term in share.split(" / "))
+            models = [model for model, count in failed.items() if count / all_of_them[model] > float(limit)]
+            if models:
+                found[rule["alert"]] = models
+    return found
+
+
+@pytest.mark.parametrize(
+    ("failed", "refused", "fires"),
+    [
+        (0, 0, {}),
+        (5, 5, {}),
+        (20, 0, {"TandemErrors": ["search"]}),
+        (0, 20, {"TandemRefusals": [""]}),
+    ],
+    ids=["none", "half a percent", "a model's", "overload"],
+)
+def test_one_in_a_hundred_is_reported_of_models_and_of_refusals_each(
+    failed: int, refused: int, fires: dict[str, list[str]]
+) -> None:
+    """Of 1,000 answered requests for `search`, so many failed ones, and refused ones that name no model."""
+    monitoring = Monitoring(lambda: ["search"])
+    for model, status, times in (
+        ("search", "OK", 1000),
+        ("search", "INTERNAL", failed),
+        ("", "UNAVAILABLE", refused),
+    ):
+        for _ in range(times):
+            monitoring.record(Call(entrypoint="GRPC", api="Predict", model=model, status=status))
+    assert firing(monitoring.page()) == fires
