@@ -20,6 +20,7 @@ from pipelines.config import PipelineConfig, ReleaseConfig
 from pipelines.publish import PUBLISH_ORDER, latest_release, next_release, publish
 from pipelines.workspace import Stage, Workspace, finished_inputs, open_workspace, run_stages
 from rerank.config import LexicalConfig, RerankConfig
+from serving.auth import read_token
 from towers.config import TowersConfig
 
 ROOT = Path(__file__).parents[2]
@@ -106,6 +107,20 @@ def test_the_parts_for_tls_fit_the_deployment() -> None:
     assert flag == f"{added['volumeMounts'][0]['mountPath']}/{Path(file).name}"
     assert f"kubectl apply --namespace {namespace} -k" in GUIDE
     assert container[name]["httpGet"]["port"] in [port["name"] for port in container["ports"]]
+
+
+def test_the_parts_for_a_token_are_what_the_server_asks_for(tmp_path: Path) -> None:
+    deployment, added = kubernetes("Deployment"), block("httpHeaders")
+    (probe,) = re.findall(r"`httpGet: (\{.+?\})`", GUIDE)
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    container["readinessProbe"] = {"httpGet": yaml.safe_load(probe) | added}
+    kubernetes_validate.validate(deployment, "1.37", strict=True)
+    ((header,),) = added.values()
+    file = tmp_path / "token"
+    file.write_text("TOKEN\n", encoding="ascii")
+    assert header["name"] == "Authorization"
+    read_token(file).check(header["value"])
+    assert set(block("authorization")["authorization"]) == {"credentials_file"}  # whose type is Bearer
 
 
 def test_the_parts_for_tls_fit_the_compose_file() -> None:

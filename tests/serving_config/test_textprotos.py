@@ -1,5 +1,6 @@
 """Every text file that TF Serving reads is a message of the kind its flag wants, with values it accepts."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from google.protobuf import text_format
 from serving_protos import MESSAGES
 
 from catalog.errors import ConfigError
+from pipelines.export import _WARM_BATCHES
 from pipelines.publish import PUBLISH_ORDER
 from serving.errors import Rejection
 from serving.messages import ModelServerConfig
@@ -40,6 +42,12 @@ def test_batching_parameters_are_what_tf_serving_takes() -> None:
     assert parameters.batch_timeout_micros.value >= 0
     assert parameters.max_enqueued_batches.value >= parameters.num_batch_threads.value
     assert not parameters.pad_variable_length_inputs  # it would pad a list of products with its first product
+
+
+def test_a_warm_up_request_fits_into_a_batch() -> None:
+    assert max(_WARM_BATCHES) <= parse("batching_parameters.txt").max_batch_size.value
+    (named,) = re.findall(r"Not below (\d+):", (FOLDER / "batching_parameters.txt").read_text(encoding="utf-8"))
+    assert int(named) == max(_WARM_BATCHES)
 
 
 def test_metrics_are_on_at_the_path_that_prometheus_is_told() -> None:
