@@ -255,12 +255,23 @@ def _requests(prober: Prober, standards: Standards, seen: _Seen) -> list[Finding
             findings += prober.latency(
                 "rerank", version, known["rerank"], standards.calls, standards.p99_ms, candidates
             )
-    if "retrieval" in known and "retrieval_exact" in known:
-        common = set(seen.versions["retrieval"]) & set(seen.versions["retrieval_exact"])
-        if common:
-            findings.append(
-                prober.recall(
-                    max(common), known["retrieval"], known["retrieval_exact"], standards.calls, standards.recall
-                )
-            )
-    return findings
+    return findings + _recall(prober, standards, seen)
+
+
+def _recall(prober: Prober, standards: Standards, seen: _Seen) -> list[Finding]:
+    """What the index finds of the exact products, or that nobody knows; nothing for exact models, which miss none."""
+    pair, known = ("retrieval", "retrieval_exact"), seen.signatures
+    if "search" not in known and "retrieval" not in known:
+        return []
+    missing = [model for model in pair if model not in seen.versions]
+    common = set(seen.versions.get(pair[0], ())) & set(seen.versions.get(pair[1], ()))
+    if missing or not common:
+        reason = f"without {' and '.join(missing)}" if missing else f"{' and '.join(pair)} share no version"
+        advice = (
+            "For the number, ask a server beside that lists retrieval and retrieval_exact, as "
+            "serving_config/recall.config does."
+        )
+        return [Finding("recall", "retrieval", "warning", f"not measured: {reason}", advice)]
+    if any(model not in known for model in pair):
+        return []  # the check `signatures` says why
+    return [prober.recall(max(common), known[pair[0]], known[pair[1]], standards.calls, standards.recall)]

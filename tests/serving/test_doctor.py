@@ -251,6 +251,35 @@ def test_an_index_that_misses_products(tmp_path: Path, exported: Path, add_versi
     assert failures(lenient) == []
 
 
+@pytest.mark.parametrize(
+    ("versions", "says"),
+    [
+        ({"search": 1}, "without retrieval and retrieval_exact"),
+        ({"retrieval": 1, "rerank": 1}, "without retrieval_exact"),
+        ({"retrieval": 2, "retrieval_exact": 1}, "retrieval and retrieval_exact share no version"),
+    ],
+    ids=["search", "one", "no version"],
+)
+def test_an_index_whose_recall_cannot_be_measured_is_warned_of(
+    versions: dict[str, int], says: str, tmp_path: Path, add_version: AddVersion
+) -> None:
+    for model, version in versions.items():
+        add_version(tmp_path / model, model.removesuffix("_exact"), 1, version)
+    with serving(tmp_path, list(versions)) as channel:
+        findings = examine_warm(channel, FEW, SAMPLES)
+    finding = found(findings, "recall", "retrieval")
+    assert (finding.status, finding.detail) == ("warning", f"not measured: {says}")
+    assert "serving_config/recall.config" in finding.advice
+    assert passed(findings)
+
+
+def test_exact_models_alone_have_no_recall_to_measure(tmp_path: Path, add_version: AddVersion) -> None:
+    add_version(tmp_path / "search_exact", "search", 1, 1)
+    with serving(tmp_path, ["search_exact"]) as channel:
+        findings = examine_warm(channel, FEW, SAMPLES)
+    assert not [each for each in findings if each.check == "recall"]
+
+
 class Statuses(ModelServiceServicer):
     """Tells made-up states of `search`; knows no other model."""
 

@@ -14,8 +14,9 @@ from serving.model_config import (
     single_model_config,
 )
 
+NAMES = ["embedded.config", "recall.config", "stock.config"]
 TEMPLATES = sorted((Path(__file__).parents[2] / "serving_config").glob("*.config"))
-MODEL_TEMPLATES = [path for path in TEMPLATES if path.name in ("embedded.config", "stock.config")]
+MODEL_TEMPLATES = [path for path in TEMPLATES if path.name in NAMES]
 
 
 def model(name: str, path: str = "/models/m", platform: str = 'model_platform: "tensorflow"') -> str:
@@ -26,8 +27,8 @@ def config(*models: str) -> ModelServerConfig:
     return parse_model_config(f"model_config_list {{ {' '.join(models)} }}", "test")
 
 
-def test_there_are_two_templates() -> None:
-    assert [path.name for path in MODEL_TEMPLATES] == ["embedded.config", "stock.config"]
+def test_there_are_three_templates() -> None:
+    assert [path.name for path in MODEL_TEMPLATES] == NAMES
 
 
 @pytest.mark.parametrize("template", MODEL_TEMPLATES, ids=lambda path: path.name)

@@ -1,4 +1,4 @@
-"""alerts.yaml: the form of a Prometheus rule file, over metrics that TF Serving exposes, and what rules of shares say."""
+"""alerts.yaml: the form of a Prometheus rule file over metrics of TF Serving, and what rules on shares say."""
 
 import re
 from pathlib import Path

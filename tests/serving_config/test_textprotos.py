@@ -20,7 +20,7 @@ KINDS = {
     "monitoring.config": "MonitoringConfig",
     "ssl.config": "SSLConfig",
 }
-TEMPLATES = ("embedded.config", "stock.config")
+TEMPLATES = ("embedded.config", "recall.config", "stock.config")
 CONTAINER = ("container.config", "container-candidates.config")
 
 
@@ -83,6 +83,12 @@ def test_templates_parse_once_they_are_rendered(name: str) -> None:
     check_model_list(parse_model_config(text.replace(PLACEHOLDER, "/models"), name))
     with pytest.raises(ConfigError, match="is a template"):
         read_model_config(FOLDER / name)
+
+
+def test_the_config_for_the_doctor_lists_the_index_and_what_it_is_held_against() -> None:
+    text = (FOLDER / "recall.config").read_text(encoding="utf-8").replace(PLACEHOLDER, "/models")
+    models = parse_model_config(text, "recall.config").model_config_list.config
+    assert {model.name for model in models} == {"retrieval", "retrieval_exact"}
 
 
 def test_the_labels_in_the_comments_of_the_container_config_are_a_config() -> None:
