@@ -250,6 +250,9 @@ def _settings(given: dict[str, Any], notes: list[str]) -> dict[str, Any]:
             notes.append(
                 "--monitoring_config_file has no effect: metrics are shown on --rest_api_port, which is not set"
             )
+    for name in ("rest_api_timeout_in_ms", "model_config_file_poll_wait_seconds"):
+        if settings.get(name, 0) < 0:
+            settings[name] = 0  # no limit, and never, there
     if settings.get("port") == 0 and "grpc_socket_path" in settings:
         settings["port"] = None
     if settings.get("model_config_file_poll_wait_seconds") and "model_config_file" not in settings:

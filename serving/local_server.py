@@ -96,7 +96,7 @@ class Server:
                 self._grpc = None
             self._manager.close()
             raise
-        _log.info("serving %s at %s", ", ".join(self._manager.model_names()), self.address)
+        _log.info("serving %s at %s", ", ".join(self._manager.model_names()) or "no model", self.address)
 
     def stop(self) -> bool:
         """Refuse new requests, let those in flight finish, close the models. Safe to call twice.

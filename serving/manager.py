@@ -77,7 +77,7 @@ class ModelManager:
         self._thread.start()
 
     def reload(self, config: ModelServerConfig) -> None:
-        """Replace the config: move labels, load the new models, unload those that are gone.
+        """Replace the config: move labels, load the new models, unload those that are gone; all, if it lists none.
 
         Without new models it waits a second at most for versions that load: what else is wanted is done after them.
 
@@ -97,6 +97,9 @@ class ModelManager:
         with self._change:
             if self._closing:
                 raise Rejection(grpc.StatusCode.CANCELLED, "the server is stopping")
+            if self._config.WhichOneof("config") and not config.WhichOneof("config"):
+                text = "the model config is empty; to unload every model it must hold an empty model_config_list"
+                raise Rejection(grpc.StatusCode.FAILED_PRECONDITION, text)
             check_model_list(config, self.model_names())
             labels = self._table.checked_labels(config, self._labels_before_versions)
             self._config = ModelServerConfig()
@@ -105,6 +108,8 @@ class ModelManager:
             self._table.set_labels(labels)
             self._due = True
             new = [name for name in self.model_names() if name not in self._taken]
+            if not self.model_names():
+                _log.warning("the model config lists no model: nothing is served until one does")
         if not self._work.acquire(timeout=-1 if new else _PATIENCE):
             self._wake.set()
             return

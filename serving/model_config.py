@@ -9,6 +9,7 @@ from google.protobuf import text_format
 from catalog.errors import ConfigError
 from serving.errors import invalid_argument
 from serving.messages import ModelConfig, ModelConfigList, ModelServerConfig
+from serving.server_config import NO_URIS, is_uri
 
 PLACEHOLDER = "{{MODELS_DIR}}"
 """What a template holds where the absolute path of the models belongs; TF Serving takes no relative path."""
@@ -30,7 +31,7 @@ def read_model_config(path: Path) -> ModelServerConfig:
 
 
 def parse_model_config(text: str, origin: str) -> ModelServerConfig:
-    """Parse a model config; `origin` names it in the ConfigError."""
+    """Parse a model config, which may list no model; `origin` names it in the ConfigError."""
     if PLACEHOLDER in text:
         raise ConfigError(
             f"{origin} is a template: it holds {PLACEHOLDER} where TF Serving wants an absolute path; "
@@ -40,8 +41,8 @@ def parse_model_config(text: str, origin: str) -> ModelServerConfig:
         config = text_format.Parse(text, ModelServerConfig())
     except text_format.ParseError as error:
         raise ConfigError(f"{origin}: not a ModelServerConfig in text form: {error}") from error
-    if not config.model_config_list.config:
-        raise ConfigError(f"{origin}: no model in it; expected model_config_list {{ config {{ name: ... }} }}")
+    if config.WhichOneof("config") == "custom_model_config":
+        raise ConfigError(f"{origin}: custom_model_config is not served; expected model_config_list")
     return config
 
 
@@ -63,7 +64,8 @@ def render_config(template: Path, models_dir: Path, versions: Mapping[str, int] 
         The config as text, comments kept unless versions are pinned.
 
     Raises:
-        ConfigError: if the template is unreadable, renders to no valid config, or lacks a pinned model.
+        ConfigError: if the template is unreadable, renders to no valid config or none of a model, or lacks a pinned
+            model.
     """
     try:
         text = template.read_text(encoding="utf-8")
@@ -74,6 +76,8 @@ def render_config(template: Path, models_dir: Path, versions: Mapping[str, int] 
         raise ConfigError(f"{path!r}: a models folder whose name has quotes, backslashes or line ends is not rendered")
     text = text.replace(PLACEHOLDER, path)
     config = parse_model_config(text, str(template))
+    if not config.model_config_list.config:
+        raise ConfigError(f"{template}: no model in it; expected model_config_list {{ config {{ name: ... }} }}")
     if not versions:
         return text
     models = {model.name: model for model in config.model_config_list.config}
@@ -94,8 +98,8 @@ def check_model_list(config: ModelServerConfig, served: Collection[str] = ()) ->
         served: the names of those that are served already, on PLATFORM as all are; they do not change it.
 
     Raises:
-        Rejection: INVALID_ARGUMENT for a model listed twice, a base path that is relative or none, no platform or
-            another one.
+        Rejection: INVALID_ARGUMENT for a model listed twice, a base path that is relative, a URI or none, no platform
+            or another one.
     """
     names = set()
     for model in config.model_config_list.config:
@@ -103,7 +107,9 @@ def check_model_list(config: ModelServerConfig, served: Collection[str] = ()) ->
             raise invalid_argument(f"Illegal to list model {model.name} multiple times in config list")
         names.add(model.name)
     for model in config.model_config_list.config:
-        if "://" not in model.base_path and not Path(model.base_path).is_absolute():
+        if is_uri(model.base_path):
+            raise invalid_argument(f"the base path of model {model.name}, {model.base_path}, {NO_URIS}")
+        if not Path(model.base_path).is_absolute():
             raise invalid_argument(
                 f"Expected model {model.name} to have an absolute path or URI; got base_path()={model.base_path}"
             )

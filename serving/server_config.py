@@ -1,15 +1,24 @@
 """What the embedded server is told. Named as tensorflow_model_server's flags are; imports no TensorFlow."""
 
 import os
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from catalog.config import Config
 
 _BATCHING_THREADS = 64  # a request holds a thread while its batch fills and runs
 LogFormat = Literal["text", "json"]
+
+NO_URIS = "is a URI, and this server reads folders alone; mount the models, or copy them"
+"""What is said of a base path that `is_uri`."""
+
+
+def is_uri(path: str) -> bool:
+    """Whether a base path has a scheme, as gs://bucket/m and s3://bucket/m have."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path) is not None
 
 
 class ServerConfig(Config):
@@ -90,6 +99,13 @@ class ServerConfig(Config):
     def queue_length(self, threads: int) -> int:
         """Requests that may wait for one of `threads`."""
         return self.max_queued_requests or 4 * threads
+
+    @field_validator("model_base_path", mode="before")
+    @classmethod
+    def _folder(cls, value: Any) -> Any:
+        if isinstance(value, str) and is_uri(value):  # as a path it would lose a slash, and be a relative one
+            raise ValueError(f"{value} {NO_URIS}")
+        return value
 
     @model_validator(mode="after")
     def _settings_fit(self) -> "ServerConfig":

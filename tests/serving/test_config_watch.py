@@ -61,6 +61,21 @@ def test_a_changed_file_is_taken_over(shop: Shop) -> None:
     assert shop.available() == ["b"]
 
 
+def test_an_empty_list_unloads_every_model_and_an_empty_file_none(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    """A file is empty, too, while it is written anew."""
+    shop.path.write_text("", encoding="utf-8")
+    shop.watch.look()
+    assert shop.available() == ["a"]
+    assert "must hold an empty model_config_list" in caplog.text
+    shop.write()
+    shop.watch.look()
+    assert shop.available() == []
+    assert caplog.text.count("lists no model") == 1
+    shop.write("a")
+    shop.watch.look()
+    assert shop.available() == ["a"]
+
+
 def test_a_broken_or_refused_file_keeps_the_old_and_is_logged_once(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -85,6 +85,8 @@ def test_what_zero_and_absence_mean_is_as_in_the_real_server() -> None:
     assert config_of(MODELS, "--saved_model_tags=").saved_model_tags == "serve"
     assert config_of(MODELS, "--rest_api_port=0").rest_api_port is None
     assert config_of(MODELS, "--port=0", "--grpc_socket_path=/s").port is None
+    assert config_of(MODELS, "--rest_api_timeout_in_ms=-1").rest_api_timeout_in_ms == 0
+    assert config_of(MODELS, "--model_config_file_poll_wait_seconds=-1").model_config_file_poll_wait_seconds == 0
     assert config_of(MODELS, "--port=0").port == 0, "a free one: the real server needs a socket then"
     both = config_of(MODELS, "--tensorflow_session_parallelism=3")
     assert (both.tensorflow_intra_op_parallelism, both.tensorflow_inter_op_parallelism) == (3, 3)
@@ -128,6 +130,9 @@ def test_flags_that_need_another_say_so() -> None:
             "set it or them",
         ),
         ([MODELS, "--port=70000"], "port: received 70000"),
+        (["--model_base_path=gs://b/m"], "gs://b/m is a URI, and"),
+        (["--model_base_path=s3://b/m"], "this server reads folders alone; mount the models, or copy them"),
+        ([MODELS, "--file_system_poll_wait_seconds=-1"], "file_system_poll_wait_seconds: received -1"),
         ([MODELS, "--log_format=xml"], "log_format: received 'xml'"),
         ([MODELS, "--batching_parameters_file=/b"], "without enable_batching"),
         ([MODELS, "--port=8500", "--rest_api_port=8500"], "must differ"),

@@ -58,11 +58,25 @@ def test_a_version_can_be_pinned(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "reason"),
-    [("model_config_list { config { nam: 'a' } }", "not a ModelServerConfig"), ("", "no model in it")],
+    [
+        ("model_config_list { config { nam: 'a' } }", "not a ModelServerConfig"),
+        ("custom_model_config { }", "custom_model_config is not served"),
+    ],
 )
 def test_an_unusable_config_is_refused(text: str, reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         parse_model_config(text, "models.config")
+
+
+@pytest.mark.parametrize(("text", "kind"), [("", None), ("model_config_list { }", "model_config_list")])
+def test_a_config_may_list_no_model_and_a_template_may_not(text: str, kind: str | None, tmp_path: Path) -> None:
+    parsed = parse_model_config(text, "models.config")
+    check_model_list(parsed)
+    assert parsed.WhichOneof("config") == kind
+    template = tmp_path / "template.config"
+    template.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match="no model in it"):
+        render_config(template, tmp_path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -90,9 +104,14 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ),
         (config(model("m", platform="model_type: OTHER")), "ModelServerConfig::model_type choice 2 not supported."),
         (config(model("m", platform='model_platform: "p"')), "Model m requests unsupported platform p"),
+        (
+            config(model("m", "gs://bucket/m")),
+            "the base path of model m, gs://bucket/m, is a URI, and this server reads folders alone; mount the models, "
+            "or copy them",
+        ),
         (config(model("m", "/models/\0m")), "the base path of model m holds a null byte; no path does"),
     ],
-    ids=["twice", "relative", "no-platform", "type-and-platform", "other-type", "other-platform", "null-byte"],
+    ids=["twice", "relative", "no-platform", "type-and-platform", "other-type", "other-platform", "uri", "null-byte"],
 )
 def test_model_lists_are_refused_in_tf_servings_words(bad: ModelServerConfig, message: str) -> None:
     with pytest.raises(Rejection) as error:

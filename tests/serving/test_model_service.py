@@ -1,11 +1,14 @@
 import shutil
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
 
+from serving.health import check_health
 from serving.local_server import ServerConfig, serve
 from serving.messages import (
     GetModelMetadataRequest,
@@ -51,6 +54,39 @@ def test_status_of_what_is_not_there(
     with pytest.raises(grpc.RpcError) as error:
         models.GetModelStatus(request_)
     assert (error.value.code(), error.value.details()) == (code, message)
+
+
+@pytest.mark.parametrize("text", ["", "model_config_list { }"])
+def test_a_server_without_a_model_answers_and_waits_for_a_reload(text: str, exported: Path, tmp_path: Path) -> None:
+    file = tmp_path / "models.config"
+    file.write_text(text, encoding="utf-8")
+    server = serve(ServerConfig(model_config_file=file, port=0, rest_api_port=0, wait_for_versions=True))
+    try:
+        assert health_of(server.address) == ""
+        with pytest.raises(urllib.error.HTTPError) as missing:  # what a probe by httpGet asks
+            urllib.request.urlopen(f"http://127.0.0.1:{server.rest_port}/v1/models/scale", timeout=30)
+        assert missing.value.code == 404
+        with grpc.insecure_channel(server.address) as channel:
+            stub, reload = ModelServiceStub(channel), ReloadConfigRequest()
+            path = str(exported / "scale")
+            reload.config.model_config_list.config.append(
+                ModelConfig(name="scale", base_path=path, model_platform="tensorflow")
+            )
+            stub.HandleReloadConfigRequest(reload, timeout=60)
+            (version,) = stub.GetModelStatus(status_request("scale")).model_version_status
+            assert version.state == 30
+            del reload.config.model_config_list.config[:]
+            stub.HandleReloadConfigRequest(reload, timeout=60)
+            (version,) = stub.GetModelStatus(status_request("scale")).model_version_status
+            assert version.state == 50
+        assert health_of(server.address) == ""
+    finally:
+        server.stop()
+
+
+def health_of(address: str) -> str:
+    with grpc.insecure_channel(address) as channel:
+        return check_health(channel, 10.0)
 
 
 def test_a_version_without_the_wanted_tags_shows_so(exported: Path, tmp_path: Path) -> None:
