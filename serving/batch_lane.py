@@ -18,6 +18,9 @@ from serving.tensors import Array
 _PATIENCE, _LOOK = 0.005, 0.0005
 """Seconds that a batch waits at most for calls which are in hand, and between looks at whether some are."""
 
+_HALF_LIFE = 0.02
+"""Seconds after which half as many calls are expected as there were at most: who is answered may ask again."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -73,6 +76,8 @@ class Lane:
         wait: seconds that the first request of a batch waits for others.
         bounds: what may wait.
         observe: told of each batch.
+        ahead: batches that are given to their model while `threads` others run, so that the next one begins the
+            moment one ends and not when its answers are on their way.
     """
 
     def __init__(
@@ -83,8 +88,12 @@ class Lane:
         wait: float,
         bounds: Bounds,
         observe: Observe | None = None,
+        ahead: int = 0,
     ) -> None:
         self.name = name
+        self._at_a_time = threads
+        self._running = 0
+        self._expected, self._expected_at = 0.0, perf_counter()
         self._parameters = parameters
         self._largest = parameters.execution_batch_size
         self._wait = wait
@@ -95,7 +104,8 @@ class Lane:
         self._change = threading.Condition()
         self._closed = False
         self._threads = [
-            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True) for number in range(threads)
+            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True)
+            for number in range(threads + ahead)
         ]
         for thread in self._threads:
             thread.start()
@@ -105,6 +115,11 @@ class Lane:
         """Rows that wait."""
         with self._change:
             return sum(queue.size for queue in self._queues.values())
+
+    @property
+    def crowded(self) -> bool:
+        """Whether more than one batch runs or is about to."""
+        return self._running > 1
 
     def add(self, task: Task) -> None:
         """Let a request wait for its run; Rejection UNAVAILABLE where that is too much."""
@@ -183,7 +198,12 @@ class Lane:
                     if self._closed and not self._queues:
                         return
                     self._change.wait(self._until_next())
-            self._run_taken(tasks)
+                self._running += 1
+            try:
+                self._run_taken(tasks)
+            finally:
+                with self._change:
+                    self._running -= 1
             del tasks  # a thread that waits for the next batch would keep the model of the last one in memory
 
     def _take(self) -> list[Task] | None:
@@ -211,13 +231,19 @@ class Lane:
 
         What is read or answered right now may soon be company, the next request of who is answered included: a batch
         waits for its share of them. One that did not would run small, and a small batch costs almost what a large one
-        does. A request that comes alone finds nothing in hand and does not wait.
+        does. A request that comes alone finds nothing in hand and does not wait. Ahead of its turn a batch gains
+        little, so that it waits for its share of all who may be expected.
         """
         waited = now - queue.tasks[0].queued
         if waited < self._wait:
             return False
         in_hand = calls_in_hand()
-        return not in_hand or queue.size * len(self._threads) >= self._requests + in_hand or waited >= _PATIENCE
+        known = self._requests + in_hand
+        self._expected = max(known, self._expected * 0.5 ** ((now - self._expected_at) / _HALF_LIFE))
+        self._expected_at = now
+        if self._running >= self._at_a_time:
+            return queue.size * len(self._threads) >= self._expected
+        return not in_hand or queue.size * self._at_a_time >= known or waited >= _PATIENCE
 
     def _until_next(self) -> float | None:
         """Seconds until a batch has waited enough; None where none waits."""

@@ -32,17 +32,22 @@ class Batcher:
         parameters: sizes, waits and bounds.
         observe: told of each batch.
         limits: bounds on what requests hold.
+        ahead: batches that are given to their model while others run.
     """
 
     def __init__(
-        self, parameters: BatchingParameters, observe: Observe | None = None, limits: ByteLimits = DEFAULT_BYTE_LIMITS
+        self,
+        parameters: BatchingParameters,
+        observe: Observe | None = None,
+        limits: ByteLimits = DEFAULT_BYTE_LIMITS,
+        ahead: int = 0,
     ) -> None:
         self.parameters = parameters
         self._merged_text = limits.merged_text
         self._largest = parameters.execution_batch_size
         bounds = Bounds(rows=parameters.max_enqueued_batches * self._largest, bytes=limits.enqueued)
         wait = parameters.batch_timeout_micros / 1e6
-        self._lane = Lane(POOL, parameters.num_batch_threads, parameters, wait, bounds, observe)
+        self._lane = Lane(POOL, parameters.num_batch_threads, parameters, wait, bounds, observe, ahead)
         bounds = Bounds(requests=limits.large, bytes=limits.enqueued_large)
         self._large = Lane(LARGE_POOL, limits.large_threads, parameters, 0.0, bounds, observe)
 
@@ -77,6 +82,11 @@ class Batcher:
         if len(answers) == 1:
             return answers[0]
         return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
+
+    @property
+    def crowded(self) -> bool:
+        """Whether more than one batch runs or is about to."""
+        return self._lane.crowded
 
     @property
     def waiting(self) -> int:

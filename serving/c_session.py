@@ -19,7 +19,7 @@ from serving.wire import fields
 
 _STRING = DataType.DT_STRING
 _SIGNATURES = 5  # MetaGraphDef.signature_def
-_CALLING_THREAD = -1  # RunOptions.inter_op_thread_pool
+_CALLING_THREAD = -1  # RunOptions.inter_op_thread_pool; the others are places in the config
 
 CANCELLED, INVALID_ARGUMENT, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED = 1, 3, 4, 8, 12
 """TF_Code, tensorflow/c/tf_status.h."""
@@ -93,7 +93,7 @@ class CSession:
         return Output(handle, int(index or 0))
 
     def run(
-        self, feeds: Mapping[str, tuple[Output, Array]], fetches: Sequence[Output], milliseconds: int
+        self, feeds: Mapping[str, tuple[Output, Array]], fetches: Sequence[Output], milliseconds: int, pool: int = 0
     ) -> list[Array]:
         """Run the graph.
 
@@ -101,6 +101,7 @@ class CSession:
             feeds: tensors and their values by what a message calls them; strings as arrays of bytes or str.
             fetches: tensors.
             milliseconds: after which the run is given up; 0 for never.
+            pool: which of the config's pools of threads runs the ops; the first one where it names none.
 
         Returns:
             A value for each of `fetches`; strings as object arrays of bytes.
@@ -110,7 +111,11 @@ class CSession:
         """
         api, status = library(), _Status()
         given, got = (ctypes.c_void_p * len(feeds))(), (ctypes.c_void_p * len(fetches))()
-        settings = self._settings | {"timeout_in_ms": milliseconds} if milliseconds else self._settings
+        settings = dict(self._settings)
+        if milliseconds:
+            settings["timeout_in_ms"] = milliseconds
+        if pool:
+            settings.setdefault("inter_op_thread_pool", pool)
         options = _run_options(**settings) if settings else None
         try:
             for place, (name, (_, value)) in enumerate(feeds.items()):

@@ -21,7 +21,7 @@ from serving.example_inference import classify, multi_inference, regress
 from serving.messages import SignatureDef
 from serving.monitoring import Monitoring
 from serving.predict import predict
-from serving.servable import Servable, Threads, start_shared_threads
+from serving.servable import ALL, ALL_BUT_ONE, Servable, Threads, start_shared_threads
 from serving.server_config import ServerConfig
 from serving.server_files import read_batching_parameters
 from serving.tensors import Array
@@ -29,6 +29,8 @@ from serving.warmup import read_warmup_logs
 
 BATCHING_FILE = "batching_params.pbtxt"
 """Beside saved_model.pb: how this version's requests are merged (--enable_per_model_batching_parameters)."""
+
+_AHEAD = 1  # batches that wait for the threads that run ops, and not for those that answered the one before
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +91,10 @@ class MeasuredServable(Servable):
     def _run_batch_of(self, fetches: Sequence[str], feeds: Arrays, timeout: float | None) -> dict[str, Array]:
         return dict(zip(fetches, super().run_tensors(feeds, fetches, timeout), strict=True))
 
+    def _pool(self) -> int:
+        # One batch follows another: what reads requests and writes answers meanwhile has a core to itself then.
+        return ALL_BUT_ONE if self._batcher is not None and self._batcher.crowded else ALL
+
     def _signature_between(self, feeds: set[str], fetches: set[str]) -> SignatureDef | None:
         """The signature of exactly these tensors: as in TF Serving, a run of any other is not merged."""
         for definition in self.signatures.values():
@@ -132,7 +138,7 @@ class Loader:
         self._parameters = BatchingParameters()
         if config.batching_parameters_file is not None:
             self._parameters = read_batching_parameters(config.batching_parameters_file)
-        self._batcher = Batcher(self._parameters, monitoring.record_batch) if config.enable_batching else None
+        self._batcher = self._batch_by(self._parameters) if config.enable_batching else None
         self._threads = Threads(config.tensorflow_intra_op_parallelism, config.tensorflow_inter_op_parallelism)
         self._tags = config.saved_model_tags.split(",")
         start_shared_threads(self._threads)  # here, because the threads that load have a low priority
@@ -172,9 +178,12 @@ class Loader:
         servable = self._background.run(partial(self._load_and_warm, path))
         # Only now: the first run of a graph takes seconds, and would take them from a thread that batches wait for.
         if per_model:  # what ships no file is not batched then
-            batcher = Batcher(own, self._monitoring.record_batch) if own else None
+            batcher = self._batch_by(own) if own else None
         servable.merge_with(batcher, own is not None)
         return servable
+
+    def _batch_by(self, parameters: BatchingParameters) -> Batcher:
+        return Batcher(parameters, self._monitoring.record_batch, ahead=_AHEAD)
 
     def _load_and_warm(self, path: Path) -> MeasuredServable:
         began = perf_counter()

@@ -1,6 +1,7 @@
 """One loaded version of a SavedModel: TF1 or TF2, whatever its signatures."""
 
 import gc
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -77,6 +78,9 @@ class Threads:
 
 
 DEFAULT_THREADS = Threads()
+
+ALL, ALL_BUT_ONE = 0, 1
+"""Pools of the threads that run ops, by their place in the sessions' config."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +175,10 @@ class Servable:
         self._session.close()
         self._plans.clear()
 
+    def _pool(self) -> int:
+        """Which threads run the ops: ALL, or all but one."""
+        return ALL
+
     def _plan(self, signature: str) -> _Plan:
         plan = self._plans.get(signature)
         if plan is not None:
@@ -203,7 +211,7 @@ class Servable:
         milliseconds = max(1, int(timeout * 1000)) if timeout is not None and limited else 0
         began = monotonic()
         try:
-            return self._session.run(feeds, fetches, milliseconds)
+            return self._session.run(feeds, fetches, milliseconds, self._pool())
         except TensorFlowError as error:
             # A run that is out of time ends with whichever op saw it first.
             late = error.code == CANCELLED and limited and monotonic() - began >= milliseconds / 1000
@@ -232,6 +240,9 @@ def _session_config(threads: Threads) -> ConfigProto:
         inter_op_parallelism_threads=threads.inter_op,
         allow_soft_placement=True,
     )
+    most = threads.inter_op or len(os.sched_getaffinity(0))
+    for size in (most, max(most - 1, 1)):  # a pool with a name is one for all sessions
+        config.session_inter_op_thread_pool.add(num_threads=size, global_name=f"ops-{size}-of-{most}")
     # A second pass over a graph finds next to nothing: loads and first runs are a third shorter, answers as quick. What
     # saves memory in training finds none to save here, and warns of every attention whose cost it guesses.
     rewrites = config.graph_options.rewrite_options

@@ -22,6 +22,7 @@ from serving.batching import LARGE_POOL, POOL, Batcher, can_batch, text_bytes
 from serving.batching_parameters import DEFAULT_BYTE_LIMITS, BatchingParameters, ByteLimits
 from serving.call_record import Call, CallPool, calls_in_hand, current_call, in_hand
 from serving.errors import Rejection
+from tests.serving.asking import eventually
 
 SECONDS = 30.0
 
@@ -49,10 +50,13 @@ def make() -> Iterator[Callable[..., Batcher]]:
     made: list[Batcher] = []
 
     def build(
-        observe: Callable[[Batch], None] | None = None, limits: ByteLimits = DEFAULT_BYTE_LIMITS, **parameters: Any
+        observe: Callable[[Batch], None] | None = None,
+        limits: ByteLimits = DEFAULT_BYTE_LIMITS,
+        ahead: int = 0,
+        **parameters: Any,
     ) -> Batcher:
         settings = BatchingParameters(**{"num_batch_threads": 1, "max_batch_size": 8, **parameters})
-        made.append(Batcher(settings, observe, limits))
+        made.append(Batcher(settings, observe, limits, ahead))
         return made[-1]
 
     yield build
@@ -154,6 +158,43 @@ def test_a_call_that_waits_for_its_batch_is_not_in_hand(make: Callable[..., Batc
         assert pool.submit(work, False).result() == 1
         assert isinstance(pool.submit(work, True).exception(), Rejection)
     assert calls_in_hand() == 0
+
+
+def test_the_next_batch_is_with_its_model_while_one_runs(make: Callable[..., Batcher]) -> None:
+    run, batcher = Recorder(), make(ahead=1)
+    run.gate.clear()
+    with ThreadPoolExecutor(4) as pool:
+        runs = pool.submit(batcher.run, "kind", run, x(1), SECONDS)
+        assert run.started.acquire(timeout=SECONDS)
+        assert not batcher.crowded
+        follows = pool.submit(batcher.run, "kind", run, x(2), SECONDS)
+        assert run.started.acquire(timeout=SECONDS)
+        assert batcher.crowded
+        waiting = [pool.submit(batcher.run, "kind", run, x(value), SECONDS) for value in (3, 4)]
+        eventually(lambda: batcher.waiting == 2)
+        run.gate.set()
+        assert [future.result()["y"].tolist() for future in (runs, follows, *waiting)] == [[2], [4], [6], [8]]
+    assert run.sizes == [1, 1, 2]
+    eventually(lambda: not batcher.crowded)
+
+
+def test_which_waits_for_its_share_of_those_who_may_ask(make: Callable[..., Batcher]) -> None:
+    """Of one that runs, two that wait and three in hand half may follow: three. Of one, two and one: two."""
+    run, batcher = Recorder(), make(ahead=1)
+    run.gate.clear()
+    with ThreadPoolExecutor(3) as pool, in_hand(Call()):
+        runs = pool.submit(batcher.run, "kind", run, x(1), SECONDS)
+        assert run.started.acquire(timeout=SECONDS)
+        with in_hand(Call()), in_hand(Call()):
+            first = pool.submit(batcher.run, "kind", run, x(2), SECONDS)
+            eventually(lambda: batcher.waiting == 1)
+            assert not run.started.acquire(timeout=10 * batch_lane._PATIENCE)
+            second = pool.submit(batcher.run, "kind", run, x(3), SECONDS)
+            eventually(lambda: batcher.waiting == 2)
+        assert run.started.acquire(timeout=SECONDS)
+        run.gate.set()
+        assert [future.result()["y"].tolist() for future in (runs, first, second)] == [[2], [4], [6]]
+    assert run.sizes == [1, 2]
 
 
 def test_a_request_larger_than_a_batch_is_refused(make: Callable[..., Batcher]) -> None:

@@ -119,6 +119,23 @@ def test_errors_carry_tensorflows_code_and_text(echo: CSession) -> None:
         echo.run({"x": (echo.output("texts"), np.zeros(1, "datetime64[s]"))}, [echo.output("same_texts")], 0)
 
 
+def test_a_run_takes_the_threads_that_it_is_told_to(exported: Path) -> None:
+    config = config_pb2.ConfigProto(intra_op_parallelism_threads=1)
+    for size in (2, 1):
+        config.session_inter_op_thread_pool.add(num_threads=size, global_name=f"test-{size}")
+    session = CSession(exported / "scale" / "1", config)
+    slow = session.signatures["slow"]
+    feeds = {"steps": (session.output(slow.inputs["steps"].name), np.array(3, np.int32))}
+    fetches = [session.output(slow.outputs["sum"].name)]
+    for pool in (0, 1):
+        assert session.run(feeds, fetches, 0, pool)[0] == pytest.approx(40_000.0)
+    with pytest.raises(TensorFlowError, match="inter_op_thread_pool"):
+        session.run(feeds, fetches, 0, 2)
+    with session.alone():  # whatever it is told
+        assert session.run(feeds, fetches, 0, 2)[0] == pytest.approx(40_000.0)
+    session.close()
+
+
 def test_a_run_that_is_out_of_time_ends(exported: Path) -> None:
     session = CSession(exported / "scale" / "1", CONFIG)
     slow = session.signatures["slow"]

@@ -7,7 +7,9 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any
 
+import numpy as np
 import pytest
 
 from catalog.errors import ArtifactError
@@ -15,7 +17,9 @@ from serving import background
 from serving.errors import Rejection
 from serving.loading import Loader
 from serving.monitoring import Monitoring
+from serving.servable import ALL, ALL_BUT_ONE
 from serving.server_config import ServerConfig
+from serving.tensors import Array
 
 HOUR = 3_600_000_000  # in microseconds
 
@@ -58,6 +62,29 @@ def test_a_loaded_version_checks_method_names_where_that_is_wanted(exported: Pat
         servable = load("scale", exported / "scale" / "1")
         assert servable.checks_method_names is wanted
         servable.close()
+
+
+def test_batches_that_follow_each_other_leave_a_thread(exported: Path, tmp_path: Path) -> None:
+    """What is asked at a time goes to TensorFlow in two pools: all threads for one, all but one for several."""
+    load = Loader(config_of(tmp_path, enable_batching=True), Monitoring(list))
+    servable = load("scale", exported / "scale" / "1")
+    pools = []
+    run = servable._session.run
+
+    def record(feeds: Any, fetches: Any, milliseconds: int, pool: int = ALL) -> list[Array]:
+        pools.append(pool)
+        return run(feeds, fetches, milliseconds, pool)
+
+    servable._session.run = record  # type: ignore[method-assign]
+    inputs = {"x": np.ones(1, np.float32), "text": np.array([b"a"], object)}
+    servable.run("serving_default", inputs)
+    assert load._batcher is not None
+    with load._batcher._lane._change:
+        load._batcher._lane._running += 1
+    servable.run("serving_default", inputs)
+    assert pools == [ALL, ALL_BUT_ONE]
+    servable.close()
+    load.close()
 
 
 def test_after_the_last_try_the_error_comes_out(tmp_path: Path) -> None:
