@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,21 @@ def add_out(parser: argparse.ArgumentParser) -> None:
 
 
 def finish(benchmark: str, values: Mapping[str, Any], out: Path | None) -> None:
-    """Print what was measured, with the machine and the versions, as the last line; keep it in `out`.
+    """Print what was measured, with the machine, the versions and the commit, as the last line; keep it in `out`.
 
     What cannot be written, for want of space, has been printed.
     """
-    answer = {"benchmark": benchmark, **values, "machine": describe_machine(), "versions": package_versions()}
+    about = {"machine": describe_machine(), "versions": package_versions(), "commit": commit()}
+    answer = {"benchmark": benchmark, **values, **about}
     print(json.dumps(answer), flush=True)
     if out is not None:
         write_json(out, answer)
+
+
+def commit(folder: Path = Path(__file__).parent) -> str | None:
+    """The commit that `folder` is at, "-dirty" behind it where files differ; None outside of a clone, or without git."""
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

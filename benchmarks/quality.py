@@ -4,7 +4,8 @@
 
 Runs what `tandem run` has not finished yet, then prints the headline tables, what was to be shown, and as its last line
 JSON: headline means and differences, what was to be shown, and the tables that tell of parts: slices, languages, cold
-start, length of history, calibration, importance, examination. All of it, with pictures, is in the run's report.html.
+start, length of history, masked modalities, recall by k, duplicates, the index, calibration, importance, examination.
+All of it, with pictures, is in the run's report.html.
 """
 
 import os
@@ -28,8 +29,8 @@ from pipelines.demo import report_tables
 from pipelines.run import run_pipeline
 
 _PARTS = (
-    "*_slices", "*_languages", "*_taught", "*_cold_start", "*_by_history", "*_history_gap", "calibration", "heads",
-    "importance", "examination",
+    "*_slices", "*_languages", "*_taught", "*_cold_start", "*_by_history", "*_history_gap", "*_recall", "*_masks",
+    "*_duplicates_once", "attribute_queries", "index*", "calibration", "heads", "importance", "examination",
 )  # fmt: skip
 _FOR_THE_PAGE = {
     "kind", "section", "key", "title", "note", "x_label", "y_label", "log_x", "dashed", "from_zero", "highlight",
