@@ -15,8 +15,9 @@ from serving.call_record import calls_in_hand
 from serving.errors import Rejection
 from serving.tensors import Array
 
-_PATIENCE, _LOOK = 0.005, 0.0005
-"""Seconds that a batch waits at most for calls which are in hand, and between looks at whether some are."""
+_PATIENCE, _LOOK, _LOOK_AHEAD = 0.005, 0.0005, 0.002
+"""Seconds that a batch waits at most for calls which are in hand, and between looks at whether some are: while a thread
+is free for it, and while none is."""
 
 _HALF_LIFE = 0.02
 """Seconds after which half as many calls are expected as there were at most: who is answered may ask again."""
