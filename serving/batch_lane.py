@@ -15,9 +15,8 @@ from serving.call_record import calls_in_hand
 from serving.errors import Rejection
 from serving.tensors import Array
 
-_PATIENCE, _LOOK, _LOOK_AHEAD = 0.005, 0.0005, 0.002
-"""Seconds that a batch waits at most for calls which are in hand, and between looks at whether some are: while a thread
-is free for it, and while none is."""
+_PATIENCE, _LOOK = 0.005, 0.0005
+"""Seconds that a batch waits at most for calls which are in hand, and between looks at whether some are."""
 
 _HALF_LIFE = 0.02
 """Seconds after which half as many calls are expected as there were at most: who is answered may ask again."""
@@ -257,9 +256,8 @@ class Lane:
         if not self._queues:
             return None
         oldest = min(queue.tasks[0].queued for queue in self._queues.values())
-        look = (
-            _LOOK if self._running < self._at_a_time else _PATIENCE
-        )  # who ends a batch looks at once, as who adds does
+        # While as many run as run at a time there is no haste: who ends a batch looks at once, as who adds a request does.
+        look = _LOOK if self._running < self._at_a_time else _PATIENCE
         return max(oldest + self._wait - perf_counter(), look)
 
     def _run_taken(self, tasks: list[Task]) -> None:
