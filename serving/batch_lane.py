@@ -256,7 +256,7 @@ class Lane:
         if not self._queues:
             return None
         oldest = min(queue.tasks[0].queued for queue in self._queues.values())
-        # While as many run as run at a time there is no haste: who ends a batch looks at once, as who adds a request does.
+        # While as many run as run at a time there is no haste: who ends a batch looks, as does who adds to one.
         look = _LOOK if self._running < self._at_a_time else _PATIENCE
         return max(oldest + self._wait - perf_counter(), look)
 
