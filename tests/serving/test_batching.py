@@ -71,14 +71,22 @@ def x(*values: float) -> dict[str, np.ndarray]:
     return {"x": np.array(values, np.float32)}
 
 
+def held_up(
+    pool: ThreadPoolExecutor, batcher: Batcher, run: Recorder, request: dict[str, np.ndarray]
+) -> Future[dict[str, np.ndarray]]:
+    """A request whose run has begun and ends once the gate is opened."""
+    run.gate.clear()
+    answer = pool.submit(batcher.run, "kind", run, request, SECONDS)
+    assert run.started.acquire(timeout=SECONDS)
+    return answer
+
+
 def ask_behind_a_run(
     batcher: Batcher, run: Recorder, requests: list[dict[str, np.ndarray]], timeout: float | None = SECONDS
 ) -> list[Any]:
     """Each request's answer, or its error; all of them wait, in this order, while the only batch thread is busy."""
-    run.gate.clear()
     with ThreadPoolExecutor(len(requests) + 1) as pool:
-        first = pool.submit(batcher.run, "kind", run, x(0), SECONDS)
-        assert run.started.acquire(timeout=SECONDS)
+        first = held_up(pool, batcher, run, x(0))
         waiting: list[Future[dict[str, np.ndarray]]] = []
         for number, request in enumerate(requests, start=1):
             waiting.append(pool.submit(batcher.run, "kind", run, request, timeout))
@@ -165,10 +173,8 @@ def test_a_call_that_waits_for_its_batch_is_not_in_hand(make: Callable[..., Batc
 
 def test_the_next_batch_is_with_its_model_while_one_runs(make: Callable[..., Batcher]) -> None:
     run, batcher = Recorder(), make(ahead=1)
-    run.gate.clear()
     with ThreadPoolExecutor(4) as pool:
-        runs = pool.submit(batcher.run, "kind", run, x(1), SECONDS)
-        assert run.started.acquire(timeout=SECONDS)
+        runs = held_up(pool, batcher, run, x(1))
         follows = pool.submit(batcher.run, "kind", run, x(2), SECONDS)
         assert run.started.acquire(timeout=SECONDS)
         waiting = [pool.submit(batcher.run, "kind", run, x(value), SECONDS) for value in (3, 4)]
@@ -180,7 +186,7 @@ def test_the_next_batch_is_with_its_model_while_one_runs(make: Callable[..., Bat
 
 
 def test_another_kind_is_not_kept_waiting_by_batches_that_follow_each_other(make: Callable[..., Batcher]) -> None:
-    """Three clients of full batches leave no moment in which nothing runs; a lone request has its turn between them."""
+    """Four clients of full batches leave no moment in which nothing runs; a lone request has its turn between them."""
     batcher, stop = make(ahead=1, max_batch_size=2), threading.Event()
 
     def slow(inputs: Any, timeout: float | None) -> dict[str, np.ndarray]:
@@ -205,10 +211,8 @@ def test_another_kind_is_not_kept_waiting_by_batches_that_follow_each_other(make
 def test_rows_of_one_request_are_no_share(make: Callable[..., Batcher]) -> None:
     """A request of four rows while another runs, and two calls in hand: one of four that may be expected, not four."""
     run, batcher = Recorder(), make(ahead=1)
-    run.gate.clear()
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(batcher.run, "kind", run, x(1), SECONDS)
-        assert run.started.acquire(timeout=SECONDS)
+        first = held_up(pool, batcher, run, x(1))
         with in_hand(Call()), in_hand(Call()):
             second = pool.submit(batcher.run, "kind", run, x(1, 2, 3, 4), SECONDS)
             assert not run.started.acquire(timeout=0.1)
@@ -217,13 +221,11 @@ def test_rows_of_one_request_are_no_share(make: Callable[..., Batcher]) -> None:
         first.result()
 
 
-def test_which_waits_for_its_share_of_those_who_may_ask(make: Callable[..., Batcher]) -> None:
+def test_the_next_batch_waits_for_its_share_of_those_who_may_ask(make: Callable[..., Batcher]) -> None:
     """Of one that runs, two that wait and three in hand half may follow: three. Of one, two and one: two."""
     run, batcher = Recorder(), make(ahead=1)
-    run.gate.clear()
     with ThreadPoolExecutor(3) as pool, in_hand(Call()):
-        runs = pool.submit(batcher.run, "kind", run, x(1), SECONDS)
-        assert run.started.acquire(timeout=SECONDS)
+        runs = held_up(pool, batcher, run, x(1))
         with in_hand(Call()), in_hand(Call()):
             first = pool.submit(batcher.run, "kind", run, x(2), SECONDS)
             eventually(lambda: batcher.waiting == 1)
@@ -298,10 +300,8 @@ def test_a_bad_request_costs_the_others_nothing(make: Callable[..., Batcher]) ->
 
 def test_who_waited_too_long_is_not_run(make: Callable[..., Batcher]) -> None:
     run, batcher = Recorder(), make()
-    run.gate.clear()
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(batcher.run, "kind", run, x(0), SECONDS)
-        assert run.started.acquire(timeout=SECONDS)
+        first = held_up(pool, batcher, run, x(0))
         with pytest.raises(Rejection) as caught:
             batcher.run("kind", run, x(5), 0.01)
         assert batcher.waiting == 0
