@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -17,14 +17,12 @@ T = TypeVar("T")
 _NICE, _SHARE = 10, 0.1
 """At this niceness a thread gets about a tenth of a core that others want too: what gets less than that has it."""
 
-_MANY = 1 << 16  # threads: work may wait for other work, and what is idle is taken first
-
 _LOOK_SECONDS = 1.0
 """How often it is looked at what work got: loading a graph, and optimising it in its first run, takes seconds."""
 
 
 class Background:
-    """Runs work in threads that it keeps, at the usual priority until there are requests to answer.
+    """Runs work in threads of its own, at the usual priority until there are requests to answer.
 
     From then on Linux runs them on processors that are idle (SCHED_IDLE, sched(7)): a request that comes takes the
     processor from them at once. On a machine that is never idle nothing would load so: what gets less than a tenth of
@@ -42,10 +40,6 @@ class Background:
         self._look = look
         self._answering = threading.Event()
         self._waits: set[threading.Event] = set()
-        # Threads stay, and with them the heaps that they allocate from: a load finds the room that the last one left.
-        # A priority that was lowered may be so for good, so those that had a low one do no other work.
-        self._usual = ThreadPoolExecutor(_MANY, thread_name_prefix="load")
-        self._low = ThreadPoolExecutor(_MANY, thread_name_prefix="load-behind")
 
     def give_way(self) -> None:
         """From now on there are requests to answer, which go first."""
@@ -59,45 +53,40 @@ class Background:
 
     def run(self, work: Callable[[], T]) -> T:
         """Wait for `work` in a thread of its own: what it returns or raises."""
-        enough = threading.Event()
+        future: Future[T] = Future()
+        enough, others = threading.Event(), _threads()
         self._waits.add(enough)
-        try:
-            if self._answering.is_set() and sys.platform == "linux":
-                return self._run_behind(work, enough)
-            return self._usual.submit(work).result()
-        finally:
-            self._waits.discard(enough)
+        behind = self._answering.is_set() and sys.platform == "linux"
 
-    def _run_behind(self, work: Callable[[], T], enough: threading.Event) -> T:
-        began: Future[int] = Future()
-        others = _threads()
-
-        def run() -> T:
-            own = threading.get_native_id()
-            _behind.add(own)
+        def run() -> None:
+            _behind.add(threading.get_native_id())
             try:
-                began.set_result(own)
-                _step_back()
-                return work()
+                if behind:
+                    _step_back()
+                future.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - raised below, in the thread that asked
+                future.set_exception(error)
             finally:
                 enough.set()
-                if _may_come_forward():
-                    _raise_all(_threads() - others - _behind | {own})
-                _behind.discard(own)
+                if behind and _may_come_forward():
+                    _raise_all(_threads() - others - _behind)
+                _behind.discard(threading.get_native_id())
 
-        done = self._low.submit(run)
-        if _may_come_forward():
-            thread = began.result()
-            self._watch(thread, enough)
-            if not done.done():
-                _come_forward(thread)
-        return done.result()
+        thread = threading.Thread(target=run, name="load")
+        thread.start()
+        if behind and thread.native_id is not None and _may_come_forward():
+            self._watch(thread.native_id, enough)
+            if not future.done():
+                _come_forward(thread.native_id)
+        thread.join()
+        self._waits.discard(enough)
+        return future.result()
 
     def _watch(self, thread: int, enough: threading.Event) -> None:
         """Return once it is enough, or the thread has had less than its share since it began."""
-        began, had = monotonic(), _processor_seconds(thread)
+        began = monotonic()
         while not enough.wait(self._look):
-            if _processor_seconds(thread) - had < _SHARE * (monotonic() - began):
+            if _processor_seconds(thread) < _SHARE * (monotonic() - began):
                 return
 
 

@@ -22,7 +22,7 @@ _TRIM_BYTES = 8 << 20
 """Free bytes at the top of a heap that are kept; a trim takes those of the main one alone. Less, and batches touch ever
 new pages. Setting it keeps it from growing with the limit above."""
 
-_ARENAS_A_CORE = 32
+_ARENAS_A_CORE = 64
 """Heaps at most, for each core: so many that threads seldom share one.
 
 With few, what answers shares heaps with what loads: it waits for the lock of a heap while a thread of the lowest

@@ -4,7 +4,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from time import monotonic, sleep, thread_time
+from time import sleep, thread_time
 
 import pytest
 
@@ -121,7 +121,7 @@ def test_work_that_gets_its_tenth_stays_where_it_is(monkeypatch: pytest.MonkeyPa
         looks.append(thread)
         if len(looks) == 3:
             enough.set()
-        return 60.0 * len(looks)  # of the few seconds at most that this takes
+        return 60.0  # of the few seconds at most that this takes
 
     monkeypatch.setattr(background, "_processor_seconds", processor_seconds)
     behind = Background(look=0.01)
@@ -134,42 +134,6 @@ def test_work_that_gets_its_tenth_stays_where_it_is(monkeypatch: pytest.MonkeyPa
     assert behind.run(work) == os.SCHED_IDLE
     assert len(looks) >= 3
     assert len(set(looks)) == 1
-
-
-@pytest.mark.parametrize("requests", [False, True])
-def test_one_thread_does_one_work_after_the_other(requests: bool) -> None:
-    """Its heap has the room that the work before left."""
-    behind = Background()
-    if requests:
-        behind.give_way()
-    seen = set()
-    for _ in range(5):
-        seen.add(behind.run(threading.get_native_id))
-        sleep(0.02)  # it is told of as done before it is idle
-    assert len(seen) == 1
-
-
-def test_work_may_wait_for_other_work() -> None:
-    behind = Background()
-    for _ in range(2):
-        assert behind.run(lambda: behind.run(lambda: behind.run(threading.get_native_id))) > 0
-        behind.give_way()
-
-
-@pytest.mark.skipif(not background._may_come_forward(), reason="this process may not leave SCHED_IDLE")
-def test_earlier_work_of_a_thread_does_not_count_as_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has had an hour of the processors before and gets nothing now: it goes on at nice 10."""
-    monkeypatch.setattr(background, "_processor_seconds", lambda thread: 3600.0)
-    behind = Background(look=0.01)
-    behind.give_way()
-
-    def work() -> bool:
-        until = monotonic() + 30
-        while priority() != (os.SCHED_OTHER, 10) and monotonic() < until:
-            sleep(0.001)
-        return priority() == (os.SCHED_OTHER, 10)
-
-    assert behind.run(work)
 
 
 def test_what_a_thread_had_of_the_processors_grows_until_it_has_ended() -> None:
