@@ -1,7 +1,7 @@
 """What pays on a public file of sequences: the settings of benchmarks/sequences.yaml with one thing changed at a time.
 
     python -m benchmarks.sequence_ablations --data Beauty.txt --attributes Beauty_item2attributes.json --out result.json
-    python -m benchmarks.sequence_ablations --data Beauty.txt --out result.json --only "pre-norm" "dropout 0.2"
+    python -m benchmarks.sequence_ablations ... --only "pre-norm" "dropout 0.2"
 
 Trains each variant once as `benchmarks.sequences` does and ranks the validation targets with the weights of its best
 epoch; the test target is never looked at. Each is compared with the unchanged settings, with 95 % intervals of a paired
@@ -124,9 +124,32 @@ class SequenceAblations:
         self._sequences, self._attributes, self._config = sequences, attributes, config
         self._minutes, self._out = minutes, out
 
-    def kept(self, variant: Variant) -> Result | None:
-        """What an earlier run kept of a variant by the same data, settings, code and packages; None of others."""
-        return kept_result(self._path(variant), self._key(variant)) if self._out else None
+    def result(self, variant: Variant, wanted: bool) -> Result | None:
+        """What an earlier run kept of a variant; if there is nothing and it is wanted, what its training comes to.
+
+        What other data, settings, code or packages gave is not taken. None where a training fails.
+
+        Raises:
+            TandemError: where it is the unchanged one that fails, or the settings do not allow one that is wanted.
+        """
+        try:
+            found = kept_result(self._path(variant), self._key(variant)) if self._out else None
+        except ConfigError:
+            if wanted:
+                raise
+            return None
+        if found is not None or not wanted:
+            return found
+        from towers.train import TrainingError
+
+        console.print(f"[bold]{variant.name}[/bold]")
+        try:
+            return self.run(variant)
+        except TrainingError as error:
+            if variant.name == UNCHANGED:
+                raise
+            console.print(f"{variant.name}: {error}; the others go on", soft_wrap=True)
+            return None
 
     def run(self, variant: Variant) -> Result:
         """Train a variant: the ranks of the validation targets, and what it took."""
@@ -252,10 +275,7 @@ def main() -> None:
         ablations = SequenceAblations(sequences, attributes, config, arguments.minutes, arguments.out)
         finished = {}
         for variant in chosen_variants(None, attributes is not None):
-            result = ablations.kept(variant)
-            if result is None and variant in chosen:
-                console.print(f"[bold]{variant.name}[/bold]")
-                result = ablations.run(variant)
+            result = ablations.result(variant, variant in chosen)
             if result is not None:
                 finished[variant.name] = result
     except TandemError as error:

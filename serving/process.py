@@ -19,8 +19,8 @@ a block from the kernel costs a page fault for every 4 KiB.
 """
 
 _TRIM_BYTES = 8 << 20
-"""Free bytes at the top of a heap that are kept; a trim takes those of the main one alone. Less, and batches touch ever
-new pages. Setting it keeps it from growing with the limit above."""
+"""Free bytes at the top of a heap that are kept; malloc_trim gives back those of the main heap alone. Less, and batches
+touch new pages each time. Setting it keeps it from growing with the limit above."""
 
 _ARENAS_A_CORE = 64
 """Heaps at most, for each core: so many that threads seldom share one.

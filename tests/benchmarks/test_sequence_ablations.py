@@ -3,14 +3,19 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks import sequence_ablations as command
 from benchmarks import sequence_training
-from benchmarks.sequence_ablations import UNCHANGED, VARIANTS, chosen_variants, compared, table_of
+from benchmarks.sequence_ablations import UNCHANGED, VARIANTS, SequenceAblations, chosen_variants, compared, table_of
+from benchmarks.sequence_data import Sequences
+from benchmarks.sequences import DEFAULT_CONFIG
+from catalog.config import parse_config, read_yaml
 from catalog.errors import ConfigError
 from towers.config import TowersConfig
+from towers.train import TrainingError
 
 LINES = ["7 10 20 30 40", "3 20 30 10 50 60", "9 60 50 20 10", "4 40 30 60 20 50", "5 10 30 50 20 40"]
 SMALL = """
@@ -22,13 +27,14 @@ sequences: {targets: 4, epochs: 1, uniform_negatives: 2}
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 def test_every_variant_but_the_seeds_and_the_attributes_changes_the_settings(variant: command.Variant) -> None:
-    config = TowersConfig()
+    config = parse_config(TowersConfig, read_yaml(DEFAULT_CONFIG), "the test")
     assert (variant.configure(config) == config) == (not variant.changes)
 
 
-def test_names_are_told_apart_on_disk() -> None:
-    paths = {variant.name.replace(",", "").replace(" ", "-") for variant in VARIANTS}
-    assert len(paths) == len(VARIANTS)
+def test_names_are_told_apart_on_disk(tmp_path: Path) -> None:
+    nothing: Any = None
+    ablations = SequenceAblations(nothing, None, TowersConfig(), 1.0, tmp_path / "out.json")
+    assert len({ablations._path(variant) for variant in VARIANTS}) == len(VARIANTS)
 
 
 def test_only_some_are_chosen_and_the_unchanged_one_with_them() -> None:
@@ -64,6 +70,7 @@ def test_the_command_trains_each_loss_and_keeps_what_is_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sequence_training, "_EPOCH", (1, 1000))
+    monkeypatch.delattr(Sequences, "test")  # nobody looks at the test targets
     (tmp_path / "Shop.txt").write_text("\n".join(LINES) + "\n")
     (tmp_path / "small.yaml").write_text(SMALL)
     out, losses = tmp_path / "out.json", {"sampled": "sampled", "in-batch and logQ alone": "in_batch"}
@@ -72,15 +79,52 @@ def test_the_command_trains_each_loss_and_keeps_what_is_finished(
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == answer
     assert {name: found["loss"] for name, found in answer["variants"].items()} == {UNCHANGED: "full"} | losses
     assert answer["users"] == len(LINES)
-    assert "test" not in answer
 
-    def fail(*arguments: object) -> None:
-        raise AssertionError("what is kept is trained again")
-
-    monkeypatch.setattr(sequence_training.SequenceTraining, "run", fail)
+    trained = []
+    run_one = SequenceAblations.run
+    monkeypatch.setattr(
+        SequenceAblations, "run", lambda self, variant: trained.append(variant.name) or run_one(self, variant)
+    )
     run(monkeypatch, tmp_path, "--out", str(out), "--only", "sampled")
     again = json.loads(out.read_text())
-    assert again["variants"] == answer["variants"]  # one that nobody asked for is in the table, too, as it is finished
+    assert again["variants"] == answer["variants"]  # one that nobody asked for is in the table, as it is finished
+    assert not trained
+    run(monkeypatch, tmp_path, "--out", str(out), "--only", "sampled", "--minutes", "24")
+    assert trained == [UNCHANGED, "sampled"]
+    assert set(json.loads(out.read_text())["variants"]) == {UNCHANGED, "sampled"}
+
+
+def test_a_training_that_fails_does_not_take_the_others_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "Shop.txt").write_text("\n".join(LINES) + "\n")
+    (tmp_path / "small.yaml").write_text(SMALL)
+    took = {"ranks": [0] * 5, "epoch": 1, "epochs": 1, "out_of_time": False, "cpu_seconds": 1.0}
+
+    def train(self: SequenceAblations, variant: command.Variant) -> dict[str, Any]:
+        if variant.name == failing:
+            raise TrainingError("the loss is nan")
+        return took
+
+    monkeypatch.setattr(SequenceAblations, "run", train)
+    failing = "sampled"
+    run(monkeypatch, tmp_path, "--only", "sampled", "pre-norm")
+    assert set(json.loads(capsys.readouterr().out.splitlines()[-1])["variants"]) == {UNCHANGED, "pre-norm"}
+    failing = UNCHANGED
+    with pytest.raises(SystemExit, match="the loss is nan"):
+        run(monkeypatch, tmp_path, "--only", "sampled")
+
+
+def test_settings_that_a_variant_does_not_allow_matter_only_where_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "Shop.txt").write_text("\n".join(LINES) + "\n")
+    (tmp_path / "small.yaml").write_text(SMALL.replace("uniform_negatives: 2", "uniform_negatives: 0"))
+    took = {"ranks": [0] * 5, "epoch": 1, "epochs": 1, "out_of_time": False, "cpu_seconds": 1.0}
+    monkeypatch.setattr(SequenceAblations, "run", lambda self, variant: (variant.configure(self._config), took)[1])
+    run(monkeypatch, tmp_path, "--out", str(tmp_path / "out.json"), "--only", "pre-norm")
+    with pytest.raises(SystemExit, match="needs uniform_negatives"):
+        run(monkeypatch, tmp_path, "--out", str(tmp_path / "out.json"), "--only", "sampled")
 
 
 def test_a_name_that_is_none_is_an_error_before_anything_is_read(

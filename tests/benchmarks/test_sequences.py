@@ -384,7 +384,7 @@ def test_what_another_run_left_is_not_taken_for_a_result(tmp_path: Path, content
     path = tmp_path / "shop.seed0.json"
     if content is not None:
         path.write_text(content)
-    assert command._kept(path, "key") is None
+    assert command.kept_result(path, "key") is None
 
 
 def test_a_full_disk_costs_no_seed(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,14 +56,15 @@ from serving.process import prepare_process
 prepare_process()
 library = ctypes.CDLL(None)
 library.fopen.restype = ctypes.c_void_p
-together = threading.Barrier(25)
+count = max(24, 8 * os.cpu_count() + 8)  # glibc by itself has eight a core
+together = threading.Barrier(count + 1)
 
 def hold():
     block = np.empty(4096, np.uint8)
     together.wait()  # all have theirs
     together.wait()
 
-threads = [threading.Thread(target=hold) for _ in range(24)]
+threads = [threading.Thread(target=hold) for _ in range(count)]
 for thread in threads:
     thread.start()
 together.wait()
@@ -71,7 +72,7 @@ file = ctypes.c_void_p(library.fopen(os.fsencode(sys.argv[1]), b"w"))
 library.malloc_info(0, file)
 library.fclose(file)
 together.wait()
-print(open(sys.argv[1]).read().count("<heap nr="))
+print(open(sys.argv[1]).read().count("<heap nr=") - count)
 """
 
 
@@ -79,7 +80,7 @@ print(open(sys.argv[1]).read().count("<heap nr="))
 def test_every_thread_has_a_heap_of_its_own(tmp_path: Path) -> None:
     command = [sys.executable, "-c", HEAPS, str(tmp_path / "heaps.xml")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    assert int(done.stdout) >= 24
+    assert int(done.stdout) >= 1  # theirs, and the first thread's
 
 
 ENVIRONMENT = """
