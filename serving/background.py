@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from time import monotonic
@@ -27,6 +28,9 @@ class Background:
     processor from them at once. On a machine that is never idle nothing would load so: what gets less than a tenth of
     a core goes on at nice 10. A process that may not leave SCHED_IDLE again, for want of root, CAP_SYS_NICE or an
     RLIMIT_NICE of 20, has nice 10 from the start. Other systems have no priorities of single threads.
+
+    Threads that the work starts have its priority, too. Those that are left when it ends, as ScaNN's, which answer
+    requests from then on, get the usual one, where the process may give it.
 
     Args:
         look: seconds after which it is looked at what work got, again and again.
@@ -50,11 +54,12 @@ class Background:
     def run(self, work: Callable[[], T]) -> T:
         """Wait for `work` in a thread of its own: what it returns or raises."""
         future: Future[T] = Future()
-        enough = threading.Event()
+        enough, others = threading.Event(), _threads()
         self._waits.add(enough)
         behind = self._answering.is_set() and sys.platform == "linux"
 
         def run() -> None:
+            _behind.add(threading.get_native_id())
             try:
                 if behind:
                     _step_back()
@@ -63,6 +68,9 @@ class Background:
                 future.set_exception(error)
             finally:
                 enough.set()
+                if behind and _may_come_forward():
+                    _raise_all(_threads() - others - _behind)
+                _behind.discard(threading.get_native_id())
 
         thread = threading.Thread(target=run, name="load")
         thread.start()
@@ -80,6 +88,27 @@ class Background:
         while not enough.wait(self._look):
             if _processor_seconds(thread) < _SHARE * (monotonic() - began):
                 return
+
+
+_behind: set[int] = set()
+"""Threads of this process that work in the background; changed and read in single steps of the interpreter."""
+
+
+def _threads() -> set[int]:
+    """The native ids of this process's threads; none where there is no /proc."""
+    try:
+        return {int(task.name) for task in Path("/proc/self/task").iterdir()}
+    except OSError:
+        return set()
+
+
+def _raise_all(threads: set[int]) -> None:
+    """Give threads the usual priority."""
+    usual = os.getpriority(os.PRIO_PROCESS, os.getpid())
+    for thread in threads:
+        with suppress(ProcessLookupError):  # it has ended
+            os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
+            os.setpriority(os.PRIO_PROCESS, thread, usual)
 
 
 def _step_back() -> None:

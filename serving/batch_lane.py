@@ -22,6 +22,14 @@ _HALF_LIFE = 0.02
 """Seconds after which half as many calls are expected as there were at most: who is answered may ask again."""
 
 
+_thread = threading.local()
+
+
+def ran_ahead() -> bool:
+    """Whether what this thread runs is a batch that its model was given while as many ran as run at a time."""
+    return getattr(_thread, "ahead", False)
+
+
 @dataclass(frozen=True)
 class Batch:
     """A batch that is about to run.
@@ -116,11 +124,6 @@ class Lane:
         with self._change:
             return sum(queue.size for queue in self._queues.values())
 
-    @property
-    def crowded(self) -> bool:
-        """Whether more than one batch runs or is about to."""
-        return self._running > 1
-
     def add(self, task: Task) -> None:
         """Let a request wait for its run; Rejection UNAVAILABLE where that is too much."""
         task.done.acquire()
@@ -199,6 +202,7 @@ class Lane:
                         return
                     self._change.wait(self._until_next())
                 self._running += 1
+                _thread.ahead = self._running > self._at_a_time
             try:
                 self._run_taken(tasks)
             finally:
@@ -216,7 +220,9 @@ class Lane:
         ]
         if not ready:
             return None
-        key, queue = min(ready, key=lambda item: item[1].tasks[0].queued)
+        # Ahead of its turn a batch does not go before one of another kind that has waited for its turn.
+        late = [item for item in self._queues.items() if now - item[1].tasks[0].queued >= self._wait + _PATIENCE]
+        key, queue = min(late or ready, key=lambda item: item[1].tasks[0].queued)
         tasks, size = [], 0
         while queue.tasks and size + queue.tasks[0].size <= largest:
             tasks.append(queue.tasks.popleft())
@@ -242,7 +248,7 @@ class Lane:
         self._expected = max(known, self._expected * 0.5 ** ((now - self._expected_at) / _HALF_LIFE))
         self._expected_at = now
         if self._running >= self._at_a_time:
-            return queue.size * len(self._threads) >= self._expected
+            return len(queue.tasks) * len(self._threads) >= self._expected
         return not in_hand or queue.size * self._at_a_time >= known or waited >= _PATIENCE
 
     def _until_next(self) -> float | None:
@@ -250,7 +256,9 @@ class Lane:
         if not self._queues:
             return None
         oldest = min(queue.tasks[0].queued for queue in self._queues.values())
-        return max(oldest + self._wait - perf_counter(), _LOOK)
+        # While as many run as run at a time there is no haste: who ends a batch looks, as does who adds to one.
+        look = _LOOK if self._running < self._at_a_time else _PATIENCE
+        return max(oldest + self._wait - perf_counter(), look)
 
     def _run_taken(self, tasks: list[Task]) -> None:
         if self._observe is not None:

@@ -84,11 +84,6 @@ class Batcher:
         return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
 
     @property
-    def crowded(self) -> bool:
-        """Whether more than one batch runs or is about to."""
-        return self._lane.crowded
-
-    @property
     def waiting(self) -> int:
         """Rows that wait."""
         return self._lane.waiting + self._large.waiting

@@ -96,7 +96,8 @@ class Servable:
 
     Args:
         path: the folder of one version, with saved_model.pb in it.
-        threads: TensorFlow's threads. All sessions of a process share those that the first one starts.
+        threads: TensorFlow's threads. Sessions of the same numbers share those that run ops side by side, and all share
+            those of the first one that work within an op.
         tags: of the graph to load, of those that the SavedModel holds.
 
     Attributes:
@@ -240,7 +241,7 @@ def _session_config(threads: Threads) -> ConfigProto:
         inter_op_parallelism_threads=threads.inter_op,
         allow_soft_placement=True,
     )
-    most = threads.inter_op or len(os.sched_getaffinity(0))
+    most = threads.inter_op or _cores()
     for size in (most, max(most - 1, 1)):  # a pool with a name is one for all sessions
         config.session_inter_op_thread_pool.add(num_threads=size, global_name=f"ops-{size}-of-{most}")
     # A second pass over a graph finds next to nothing: loads and first runs are a third shorter, answers as quick. What
@@ -249,6 +250,12 @@ def _session_config(threads: Threads) -> ConfigProto:
     rewrites.meta_optimizer_iterations = RewriterConfig.ONE
     rewrites.memory_optimization = RewriterConfig.NO_MEM_OPT
     return config
+
+
+@cache
+def _cores() -> int:
+    """Of the process as it began: other sizes would be other pools, started by whichever thread loads then."""
+    return len(os.sched_getaffinity(0))
 
 
 def _first_line(error: Exception) -> str:

@@ -16,6 +16,11 @@ def calibration(*rows: tuple[Any, ...]) -> PlainTable:
     return PlainTable("calibration", "", "", columns, rows)
 
 
+def beside_truth(*rows: tuple[Any, ...]) -> PlainTable:
+    ratio, truth = "predicted / observed", ("expected by the truth", "predicted / expected")
+    return PlainTable("calibration", "", "", ("part", "clicks", "predicted", ratio, "p", *truth), rows)
+
+
 def test_calibration_names_every_part_that_is_out() -> None:
     table = calibration(
         ("all", 100, 50, 0.5, 1.0, 1e-9),
@@ -43,17 +48,8 @@ def test_calibration_that_holds_in_every_part() -> None:
 
 
 def test_what_the_truth_expects_tells_of_chance_where_it_is_known() -> None:
-    columns = (
-        "part",
-        "clicks",
-        "predicted",
-        "predicted / observed",
-        "p",
-        "expected by the truth",
-        "predicted / expected",
-    )
     rows = (("all", 1, 0.5, 0.5, 0.9, 1.0, 0.5), ("new users", 1, 1.0, 1.0, 0.9, 1.1, 0.909))
-    observed, expected = calibration_claims([PlainTable("calibration", "", "", columns, rows)])
+    observed, expected = calibration_claims([beside_truth(*rows)])
     assert observed.detail.startswith("Exact probabilities would have 1.3 of 2 parts out by chance.")
     assert expected.text == "Predicted over the clicks that the truth expects there, in every decile and slice"
     assert (expected.measured, expected.met) == ("0.500 to 0.909; 1 of 2 parts out", False)
@@ -61,17 +57,8 @@ def test_what_the_truth_expects_tells_of_chance_where_it_is_known() -> None:
 
 
 def test_probabilities_are_within_the_truth_though_the_clicks_are_too_few_to_say_so() -> None:
-    columns = (
-        "part",
-        "clicks",
-        "predicted",
-        "predicted / observed",
-        "p",
-        "expected by the truth",
-        "predicted / expected",
-    )
     rows = (("without picture", 8, 10.0, 1.25, 0.5, 10.6, 0.943),)
-    observed, expected = calibration_claims([PlainTable("calibration", "", "", columns, rows)])
+    observed, expected = calibration_claims([beside_truth(*rows)])
     assert (observed.met, observed.measured) == (False, "1.250 to 1.250; 1 of 1 parts out, 0 of them beyond chance")
     assert (expected.met, expected.measured) == (True, "0.943 to 0.943")
 

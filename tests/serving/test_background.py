@@ -47,6 +47,32 @@ def test_work_beside_requests_takes_idle_processors_where_that_can_be_ended(may:
     assert behind.run(priority) == (os.SCHED_OTHER, 10)
 
 
+@pytest.mark.skipif(not background._may_come_forward(), reason="this process may not leave SCHED_IDLE")
+def test_threads_that_stay_behind_get_the_usual_priority() -> None:
+    """A library may start threads as a model loads and answer requests in them afterwards, as ScaNN does."""
+    behind = Background()
+    behind.give_way()
+    ended, seen = threading.Event(), []
+
+    def stay() -> None:
+        seen.append(priority())
+        started.set()
+        ended.wait(30)
+        seen.append(priority())
+
+    started, left = threading.Event(), threading.Thread(target=stay)
+
+    def work() -> None:
+        left.start()
+        assert started.wait(30)
+
+    behind.run(work)
+    ended.set()
+    left.join()
+    assert [policy for policy, _ in seen] == [os.SCHED_IDLE, os.SCHED_OTHER]
+    assert seen[1] == priority()
+
+
 def test_a_process_that_is_nicer_already_stays_so(may: Callable[[bool], None]) -> None:
     behind = Background()
     behind.give_way()

@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,12 +33,14 @@ class Recorder:
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
+        self.ahead: list[bool] = []
         self.started = threading.Semaphore(0)
         self.gate = threading.Event()
         self.gate.set()
 
     def __call__(self, inputs: Any, timeout: float | None) -> dict[str, np.ndarray]:
         self.sizes.append(len(inputs["x"]))
+        self.ahead.append(batch_lane.ran_ahead())
         self.started.release()
         assert self.gate.wait(SECONDS)
         if (inputs["x"] < 0).any():
@@ -68,14 +71,22 @@ def x(*values: float) -> dict[str, np.ndarray]:
     return {"x": np.array(values, np.float32)}
 
 
+def held_up(
+    pool: ThreadPoolExecutor, batcher: Batcher, run: Recorder, request: dict[str, np.ndarray]
+) -> Future[dict[str, np.ndarray]]:
+    """A request whose run has begun and ends once the gate is opened."""
+    run.gate.clear()
+    answer = pool.submit(batcher.run, "kind", run, request, SECONDS)
+    assert run.started.acquire(timeout=SECONDS)
+    return answer
+
+
 def ask_behind_a_run(
     batcher: Batcher, run: Recorder, requests: list[dict[str, np.ndarray]], timeout: float | None = SECONDS
 ) -> list[Any]:
     """Each request's answer, or its error; all of them wait, in this order, while the only batch thread is busy."""
-    run.gate.clear()
     with ThreadPoolExecutor(len(requests) + 1) as pool:
-        first = pool.submit(batcher.run, "kind", run, x(0), SECONDS)
-        assert run.started.acquire(timeout=SECONDS)
+        first = held_up(pool, batcher, run, x(0))
         waiting: list[Future[dict[str, np.ndarray]]] = []
         for number, request in enumerate(requests, start=1):
             waiting.append(pool.submit(batcher.run, "kind", run, request, timeout))
@@ -162,29 +173,59 @@ def test_a_call_that_waits_for_its_batch_is_not_in_hand(make: Callable[..., Batc
 
 def test_the_next_batch_is_with_its_model_while_one_runs(make: Callable[..., Batcher]) -> None:
     run, batcher = Recorder(), make(ahead=1)
-    run.gate.clear()
     with ThreadPoolExecutor(4) as pool:
-        runs = pool.submit(batcher.run, "kind", run, x(1), SECONDS)
-        assert run.started.acquire(timeout=SECONDS)
-        assert not batcher.crowded
+        runs = held_up(pool, batcher, run, x(1))
         follows = pool.submit(batcher.run, "kind", run, x(2), SECONDS)
         assert run.started.acquire(timeout=SECONDS)
-        assert batcher.crowded
         waiting = [pool.submit(batcher.run, "kind", run, x(value), SECONDS) for value in (3, 4)]
         eventually(lambda: batcher.waiting == 2)
         run.gate.set()
         assert [future.result()["y"].tolist() for future in (runs, follows, *waiting)] == [[2], [4], [6], [8]]
     assert run.sizes == [1, 1, 2]
-    eventually(lambda: not batcher.crowded)
+    assert run.ahead[:2] == [False, True]
 
 
-def test_which_waits_for_its_share_of_those_who_may_ask(make: Callable[..., Batcher]) -> None:
+def test_another_kind_is_not_kept_waiting_by_batches_that_follow_each_other(make: Callable[..., Batcher]) -> None:
+    """Four clients of full batches leave no moment in which nothing runs; a lone request has its turn between them."""
+    batcher, stop = make(ahead=1, max_batch_size=2), threading.Event()
+
+    def slow(inputs: Any, timeout: float | None) -> dict[str, np.ndarray]:
+        time.sleep(0.02)
+        return {"y": inputs["x"]}
+
+    def ask_on() -> None:
+        while not stop.is_set():
+            batcher.run("many", slow, x(1, 2), SECONDS)
+
+    with ThreadPoolExecutor(4) as pool:
+        clients = [pool.submit(ask_on) for _ in range(4)]
+        eventually(lambda: batcher.waiting >= 2)
+        try:
+            assert batcher.run("one", slow, x(3), 5.0)["y"].tolist() == [3]
+        finally:
+            stop.set()
+        for client in clients:
+            client.result()
+
+
+def test_rows_of_one_request_are_no_share(make: Callable[..., Batcher]) -> None:
+    """A request of four rows while another runs, and two calls in hand: one of four that may be expected, not four."""
+    run, batcher = Recorder(), make(ahead=1)
+    with ThreadPoolExecutor(2) as pool:
+        first = held_up(pool, batcher, run, x(1))
+        with in_hand(Call()), in_hand(Call()):
+            second = pool.submit(batcher.run, "kind", run, x(1, 2, 3, 4), SECONDS)
+            assert not run.started.acquire(timeout=0.1)
+            run.gate.set()
+            assert second.result()["y"].tolist() == [2, 4, 6, 8]
+        first.result()
+
+
+def test_the_next_batch_waits_for_its_share_of_those_who_may_ask(make: Callable[..., Batcher]) -> None:
     """Of one that runs, two that wait and three in hand half may follow: three. Of one, two and one: two."""
     run, batcher = Recorder(), make(ahead=1)
-    run.gate.clear()
     with ThreadPoolExecutor(3) as pool, in_hand(Call()):
-        runs = pool.submit(batcher.run, "kind", run, x(1), SECONDS)
-        assert run.started.acquire(timeout=SECONDS)
+        runs = held_up(pool, batcher, run, x(1))
         with in_hand(Call()), in_hand(Call()):
             first = pool.submit(batcher.run, "kind", run, x(2), SECONDS)
             eventually(lambda: batcher.waiting == 1)
@@ -259,10 +300,8 @@ def test_a_bad_request_costs_the_others_nothing(make: Callable[..., Batcher]) ->
 
 def test_who_waited_too_long_is_not_run(make: Callable[..., Batcher]) -> None:
     run, batcher = Recorder(), make()
-    run.gate.clear()
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(batcher.run, "kind", run, x(0), SECONDS)
-        assert run.started.acquire(timeout=SECONDS)
+        first = held_up(pool, batcher, run, x(0))
         with pytest.raises(Rejection) as caught:
             batcher.run("kind", run, x(5), 0.01)
         assert batcher.waiting == 0

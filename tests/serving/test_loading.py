@@ -80,9 +80,11 @@ def test_batches_that_follow_each_other_leave_a_thread(exported: Path, tmp_path:
     servable.run("serving_default", inputs)
     assert load._batcher is not None
     with load._batcher._lane._change:
-        load._batcher._lane._running += 1
-    servable.run("serving_default", inputs)
-    assert pools == [ALL, ALL_BUT_ONE]
+        load._batcher._lane._running += load._parameters.num_batch_threads
+    servable.run("serving_default", inputs)  # as many run as run at a time: it goes ahead
+    servable.run("serving_default", inputs | {"text": np.array([b"a" * 100_000], object)})  # too long to be merged
+    servable.run("slow", {"steps": np.array(1, np.int32)})  # cannot be merged
+    assert pools == [ALL, ALL_BUT_ONE, ALL, ALL]
     servable.close()
     load.close()
 
