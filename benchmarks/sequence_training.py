@@ -22,6 +22,7 @@ from towers.config import TowersConfig
 from towers.full_softmax import FullSoftmaxTask
 from towers.fused import FusedAdam
 from towers.retrieval_task import RetrievalTask
+from towers.sampled_softmax import SampledSoftmaxTask
 from towers.sequence_towers import SequenceTowers
 from towers.train import TrainingError
 
@@ -92,7 +93,7 @@ class SequenceTraining:
     Attributes:
         model: the towers; after `run` with the averaged weights of the best epoch.
         epochs: what was measured after each epoch.
-        loss: "full", or "in_batch" where the settings or the size ask for it.
+        loss: of the settings, but "in_batch" where "full" would take too long.
         out_of_time: whether it was the time that ended the training.
     """
 
@@ -127,7 +128,8 @@ class SequenceTraining:
         self._rng = np.random.default_rng(seed)
         self._probabilities = tf.constant(self._draw_probabilities())
         self._full = FullSoftmaxTask(self.settings.smoothing)
-        self._in_batch = RetrievalTask()
+        self._in_batch = RetrievalTask(self.settings.logq)
+        self._sampled = SampledSoftmaxTask(self.model.n_products)
         pair = (tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None, None), tf.int32))
         self._update = tf.function(self._step, autograph=False, input_signature=[[pair] * _GROUPS])
         self._score = tf.function(
@@ -174,13 +176,17 @@ class SequenceTraining:
 
     def measure(self, held_out: HeldOut) -> dict[str, float]:
         """Recall and NDCG of the model as it is."""
+        return metrics(self.ranks(held_out))
+
+    def ranks(self, held_out: HeldOut) -> npt.NDArray[np.int64]:
+        """[users] how many items the model as it is places above each target."""
         started, products = time.perf_counter(), self.model.products()
         length, items = self.config.history.length, self.model.n_products
         ranks = target_ranks(held_out, lambda rows: self._score(products, rows).numpy(), length, items)
         self._clock.scored(len(held_out), time.perf_counter() - started)
-        return metrics(ranks)
+        return ranks
 
-    def _chosen_loss(self, items: int) -> Literal["full", "in_batch"]:
+    def _chosen_loss(self, items: int) -> Literal["full", "sampled", "in_batch"]:
         targets = sum(len(piece) - 1 for piece in self.pieces)
         small = targets * items <= _FULL_WORK and self.settings.targets * items <= _FULL_LOGITS
         if self.settings.loss == "full" and not small:
@@ -227,6 +233,9 @@ class SequenceTraining:
         if self.loss == "full":
             return self._full(queries, products, rows, weights, temperature)
         drawn = tf.random.uniform((self.settings.uniform_negatives,), 0, self.model.n_products, tf.int32)
+        if self.loss == "sampled":
+            own, negatives = tf.gather(products, rows), tf.gather(products, drawn)
+            return self._sampled(queries, own, rows, negatives, drawn, weights, temperature)
         candidates = tf.concat([rows, drawn], axis=0)
         return self._in_batch(
             queries,

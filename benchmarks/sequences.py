@@ -82,22 +82,22 @@ def run_seeds(
     out: Path | None,
 ) -> list[Result]:
     """The results of seeds 0, 1, ...: those that the same key kept beside `out`, the others trained."""
-    key = _fingerprint(sequences, attributes, config, minutes)
+    key = fingerprint(sequences, attributes, config, minutes)
     results = []
     for seed in range(seeds):
         kept = out.with_name(f"{out.stem}.seed{seed}.json") if out else None
-        if kept and (found := _kept(kept, key)):
+        if kept and (found := kept_result(kept, key)):
             console.print(f"seed {seed}: kept in {kept}", soft_wrap=True)
             results.append(found)
             continue
         console.print(f"seed {seed}, {len(results) + 1} of {seeds}", soft_wrap=True)
         results.append(run_seed(sequences, attributes, config, seed, minutes))
         if kept:
-            _keep(kept, {"key": key, "result": results[-1]})
+            keep_result(kept, {"key": key, "result": results[-1]})
     return results
 
 
-def _kept(path: Path, key: str) -> Result | None:
+def kept_result(path: Path, key: str) -> Result | None:
     """What an earlier run kept by the same key; None if there is no such thing."""
     try:
         content = read_json(path)
@@ -106,11 +106,11 @@ def _kept(path: Path, key: str) -> Result | None:
     return content["result"] if isinstance(content, dict) and content.get("key") == key else None
 
 
-def _keep(path: Path, content: Result) -> None:
+def keep_result(path: Path, content: Result) -> None:
     try:
         write_json(path, content)
     except OSError as error:
-        console.print(f"{path}: {error}; this seed is not kept and the run goes on", soft_wrap=True)
+        console.print(f"{path}: {error}; this result is not kept and the run goes on", soft_wrap=True)
 
 
 def summary(results: list[Result], part: str) -> dict[str, dict[str, float]]:
@@ -148,7 +148,7 @@ def tables(
     return [measured, taken, beside]
 
 
-def _fingerprint(sequences: Sequences, attributes: Attributes | None, config: TowersConfig, minutes: float) -> str:
+def fingerprint(sequences: Sequences, attributes: Attributes | None, config: TowersConfig, minutes: float) -> str:
     """Of all that a result rests on: data, settings, code and packages."""
     digest = hashlib.sha256(f"{config.model_dump_json()} {minutes} {package_versions()}".encode())
     for array in (sequences.items, *sequences.sequences, *sequences.short):
@@ -173,11 +173,11 @@ def _arguments() -> argparse.Namespace:
     if not arguments.minutes > 0:
         parser.error(f"--minutes must be above 0; received {arguments.minutes}")
     if arguments.out:
-        _try_out(arguments.out, parser)
+        try_out(arguments.out, parser)
     return arguments
 
 
-def _try_out(out: Path, parser: argparse.ArgumentParser) -> None:
+def try_out(out: Path, parser: argparse.ArgumentParser) -> None:
     """Say before hours of training that their result could not be written."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

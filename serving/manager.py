@@ -208,8 +208,12 @@ class ModelManager:
             if name in models and not wanted:
                 problems[name] = no_versions(models[name])
             settled[name] = wanted
-        with ThreadPoolExecutor(self._load_threads, thread_name_prefix="load") as threads:
-            list(threads.map(self._settle, settled, settled.values()))
+        if self._load_threads == 1:  # no thread for each look at the folders
+            for name, wanted in settled.items():
+                self._settle(name, wanted)
+        else:
+            with ThreadPoolExecutor(self._load_threads, thread_name_prefix="load") as threads:
+                list(threads.map(self._settle, settled, settled.values()))
         self._close_drained()
         return problems
 

@@ -18,11 +18,17 @@ blocks come from heaps, which other blocks keep from shrinking. What a batch of 
 a block from the kernel costs a page fault for every 4 KiB.
 """
 
-_TRIM_BYTES = 32 << 20
-"""Free bytes at the top of a heap that are kept. Setting it keeps it from growing with the limit above."""
+_TRIM_BYTES = 8 << 20
+"""Free bytes at the top of a heap that are kept; a trim takes those of the main one alone. Less, and batches touch ever
+new pages. Setting it keeps it from growing with the limit above."""
 
-_ARENAS = 4
-"""Heaps at most; eight a core otherwise, each of which keeps what a peak left in it."""
+_ARENAS_A_CORE = 64
+"""Heaps at most, for each core: so many that threads seldom share one.
+
+With few, what answers shares heaps with what loads: it waits for the lock of a heap while a thread of the lowest
+priority holds it, and blocks that a version leaves between those of requests make the heap's last part come and go with
+each batch, with a page fault for every 4 KiB.
+"""
 
 _SWITCH_SECONDS = 0.001
 """How long a thread may keep Python's lock from another that waits for it; 5 ms unless set.
@@ -32,7 +38,7 @@ The one thread that accepts calls needs the lock for each of them, and under loa
 
 
 _CHECK_SECONDS = 5.0
-_GROWTH_BYTES = 128 << 20
+_GROWTH_BYTES = 64 << 20
 """How often resident memory is looked at, and how much more of it is worth a walk through all heaps: more than what
 batches come to between two looks, for a walk holds up who allocates, and what it gave back is touched anew."""
 
@@ -64,7 +70,7 @@ def prepare_process() -> None:
         for option, value in (
             (_M_MMAP_THRESHOLD, _LARGE_BYTES),
             (_M_TRIM_THRESHOLD, _TRIM_BYTES),
-            (_M_ARENA_MAX, _ARENAS),
+            (_M_ARENA_MAX, _ARENAS_A_CORE * (os.cpu_count() or 1)),
         ):
             set_option(option, value)
 
@@ -99,7 +105,7 @@ def trim_heaps() -> None:
 
 
 class MemoryKeeper:
-    """Trims the heaps whenever resident memory has grown by a hundred megabytes and more.
+    """Trims the heaps whenever resident memory has grown by 64 MiB and more.
 
     A message of megabytes comes in thousands of small blocks, and what is freed of them stays with the process.
 

@@ -91,10 +91,14 @@ class TrainingConfig(Config):
 class SequenceConfig(Config):
     """Training of `SequenceTowers`, the towers over ids and attributes alone."""
 
-    loss: Literal["full", "in_batch"] = Field(
-        "full", description="softmax over the whole catalogue, or over the batch's products by RetrievalTask"
+    loss: Literal["full", "sampled", "in_batch"] = Field(
+        "full",
+        description="softmax over the whole catalogue, over products drawn from it, or over a batch's by RetrievalTask",
     )
-    uniform_negatives: int = Field(1024, ge=0, description="uniformly drawn products a batch, with loss in_batch")
+    uniform_negatives: int = Field(
+        1024, ge=0, description="uniformly drawn products a batch, with loss in_batch or, at least 1, sampled"
+    )
+    logq: bool = Field(True, description="correct loss in_batch for how often a product is drawn")
     smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing, with loss full")
     stddev: float = Field(0.02, ge=0, description="of the ids' and attributes' vectors before training")
     attribute_power: float = Field(
@@ -107,6 +111,12 @@ class SequenceConfig(Config):
     average: float = Field(
         0.998, ge=0, lt=1, description="decay of the averaged weights, which are scored and kept; 0: the last weights"
     )
+
+    @model_validator(mode="after")
+    def _draws_what_it_samples(self) -> "SequenceConfig":
+        if self.loss == "sampled" and not self.uniform_negatives:
+            raise ValueError("loss sampled needs uniform_negatives of at least 1; received 0")
+        return self
 
 
 class DeviceConfig(Config):
