@@ -1,13 +1,13 @@
 """Every variant beside the one that it is compared with: differences with intervals, overall and on slices."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from rich.table import Table
 
 from benchmarks.ablation_scores import Judge, Kept, Part, Scores, key
-from benchmarks.ablation_variants import MODALITIES, UNCHANGED, VARIANTS
+from benchmarks.ablation_variants import MODALITIES, UNCHANGED, VARIANTS, Variant
 from catalog.errors import ArtifactError
 from evaluation.arrays import Mask
 from evaluation.scores import mean_of
@@ -31,8 +31,8 @@ Compared = dict[str, dict[str, dict[str, float]]]
 """part -> metric -> mean, difference, low, high."""
 
 
-def answer(finished: Mapping[str, Kept], judge: Judge) -> dict[str, Any]:
-    """The comparisons of all finished variants, as JSON.
+def answer(finished: Mapping[str, Kept], judge: Judge, trained: Sequence[Variant] = VARIANTS) -> dict[str, Any]:
+    """The comparisons of all finished variants, which `trained` describes, as JSON.
 
     Raises:
         ArtifactError: if the unchanged training is not among them.
@@ -41,7 +41,7 @@ def answer(finished: Mapping[str, Kept], judge: Judge) -> dict[str, Any]:
         raise ArtifactError(
             f"variant {UNCHANGED!r} is not trained yet, and the others mean nothing without it; train it"
         )
-    against = {variant.name: variant.against for variant in VARIANTS}
+    against = {variant.name: variant.against for variant in trained}
     variants = {}
     for name, kept in finished.items():
         base = finished.get(against[name])

@@ -1,12 +1,14 @@
 """The trainings that `benchmarks.ablations` compares: each the run's own settings with one thing changed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from benchmarks.review_topics import review_words
+from catalog.errors import ConfigError
 from catalog.schema import ShopData
 from pipelines.config import PipelineConfig
 
@@ -104,3 +106,22 @@ VARIANTS = (
     Variant("small batches", training=_SMALL_BATCHES),
     Variant("small batches, finetuned", training={**_SMALL_BATCHES, "finetune_images": True}, against="small batches"),
 )
+
+
+def preset_variants(presets: Sequence[str]) -> tuple[Variant, ...]:
+    """Two for each pretrained text encoder: left as it is, and with trained updates of rank 8.
+
+    Args:
+        presets: as `towers.text.preset` takes them; the last part of a path names the variants.
+
+    Raises:
+        ConfigError: if two would have one name.
+    """
+    names = [Path(preset).name for preset in presets]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"--presets: variants are named by the last parts, and of {names} two are alike; rename one")
+    return tuple(
+        Variant(f"{name}, {how}", {"text": {"preset": preset, "lora_rank": rank}})
+        for name, preset in zip(names, presets, strict=True)
+        for how, rank in (("frozen", 0), ("rank 8", 8))
+    )

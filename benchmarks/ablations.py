@@ -7,6 +7,10 @@ Runs first what `tandem run` has not finished up to the pictures, which all vari
 their retrieval at the requests of the test days by exact search. Weights stay in the run's folder, scores of every
 request beside `--out`: a run that was killed goes on, and tables hold every variant that is finished. What to keep is
 for the validation days to say; the test days only tell what it came to. The reranker takes no part.
+
+    .venv/bin/python -m benchmarks.ablations ... --presets build/presets/pretrained --only "pretrained, rank 8"
+
+compares pretrained text encoders (`towers.text.preset`) as well; `benchmarks.text_preset` makes one without a download.
 """
 
 import os
@@ -28,10 +32,10 @@ from rich.console import Console
 
 from benchmarks.ablation_scores import Judge, Kept
 from benchmarks.ablation_tables import answer, tables
-from benchmarks.ablation_variants import UNCHANGED, VARIANTS, Variant
+from benchmarks.ablation_variants import UNCHANGED, VARIANTS, Variant, preset_variants
 from benchmarks.outcome import finish
-from catalog.errors import TandemError
-from catalog.files import atomic_path, read_json, write_json
+from catalog.errors import ConfigError, TandemError
+from catalog.files import atomic_path, fingerprint, read_json, write_json
 from catalog.progress import console
 from catalog.schema import ShopData
 from pipelines.config import PipelineConfig, load_config
@@ -137,6 +141,9 @@ class Ablations:
             read_json(self.workspace / "stages" / f"{name}.json")["fingerprint"] for name in ("features", "images")
         ]
         code = [code_digest(f"pipelines.{stage}") for stage in ("s04_images", "s05_towers")]
+        preset = Path(config.towers.text.preset)
+        if preset.name and preset.is_dir():  # another one may take its name
+            code.append(fingerprint(preset))
         return _digest([stages, config.towers, config.images, variant.blank, variant.review_topics, code])
 
     def _key(self, variant: Variant) -> str:
@@ -150,20 +157,27 @@ def _digest(parts: list[Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def names() -> list[str]:
+def names(variants: Sequence[Variant] = VARIANTS) -> list[str]:
     """Of all variants."""
-    return [variant.name for variant in VARIANTS]
+    return [variant.name for variant in variants]
 
 
-def with_references(chosen: Sequence[str]) -> list[Variant]:
-    """The variants of these names, and before them all that they are compared with."""
-    by_name = {variant.name: variant for variant in VARIANTS}
+def with_references(chosen: Sequence[str], variants: Sequence[Variant] = VARIANTS) -> list[Variant]:
+    """The variants of these names, and before them all that they are compared with.
+
+    Raises:
+        ConfigError: if there is no variant of one of the names.
+    """
+    by_name = {variant.name: variant for variant in variants}
+    unknown = [name for name in chosen if name not in by_name]
+    if unknown:
+        raise ConfigError(f"--only: there is no variant {unknown[0]!r}; expected some of {', '.join(by_name)}")
     wanted = {UNCHANGED}
     for name in chosen:
         while name not in wanted:
             wanted.add(name)
             name = by_name[name].against
-    return [variant for variant in VARIANTS if variant.name in wanted]
+    return [variant for variant in variants if variant.name in wanted]
 
 
 def _slug(variant: Variant) -> str:
@@ -178,7 +192,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, help="epochs of every training, at most; the run's own by default")
     parser.add_argument("--steps", type=int, help="steps of an epoch; the run's own by default")
     told = f"variants to train, with what they are compared with, of: {', '.join(names())}"
-    parser.add_argument("--only", nargs="+", metavar="NAME", choices=names(), help=told)
+    parser.add_argument("--only", nargs="+", metavar="NAME", help=told)
+    presets = "pretrained text encoders, each a variant 'NAME, frozen' and one 'NAME, rank 8'; names or folders"
+    parser.add_argument("--presets", nargs="+", metavar="PRESET", default=[], help=presets)
     return parser.parse_args()
 
 
@@ -186,16 +202,18 @@ def main() -> None:
     """Train what is not trained yet, print the tables and the line of JSON."""
     arguments = _arguments()
     try:
+        variants = (*VARIANTS, *preset_variants(arguments.presets))
+        asked = with_references(arguments.only or names(variants), variants)
         workspace = run_pipeline(load_config(arguments.config, arguments.source), until="images")
         given = {"epochs": arguments.epochs, "steps_per_epoch": arguments.steps}
         length = {name: value for name, value in given.items() if value is not None}
         ablations = Ablations(workspace, arguments.out, length)
-        for variant in with_references(arguments.only or names()):
+        for variant in asked:
             if ablations.kept(variant) is None:
                 console.print(f"[bold]{variant.name}[/bold]")
                 ablations.run(variant)
-        finished = {variant.name: kept for variant in VARIANTS if (kept := ablations.kept(variant)) is not None}
-        result = answer(finished, ablations.judge)
+        finished = {variant.name: kept for variant in variants if (kept := ablations.kept(variant)) is not None}
+        result = answer(finished, ablations.judge, variants)
     except TandemError as error:
         sys.exit(f"error: {error}")
     for table in tables(result):

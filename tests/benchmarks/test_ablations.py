@@ -15,9 +15,9 @@ import yaml
 from benchmarks import ablations as command
 from benchmarks.ablation_scores import Kept, key
 from benchmarks.ablation_tables import answer, tables
-from benchmarks.ablation_variants import UNCHANGED, VARIANTS
+from benchmarks.ablation_variants import UNCHANGED, VARIANTS, preset_variants
 from catalog.config import parse_config
-from catalog.errors import ArtifactError
+from catalog.errors import ArtifactError, ConfigError
 from catalog.files import write_json
 from catalog.schema import PRODUCTS_SCHEMA, ShopData
 from pipelines.config import PipelineConfig
@@ -152,6 +152,33 @@ def made_ablations(folder: Path, **sections: Any) -> Any:
     ablations.workspace, ablations.length, ablations._suffix = Workspace(config, folder), {}, ""
     ablations.out = folder / "out.json"
     return ablations
+
+
+def test_presets_are_compared_frozen_and_with_updates() -> None:
+    presets = preset_variants(["folder/pretrained", "xlm_roberta_base_multi"])
+    assert [variant.name for variant in presets] == [
+        "pretrained, frozen",
+        "pretrained, rank 8",
+        "xlm_roberta_base_multi, frozen",
+        "xlm_roberta_base_multi, rank 8",
+    ]
+    assert command.with_references(["pretrained, rank 8"], (*VARIANTS, *presets)) == [VARIANTS[0], presets[1]]
+    text = presets[1].configure(parse_config(PipelineConfig, TINY, "the test"), {}).towers.text
+    assert (text.preset, text.lora_rank, text.product_tokens) == ("folder/pretrained", 8, 16)
+    with pytest.raises(ConfigError, match="two are alike"):
+        preset_variants(["one/pretrained", "another/pretrained"])
+    with pytest.raises(ConfigError, match="there is no variant 'pretrained, rank 8'"):
+        command.with_references(["pretrained, rank 8"])
+
+
+def test_another_preset_of_the_same_name_is_trained_anew(tmp_path: Path) -> None:
+    ablations, weights = made_ablations(tmp_path), tmp_path / "pretrained" / "model.weights.h5"
+    weights.parent.mkdir()
+    keys = []
+    for content in (b"one", b"two", b"one"):
+        weights.write_bytes(content)
+        keys.append(ablations._training_key(preset_variants([str(weights.parent)])[0]))
+    assert keys[0] == keys[2] != keys[1]
 
 
 def test_other_requests_are_scored_anew_and_not_trained(tmp_path: Path) -> None:
