@@ -14,15 +14,17 @@ wait, and is answered once they are. So no answer is longer under way than the s
 holds so many answers to good requests; hostile calls that are answered besides only shorten the wait. The bound
 printed is the 99th percentile of these stretches, one of which ends with each answer; beside it what it would be at
 the mean rate. To hold: the p99 of the server's own measure (from the moment that gRPC hands a call over to its answer)
-stays below the bound. The p99 at the clients, from the moment that each request was due, has the network and the
-clients' own lag on top: everything shares one machine, and the capacity is that of all together. It is exact, while
-the server's is guessed from buckets a factor of 1.8 apart: the lower of the two is held to the bound. Memory is flat
-if the last tenth of the run holds at most a tenth more than the second one. Prints tables; the last line is JSON.
+stays below the bound; it is exact, from the server's own line about each call (--log_requests). The p99 at the clients,
+from the moment that each request was due, has the way to the server's thread that accepts calls, which refuses as many
+again and more meanwhile, and the clients' own lag on top: everything shares one machine, and the capacity is that of
+all together. Memory is flat if the last tenth of the run holds at most a tenth more than the second one. Prints
+tables; the last line is JSON.
 """
 
 import argparse
 import multiprocessing
 import os
+import tempfile
 import threading
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -36,9 +38,15 @@ import numpy as np
 
 from benchmarks.hostile_traffic import Target, Traffic, attack, kinds
 from benchmarks.load import PREDICT, Load, Seconds, closed_loop, open_loop
-from benchmarks.metrics_page import Buckets, buckets, quantile, read_page
 from benchmarks.outcome import add_out, finish
-from benchmarks.served_release import ServerProcess, fashion_release, pinned, sample_requests, start_models
+from benchmarks.served_release import (
+    ServerProcess,
+    answer_seconds,
+    fashion_release,
+    pinned,
+    sample_requests,
+    start_models,
+)
 from benchmarks.serving import BATCHING
 from evaluation.provenance import describe_machine
 from serving.messages import PredictResponse
@@ -51,7 +59,6 @@ _TOLERANCE = 1e-3  # a row of a batch is not computed to the last bit as it is a
 _ONE_PLACE = 1e-2  # what it is worth to the reranker that a product is retrieved one place before another
 _TIED = 2
 _SAMPLES = 40  # of resident memory
-_MONITORING = BATCHING.with_name("monitoring.config")
 
 
 def main() -> None:
@@ -62,24 +69,27 @@ def main() -> None:
     requests = sample_requests(folders["search"])
     machine = describe_machine()
     print(f"release {version}: {arguments.seconds:g} s, {arguments.attackers} attackers; {', '.join(machine.values())}")
-    settings = {"file_system_poll_wait_seconds": 0, "rest_api_port": 0, "monitoring_config_file": _MONITORING}
-    server = start_models(pinned(folders), BATCHING, **settings)
-    try:
-        report = _measure(server, requests, arguments)
-    finally:
-        server.stop()
+    with tempfile.TemporaryDirectory() as scratch:
+        answered = Path(scratch) / "answered"
+        server = start_models(pinned(folders), BATCHING, answered, file_system_poll_wait_seconds=0, rest_api_port=0)
+        try:
+            report = _measure(server, requests, answered, arguments)
+        finally:
+            server.stop()
     report |= {"version": version}
     finish("hostile", report, arguments.out)
 
 
-def _measure(server: ServerProcess, requests: list[bytes], arguments: argparse.Namespace) -> dict[str, Any]:
+def _measure(
+    server: ServerProcess, requests: list[bytes], answered: Path, arguments: argparse.Namespace
+) -> dict[str, Any]:
     expected = _answers(server.address, requests)
     closed_loop(server.address, requests, _CLIENTS, 2.0)
     capacity = closed_loop(server.address, requests, _CLIENTS, arguments.warm_up).rate
     rate = _OVERLOAD * capacity
     assert server.rest_port is not None
     target = Target(server.address, server.rest_port, requests[0])
-    before = _latencies(server.rest_port)
+    before = len(answer_seconds(answered))
     pipe, process = _start_attack(target, arguments.seconds, arguments.attackers)
     over = threading.Event()
     memory: list[int] = []
@@ -96,7 +106,8 @@ def _measure(server: ServerProcess, requests: list[bytes], arguments: argparse.N
         watcher.join()
     traffic: Traffic = pipe.recv()
     process.join()
-    inside = server_p99(load, before, _latencies(server.rest_port))
+    held = answer_seconds(answered)[before:]
+    inside = float(np.percentile(held, 99)) if len(held) else float("inf")
     after = sum(same_answer(*pair) for pair in zip(expected, _answers(server.address, requests), strict=True))
     return _report(load, traffic, target, capacity, inside, memory, after / len(requests))
 
@@ -144,23 +155,6 @@ def _report(
         "memory_ratio": round(last / warm, 4),
         "right_afterwards": after,
     }
-
-
-def _latencies(port: int) -> Buckets:
-    return buckets(read_page(port), ":tensorflow:serving:request_latency", entrypoint="GRPC", API="Predict")
-
-
-def server_p99(good: Load, before: Buckets, after: Buckets) -> float:
-    """At most so many seconds the server had 99 of 100 answered requests.
-
-    A request was in the server no longer than it was under way for its client, which tells the percentile exactly.
-
-    Args:
-        good: at the clients.
-        before, after: microseconds in the server.
-    """
-    under_way = float(np.percentile(good.under_way, 99)) if len(good.under_way) else float("inf")
-    return min(quantile(0.99, before, after) / 1e6, under_way)
 
 
 def queue_calls() -> int:

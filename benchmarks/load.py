@@ -29,8 +29,6 @@ class Load:
         statuses: requests by the gRPC status that they ended with; of the open loop.
         wrong: answers that are not the expected ones.
         moments: [answers] when each came, rising, in seconds from the start; of the open loop.
-        under_way: [answers] seconds from when each request was sent, which is later than it was due where the sender
-            falls behind; of the open loop.
     """
 
     seconds: Seconds
@@ -40,7 +38,6 @@ class Load:
     statuses: Counter[str] = field(default_factory=Counter)
     wrong: int = 0
     moments: Seconds = field(default_factory=lambda: np.zeros(0))
-    under_way: Seconds = field(default_factory=lambda: np.zeros(0))
 
     @property
     def rate(self) -> float:
@@ -117,7 +114,7 @@ def open_loop(
         right: whether the answer to the request of this number, in `requests`, is the one expected.
     """
     due = np.cumsum(np.random.default_rng(seed).exponential(1.0 / rate, max(int(rate * seconds), 1)))
-    began, ended, answered = np.zeros(len(due)), np.zeros(len(due)), np.zeros(len(due), bool)
+    ended, answered = np.zeros(len(due)), np.zeros(len(due), bool)
     statuses: Counter[str] = Counter()
     wrong: list[int] = []
     channels = [grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) for _ in range(_CONNECTIONS)]
@@ -140,7 +137,6 @@ def open_loop(
             time.sleep(left)
         if until is not None and until.is_set():
             break
-        began[number] = time.perf_counter()
         future = calls[number % _CONNECTIONS].future(requests[number % len(requests)], timeout=_TIMEOUT)
         future.add_done_callback(lambda future, number=number: finish(number, future))
         sent = number + 1
@@ -149,10 +145,8 @@ def open_loop(
     for channel in channels:
         channel.close()
     due, ended, answered = due[:sent], ended[:sent], answered[:sent]
-    latencies, under_way = (ended - started - due)[answered], (ended - began[:sent])[answered]
+    latencies = (ended - started - due)[answered]
     moments = np.sort(ended[answered] - started)
     failed = int((~answered).sum())
     elapsed = float(ended.max() - started)
-    return Load(
-        latencies, elapsed, failed=failed, statuses=statuses, wrong=len(wrong), moments=moments, under_way=under_way
-    )
+    return Load(latencies, elapsed, failed=failed, statuses=statuses, wrong=len(wrong), moments=moments)

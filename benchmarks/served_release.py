@@ -1,6 +1,8 @@
 """A release as the serving benchmarks ask for it: in process, and in a server of its own."""
 
+import logging
 import multiprocessing
+import struct
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -131,16 +133,29 @@ def pinned(folders: Mapping[str, Path]) -> ModelServerConfig:
     return config
 
 
-def start_models(models: ModelServerConfig, batching: Path | None, **settings: Any) -> ServerProcess:
-    """Start a server in a process of its own; `settings` are ServerConfig's.
+def start_models(
+    models: ModelServerConfig, batching: Path | None, answered: Path | None = None, **settings: Any
+) -> ServerProcess:
+    """Start a server in a process of its own.
+
+    Args:
+        models: what it serves.
+        batching: its batching_parameters_file; None for no batching.
+        answered: where it writes how long it had each Predict call of gRPC that it answered (`answer_seconds`).
+        settings: of ServerConfig.
 
     Raises:
         ArtifactError: if it does not answer in time.
     """
-    settings |= {"port": 0, "enable_batching": batching is not None, "batching_parameters_file": batching}
+    settings |= {
+        "port": 0,
+        "log_requests": answered is not None,
+        "enable_batching": batching is not None,
+        "batching_parameters_file": batching,
+    }
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=_serve, args=(str(models), settings, there), daemon=True)
+    process = context.Process(target=_serve, args=(str(models), settings, answered, there), daemon=True)
     process.start()
     if not here.poll(_START_SECONDS):
         process.kill()
@@ -164,7 +179,35 @@ def check(address: str, request: bytes) -> None:
         raise ArtifactError("the served model answers with no products")
 
 
-def _serve(models: str, settings: dict[str, Any], pipe: Connection) -> None:
+class _AnswerLog(logging.Handler):
+    """Writes the milliseconds of the server's own line about each answered call, eight bytes each."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._file = path.open("wb", buffering=0)  # the server may be killed
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = getattr(record, "fields", {})
+        if (line.get("entrypoint"), line.get("api"), line.get("status")) == ("GRPC", "Predict", "OK"):
+            self._file.write(struct.pack("d", line["milliseconds"]))
+
+
+def log_answers(answered: Path) -> None:
+    """Let a server of this process, one that logs requests, write `answered`, and nothing else about them."""
+    requests = logging.getLogger("serving.requests")
+    requests.setLevel(logging.INFO)
+    requests.propagate = False
+    requests.handlers = [_AnswerLog(answered)]
+
+
+def answer_seconds(answered: Path) -> Seconds:
+    """[answers] how long the server of `start_models` had each call, from when gRPC handed it over to its answer."""
+    return np.fromfile(answered) / 1000.0
+
+
+def _serve(models: str, settings: dict[str, Any], answered: Path | None, pipe: Connection) -> None:
+    if answered is not None:
+        log_answers(answered)
     with tempfile.NamedTemporaryFile("w", suffix=".config") as file:
         file.write(models)
         file.flush()

@@ -68,8 +68,6 @@ def test_an_open_loop_s_latency_counts_from_when_a_request_was_due() -> None:
     due = np.cumsum(np.random.default_rng(0).exponential(1 / 20.0, 4))
     assert (len(load.seconds), load.failed) == (4, 0)
     assert load.seconds.max() >= due[-1] - due[0]
-    assert (load.under_way > 0).all()
-    assert (load.under_way <= load.seconds).all()
 
 
 def test_an_open_loop_ends_early_when_it_is_told_to() -> None:

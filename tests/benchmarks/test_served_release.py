@@ -1,14 +1,19 @@
 """What the serving benchmarks share."""
 
+import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks.served_release import ServerProcess, pinned, requests_of
+from benchmarks.served_release import ServerProcess, answer_seconds, log_answers, pinned, requests_of
 from catalog.errors import ArtifactError
+from serving.call_record import Call
+from serving.logs import log_call
 from serving.messages import PredictRequest
 from serving.requests import Contract
 from serving.tensors import to_array
@@ -27,6 +32,30 @@ def test_a_process_that_has_ended_has_none() -> None:
     child.wait()
     with pytest.raises(ArtifactError, match="has ended"):
         _ = process(child.pid).resident
+
+
+@pytest.fixture
+def request_log() -> Iterator[None]:
+    logger = logging.getLogger("serving.requests")
+    level, propagate, handlers = logger.level, logger.propagate, logger.handlers
+    yield
+    logger.setLevel(level)
+    logger.propagate, logger.handlers = propagate, handlers
+
+
+@pytest.mark.usefixtures("request_log")
+def test_how_long_the_server_had_each_call_that_it_answered(tmp_path: Path) -> None:
+    log_answers(tmp_path / "answered")
+    answered = Call(queued=1.0, finished=1.5, entrypoint="GRPC", api="Predict", model="search")
+    for call in (
+        answered,
+        Call(queued=1.0, finished=9.0, entrypoint="REST", api="Predict", model="search"),
+        Call(queued=1.0, finished=9.0, entrypoint="GRPC", api="Predict", model="search", status="UNAVAILABLE"),
+        Call(queued=1.0, finished=9.0, entrypoint="GRPC", api="GetModelMetadata", model="search"),
+        replace(answered, finished=1.25),
+    ):
+        log_call(call)
+    assert answer_seconds(tmp_path / "answered").tolist() == [0.5, 0.25]
 
 
 def test_each_model_is_pinned_to_its_version() -> None:
