@@ -258,13 +258,18 @@ class Lane:
         oldest = min(queue.tasks[0].queued for queue in self._queues.values())
         # While as many run as run at a time there is no haste: who ends a batch looks, as does who adds to one.
         look = _LOOK if self._running < self._at_a_time else _PATIENCE
-        return max(oldest + self._wait - perf_counter(), look)
+        return min(max(oldest + self._wait - perf_counter(), look), threading.TIMEOUT_MAX)
 
     def _run_taken(self, tasks: list[Task]) -> None:
-        if self._observe is not None:
-            now, sizes = perf_counter(), [task.size for task in tasks]
-            padding = self._parameters.padded(sum(sizes)) - sum(sizes)
-            self._observe(Batch(self.name, sizes, padding, [now - task.queued for task in tasks]))
+        try:
+            if self._observe is not None:
+                now, sizes = perf_counter(), [task.size for task in tasks]
+                padding = self._parameters.padded(sum(sizes)) - sum(sizes)
+                self._observe(Batch(self.name, sizes, padding, [now - task.queued for task in tasks]))
+        except Exception as error:  # noqa: BLE001 - each waiting thread raises its own
+            for task in tasks:
+                self._finish(task, None, error)
+            return
         self._run(tasks)
 
     def _run(self, tasks: list[Task]) -> None:

@@ -39,6 +39,8 @@ _log = logging.getLogger(__name__)
 class MeasuredServable(Servable):
     """A servable that notes on each call when its run began and ended, and keeps its insides out of errors.
 
+    A request whose time is over leaves while its batch runs on, so batches are counted apart from requests.
+
     Args:
         path, threads, tags: as of a servable.
         background: where it is closed.
@@ -49,6 +51,13 @@ class MeasuredServable(Servable):
         self._background = background
         self._batcher: Batcher | None = None
         self._own_batcher = False
+        self._batches, self._closed = 0, False
+        self._change = threading.Condition()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a batch runs."""
+        return self._batches > 0
 
     def merge_with(self, batcher: Batcher | None, own: bool = False) -> None:
         """Let `batcher` merge the requests that can be merged from now on; closing the servable closes its own."""
@@ -73,12 +82,30 @@ class MeasuredServable(Servable):
         """As a servable gives its memory back."""
         if self._batcher is not None and self._own_batcher:
             self._batcher.close()
+        with self._change:
+            self._closed = True
+            self._change.wait_for(lambda: not self._batches)
         self._background.run(super().close)
+
+    @contextmanager
+    def _batch(self) -> Iterator[None]:
+        with self._change:
+            if self._closed:  # nobody waits for the answer: whoever does keeps the version from being unloaded
+                raise Rejection(grpc.StatusCode.UNAVAILABLE, "the version has been unloaded")
+            self._batches += 1
+        try:
+            yield
+        finally:
+            with self._change:
+                self._batches -= 1
+                self._change.notify_all()
+            self.on_idle()
 
     def _run_batch(
         self, signature: str, outputs: Sequence[str] | None, inputs: Mapping[str, Array], timeout: float | None
     ) -> dict[str, Array]:
-        return super().run(signature, inputs, outputs, timeout)
+        with self._batch():
+            return super().run(signature, inputs, outputs, timeout)
 
     def run_tensors(self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout: float | None) -> list[Array]:
         """As a servable runs its graph."""
@@ -90,7 +117,8 @@ class MeasuredServable(Servable):
             return [outputs[name] for name in fetches]
 
     def _run_batch_of(self, fetches: Sequence[str], feeds: Arrays, timeout: float | None) -> dict[str, Array]:
-        return dict(zip(fetches, super().run_tensors(feeds, fetches, timeout), strict=True))
+        with self._batch():
+            return dict(zip(fetches, super().run_tensors(feeds, fetches, timeout), strict=True))
 
     def _pool(self) -> int:
         # Batches follow each other: what reads requests and writes answers meanwhile has a core to itself then.

@@ -80,21 +80,17 @@ class Server:
             ConfigError: if a config file cannot be used.
             ServingError: if a model has no version that loads, or the port is taken.
         """
-        models, files = _configured_models(self.config), _read_files(self.config)
-        load_op_libraries()
-        freeze_what_stays()
         try:
+            models, files = _configured_models(self.config), _read_files(self.config)
+            load_op_libraries()
+            freeze_what_stays()
             self._manager.start(models)
             self._loader.give_way()
             self._listen(files)
-        except Rejection as rejection:
-            self._manager.close()
-            raise ServingError(f"the server does not start: {rejection.message}") from rejection
-        except BaseException:
-            if self._grpc is not None:
-                self._grpc.stop(0)
-                self._grpc = None
-            self._manager.close()
+        except BaseException as error:
+            self._abandon()
+            if isinstance(error, Rejection):
+                raise ServingError(f"the server does not start: {error.message}") from error
             raise
         _log.info("serving %s at %s", ", ".join(self._manager.model_names()) or "no model", self.address)
 
@@ -166,6 +162,16 @@ class Server:
                 raise failures[0]
             started()
             return self._serve_until(signalled)
+
+    def _abandon(self) -> None:
+        """End what a start has begun that failed."""
+        self._memory.stop()
+        for part in (self._grpc, self._rest, self._watch):
+            if part is not None:
+                part.stop(0)
+        self._grpc = self._rest = self._watch = None
+        self._manager.close()
+        self._loader.close()
 
     def _serve_until(self, signalled: list[int]) -> bool:
         try:

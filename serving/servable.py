@@ -3,7 +3,7 @@
 import gc
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
@@ -104,6 +104,7 @@ class Servable:
         path: as given.
         signatures: the SignatureDef of each, by name.
         checks_method_names: refuse to run a signature for another kind of call than it says it is for.
+        on_idle: called when something that no request waits for may have ended.
 
     Example:
         >>> servable = Servable(Path("saved_models/search/1"))
@@ -117,6 +118,7 @@ class Servable:
         load_op_libraries()
         self.path = path
         self.checks_method_names = False
+        self.on_idle: Callable[[], None] = lambda: None
         self._plans: dict[str, _Plan] = {}
         self._plans_lock = threading.Lock()
         try:
@@ -170,6 +172,11 @@ class Servable:
     def alone(self) -> AbstractContextManager[None]:
         """While it lasts, runs take no thread but the one that calls them, and have its priority."""
         return self._session.alone()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something runs that no request waits for."""
+        return False
 
     def close(self) -> None:
         """Give the memory back. Nothing may be running."""

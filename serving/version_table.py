@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -67,9 +68,7 @@ class VersionTable:
         finally:
             with self._lock:
                 version.leases -= 1
-                drained = version.state is State.UNLOADING and version.leases == 0
-            if drained:
-                self._on_drained()
+            self._tell_drained(version)
 
     def models(self) -> list[str]:
         """The models that a version was ever seen of."""
@@ -134,6 +133,7 @@ class VersionTable:
         """It takes requests from now on."""
         with self._lock:
             version.servable, version.state = servable, State.AVAILABLE
+        servable.on_idle = partial(self._tell_drained, version)
 
     def set_failed(self, version: Version, error: Rejection) -> None:
         """It did not load."""
@@ -158,18 +158,22 @@ class VersionTable:
                 version
                 for versions in self._versions.values()
                 for version in versions.values()
-                if version.state is State.UNLOADING and version.leases == 0 and version.servable is not None
+                if version.state is State.UNLOADING and version.servable is not None and not _in_use(version)
             ]
 
     def in_use(self) -> bool:
         """Whether a request uses any version."""
         with self._lock:
-            return any(version.leases for versions in self._versions.values() for version in versions.values())
+            return any(_in_use(version) for versions in self._versions.values() for version in versions.values())
 
     def set_ended(self, version: Version) -> None:
         """It is unloaded."""
         with self._lock:
             version.state = State.END
+
+    def _tell_drained(self, version: Version) -> None:
+        if version.state is State.UNLOADING and not _in_use(version):
+            self._on_drained()
 
     def _acquire(self, spec: ModelSpec) -> Version:
         if not spec.name:
@@ -190,3 +194,7 @@ class VersionTable:
                 raise Rejection(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {asked}")
             version.leases += 1
             return version
+
+
+def _in_use(version: Version) -> bool:
+    return version.leases > 0 or (version.servable is not None and version.servable.busy)

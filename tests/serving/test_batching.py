@@ -597,3 +597,22 @@ def test_the_sizes_of_runs_are_padded_to_end_with_the_largest_request() -> None:
     with pytest.raises(ValidationError, match="must rise and end with max_batch_size"):
         BatchingParameters(max_batch_size=8, allowed_batch_sizes=(2, 4), **settings)
     assert BatchingParameters(max_batch_size=8, allowed_batch_sizes=(2, 4, 8), **settings).padded(3) == 4
+
+
+def test_a_batch_that_cannot_be_counted_costs_its_requests_an_error_and_no_thread(make: Callable[..., Batcher]) -> None:
+    def fail(batch: Batch) -> None:
+        raise ValueError("no place to write")
+
+    batcher = make(observe=fail, num_batch_threads=1)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no place to write"):
+            batcher.run("kind", Recorder(), {"x": np.ones((1, 1))}, SECONDS)
+
+
+def test_requests_that_may_wait_for_ever_are_answered_once_their_batch_is_full(make: Callable[..., Batcher]) -> None:
+    batcher = make(max_batch_size=2, batch_timeout_micros=(1 << 63) - 1, num_batch_threads=1)
+    run = Recorder()
+    with ThreadPoolExecutor(2) as threads:
+        answers = [threads.submit(batcher.run, "kind", run, {"x": np.ones((1, 1))}, SECONDS) for _ in range(2)]
+        assert [answer.result(SECONDS)["y"].tolist() for answer in answers] == [[[2.0]], [[2.0]]]
+    assert run.sizes == [2]

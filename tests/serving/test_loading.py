@@ -89,6 +89,39 @@ def test_batches_that_follow_each_other_leave_a_thread(exported: Path, tmp_path:
     load.close()
 
 
+def test_a_batch_that_nobody_waits_for_any_more_keeps_its_session(exported: Path, tmp_path: Path) -> None:
+    load = Loader(config_of(tmp_path, enable_batching=True), Monitoring(list))
+    servable = load("scale", exported / "scale" / "1")
+    run, gate, begun = servable._session.run, threading.Event(), threading.Event()
+    ran, told = [], threading.Event()
+
+    def wait(*asked: Any) -> list[Array]:
+        begun.set()
+        assert gate.wait(30)
+        ran.append(run(*asked))
+        return ran[-1]
+
+    servable._session.run = wait  # type: ignore[method-assign]
+    servable.on_idle = told.set
+    inputs = {"x": np.ones(1, np.float32), "text": np.array([b"a"], object)}
+    with pytest.raises(Rejection, match="the deadline passed"):
+        servable.run("serving_default", inputs, timeout=0.2)
+    assert begun.is_set()
+    assert servable.busy
+    closing = threading.Thread(target=servable.close)
+    closing.start()
+    closing.join(0.2)
+    assert closing.is_alive()
+    gate.set()
+    closing.join(30)
+    assert ran
+    assert told.is_set()
+    assert not servable.busy
+    with pytest.raises(Rejection, match="has been unloaded"):
+        servable.run("serving_default", inputs)
+    load.close()
+
+
 def test_after_the_last_try_the_error_comes_out(tmp_path: Path) -> None:
     load = Loader(config_of(tmp_path, max_num_load_retries=2, load_retry_interval_micros=-1), Monitoring(list))
     with pytest.raises(ArtifactError, match="the SavedModel cannot be loaded"):

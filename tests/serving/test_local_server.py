@@ -95,10 +95,16 @@ def test_health_and_reflection(shared_server: Server) -> None:
         assert answer.WhichOneof("message_response") == "file_descriptor_response"
 
 
+_OWN_THREADS = ("batch_threads", "large_batch_threads", "model-versions", "memory")
+
+
 def test_a_taken_port_is_said_and_shared_with_nobody(shared_server: Server, exported: Path) -> None:
-    config = ServerConfig(model_name="scale", model_base_path=exported / "scale", port=shared_server.port)
-    with pytest.raises(ServingError, match=f"cannot listen on 127.0.0.1:{shared_server.port}"):
-        serve(config)
+    base, port = exported / "scale", shared_server.port
+    before = threading.enumerate()
+    with pytest.raises(ServingError, match=f"cannot listen on 127.0.0.1:{port}"):
+        serve(ServerConfig(model_name="scale", model_base_path=base, port=port, enable_batching=True))
+    left = [thread for thread in threading.enumerate() if thread not in before and thread.name.startswith(_OWN_THREADS)]
+    assert left == []
 
 
 def has_ipv6() -> bool:

@@ -12,7 +12,13 @@ from serving.model_config import parse_model_config
 from serving.servable import Servable
 from serving.version_table import State, Version, VersionTable
 
-SERVABLE = cast(Servable, object())  # never run
+
+class NeverRun:
+    busy = False
+    on_idle = staticmethod(lambda: None)
+
+
+SERVABLE = cast(Servable, NeverRun())
 
 
 def spec(version: int | None = None, label: str = "", name: str = "m") -> ModelSpec:
@@ -114,6 +120,24 @@ def test_a_retired_version_is_drained_when_its_last_request_has_finished(table: 
     assert table.drained() == [old]
     table.set_ended(old)
     assert table.drained() == []
+
+
+def test_a_version_whose_batch_outlives_its_requests_is_drained_after_it(table: VersionTable, told: list[str]) -> None:
+    (old,) = table.add_wanted("m", paths(1))
+    servable = NeverRun()
+    table.set_available(old, cast(Servable, servable))
+    servable.busy = True
+    add_available(table, 2)
+    table.retire("m", paths(2))
+    assert table.drained() == []
+    assert table.in_use()
+    servable.on_idle()
+    assert told == []
+    servable.busy = False
+    servable.on_idle()
+    assert told == ["drained"]
+    assert table.drained() == [old]
+    assert not table.in_use()
 
 
 def test_a_model_that_nobody_wants_is_retired_whole(table: VersionTable) -> None:
