@@ -16,6 +16,7 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -122,14 +123,18 @@ def _change(server: ServerProcess, model: str, folder: Path, base: Path, changes
         stub = ModelServiceStub(channel)
         for number in range(2, changes + 2):
             publish(folder, base, number)
-            _wait_for(stub, model, number)
+            wait_for(stub, model, {number: State.AVAILABLE, number - 1: State.END})
             shutil.rmtree(base / str(number - 1))
             memory.append(server.resident)
     return (time.perf_counter() - started) / changes, memory
 
 
-def _wait_for(stub: ModelServiceStub, model: str, number: int) -> None:
-    """Until `number` answers and the one before it is unloaded."""
+def wait_for(stub: ModelServiceStub, model: str, wanted: Mapping[int, State]) -> None:
+    """Until the versions are in the states `wanted`; one that is gone has ended.
+
+    Raises:
+        ArtifactError: if a version does not load, or the states do not come in time.
+    """
     request = GetModelStatusRequest()
     request.model_spec.name = model
     until = time.perf_counter() + _CHANGE_SECONDS
@@ -140,12 +145,14 @@ def _wait_for(stub: ModelServiceStub, model: str, number: int) -> None:
         except grpc.RpcError as refused:
             if refused.code() is not grpc.StatusCode.UNAVAILABLE:  # a full queue turns away this call as any other
                 raise
-        if states.get(number) == State.AVAILABLE and states.get(number - 1, State.END) == State.END:
-            return
-        if states.get(number) == State.END:
-            raise ArtifactError(f"version {number} does not load; the server's log says why")
+        else:
+            if all(states.get(number, State.END) == state for number, state in wanted.items()):
+                return
+        for number, state in wanted.items():
+            if state == State.AVAILABLE and states.get(number) == State.END:
+                raise ArtifactError(f"version {number} of {model} does not load; the server's log says why")
         time.sleep(_POLL_SECONDS / 4)
-    raise ArtifactError(f"version {number} did not replace the one before within {_CHANGE_SECONDS:g} s: {states}")
+    raise ArtifactError(f"after {_CHANGE_SECONDS:g} s the versions of {model} are {states}; {dict(wanted)} was wanted")
 
 
 def _row(name: str, load: Load, resident: int) -> None:
