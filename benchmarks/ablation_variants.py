@@ -5,9 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
-from benchmarks.review_topics import review_words
+from benchmarks.ablation_texts import changed_texts
+from catalog.config import parse_config
 from catalog.errors import ConfigError
 from catalog.schema import ShopData
 from pipelines.config import PipelineConfig
@@ -48,22 +47,22 @@ class Variant:
     against: str = UNCHANGED
 
     def configure(self, config: PipelineConfig, length: Mapping[str, int]) -> PipelineConfig:
-        """The run's configuration with `length` (epochs, steps_per_epoch) and, over that, the changes."""
+        """The run's configuration with `length` (epochs, steps_per_epoch) and, over that, the changes.
+
+        Raises:
+            ConfigError: if these settings do not go together.
+        """
         changes = {"towers": {**self.towers, "training": {**length, **self.training}}, "images": self.images}
-        return type(config).model_validate(_merged(config.model_dump(), changes))
+        return parse_config(type(config), _merged(config.model_dump(), changes), f"variant {self.name!r}")
+
+    @property
+    def changes_texts(self) -> bool:
+        """Whether it reads other texts than the shop's."""
+        return bool(self.blank) or self.review_topics
 
     def read(self, shop: ShopData) -> ShopData:
         """The shop as this variant sees it."""
-        products = shop.products
-        texts: dict[str, list[str]] = {name: [""] * len(products) for name in self.blank}
-        if self.review_topics:
-            reviews, descriptions = (products.column(name).to_pylist() for name in ("review_text", "description"))
-            words = review_words(reviews, products.column("rating_average").to_numpy())
-            texts["description"] = [" ".join(both).strip() for both in zip(words, descriptions, strict=True)]
-        for name, values in texts.items():
-            at = products.schema.get_field_index(name)
-            products = products.set_column(at, products.schema.field(at), pa.array(values, pa.string()))
-        return replace(shop, products=products)
+        return replace(shop, products=changed_texts(shop.products, self.blank, self.review_topics))
 
 
 def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,9 @@
 Runs first what `tandem run` has not finished up to the pictures, which all variants share. Then trains each variant
 (benchmarks/ablation_variants.py), or `--only` some of them, unless the run's own towers are what is asked for, and asks
 their retrieval at the requests of the test days by exact search. Weights stay in the run's folder, scores of every
-request beside `--out`: a run that was killed goes on, and tables hold every variant that is finished. What to keep is
-for the validation days to say; the test days only tell what it came to. The reranker takes no part.
+request beside `--out`: a run that was killed goes on, and tables hold every variant that is finished. Where a training
+fails the others go on, and the command ends with an error. What to keep is for the validation days to say; the test
+days only tell what it came to. The reranker takes no part.
 
     .venv/bin/python -m benchmarks.ablations ... --presets build/presets/pretrained --only "pretrained, rank 8"
 
@@ -21,6 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import argparse
 import hashlib
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,13 +37,20 @@ from benchmarks.ablation_tables import answer, tables
 from benchmarks.ablation_variants import UNCHANGED, VARIANTS, Variant, preset_variants
 from benchmarks.outcome import finish
 from catalog.errors import ConfigError, TandemError
-from catalog.files import atomic_path, fingerprint, read_json, write_json
+from catalog.files import atomic_path, read_json, write_json
 from catalog.progress import console
 from catalog.schema import ShopData
 from pipelines.config import PipelineConfig, load_config
 from pipelines.fingerprints import code_digest
-from pipelines.run import run_pipeline
-from pipelines.workspace import Workspace
+from pipelines.run import STAGES, run_pipeline, towers_settings
+from pipelines.workspace import Workspace, is_finished
+
+_PICTURES, _TOWERS, _TEXTS, _SCORES = _CODE = (
+    "pipelines.s04_images",
+    "pipelines.s05_towers",
+    "benchmarks.ablation_texts",
+    "benchmarks.ablation_scores",
+)
 
 
 class Ablations:
@@ -55,6 +64,12 @@ class Ablations:
 
     def __init__(self, workspace: Workspace, out: Path, length: dict[str, int]) -> None:
         self.workspace, self.out, self.length = workspace, out, length
+        # As the command begins: what is changed while it trains is not what it trains with.
+        self._code = {module: code_digest(module) for module in _CODE}
+        records = {name: read_json(workspace / "stages" / f"{name}.json") for name in ("source", "features", "images")}
+        self._stages = [records[name]["fingerprint"] for name in ("features", "images")]
+        written = records["source"].get("outputs", {})
+        self._truth = {name: digest for name, digest in written.items() if name.startswith("truth/")}
         self.judge = Judge(workspace)
         self._suffix = "".join(f".{value}-{name.replace('_', '-')}" for name, value in sorted(length.items()))
 
@@ -79,6 +94,7 @@ class Ablations:
         config = self._config(variant)
         shop = variant.read(self.judge.shop)
         images = self._images(variant, config)
+        key = self._key(variant)  # with the preset as the training finds it
         folder = self._train(variant, config, shop, images)
         towers = load(folder, shop, self.judge.features, images)
         scores = self.judge.scores(towers, variant.name, masked=variant.name == UNCHANGED)
@@ -95,24 +111,29 @@ class Ablations:
             pictures = pictures_dir(folder, images, config.towers)
             info["weights"] = saved_weights(towers, self.judge, pictures, self._folder(variant) / "saved_models")
         with atomic_path(self._scores_file(variant)) as temporary, temporary.open("wb") as handle:
-            arrays: dict[str, Any] = {"key": self._key(variant), "info": json.dumps(info), **scores}
+            arrays: dict[str, Any] = {"key": key, "info": json.dumps(info), **scores}
             np.savez_compressed(handle, **arrays)
 
     def _train(self, variant: Variant, config: PipelineConfig, shop: ShopData, images: Path) -> Path:
         """The folder of the trained towers: the run's own, if they are what the variant asks for."""
+        from towers.checkpoints import checkpoints_folder
         from towers.prepared_text import training_key
         from towers.train import train
 
         own = self.workspace / "towers"
-        key = training_key(shop, self.judge.features, images, config.towers)
-        finished = (self.workspace / "stages" / "towers.json").exists()
-        if finished and read_json(own / "training.json") == {"key": key}:
+        asked = training_key(shop, self.judge.features, images, config.towers)
+        if _holds(own / "training.json", asked) and is_finished(self.workspace, STAGES, "towers"):
             return own
-        folder = self._folder(variant)
-        done = folder / "trained.json"
-        if not done.exists() or read_json(done) != {"key": self._training_key(variant)}:
+        folder, key = self._folder(variant), self._training_key(variant)
+        begun, done = folder / "begun.json", folder / "trained.json"
+        if not _holds(done, key):
+            if not _holds(begun, key):  # what lies there is of other code or of another preset
+                done.unlink(missing_ok=True)
+                if checkpoints_folder(folder).exists():
+                    shutil.rmtree(checkpoints_folder(folder))
+                write_json(begun, {"key": key})
             train(shop, self.judge.features, images, config.towers, folder)
-            write_json(done, {"key": self._training_key(variant)})
+            write_json(done, {"key": key})
         return folder
 
     def _images(self, variant: Variant, config: PipelineConfig) -> Path:
@@ -137,19 +158,19 @@ class Ablations:
     def _training_key(self, variant: Variant) -> str:
         """Of everything that the variant's weights depend on."""
         config = self._config(variant)
-        stages = [
-            read_json(self.workspace / "stages" / f"{name}.json")["fingerprint"] for name in ("features", "images")
-        ]
-        code = [code_digest(f"pipelines.{stage}") for stage in ("s04_images", "s05_towers")]
-        preset = Path(config.towers.text.preset)
-        if preset.name and preset.is_dir():  # another one may take its name
-            code.append(fingerprint(preset))
-        return _digest([stages, config.towers, config.images, variant.blank, variant.review_topics, code])
+        code = [self._code[module] for module in (_PICTURES, _TOWERS, *([_TEXTS] if variant.changes_texts else []))]
+        settings = [towers_settings(config), config.images, variant.blank, variant.review_topics]
+        return _digest([self._stages, *settings, code])
 
     def _key(self, variant: Variant) -> str:
         """Of everything that the variant's scores depend on."""
         settings = self.workspace.config.evaluate
-        return _digest([self._training_key(variant), settings, code_digest("benchmarks.ablation_scores")])
+        return _digest([self._training_key(variant), settings, self._code[_SCORES], self._truth])
+
+
+def _holds(path: Path, key: str) -> bool:
+    """Whether the file is there and holds this key."""
+    return path.exists() and bool(read_json(path) == {"key": key})
 
 
 def _digest(parts: list[Any]) -> str:
@@ -180,6 +201,38 @@ def with_references(chosen: Sequence[str], variants: Sequence[Variant] = VARIANT
     return [variant for variant in variants if variant.name in wanted]
 
 
+def check(config: PipelineConfig, variants: Sequence[Variant], length: dict[str, int]) -> None:
+    """Find before anything trains what no training can begin with.
+
+    Raises:
+        ConfigError: if the settings of a variant do not go together, or its preset cannot be read.
+    """
+    texts = [variant.configure(config, length).towers.text for variant in variants]
+    for preset in sorted({text.preset for text in texts} - {""}):
+        from towers.preset_text import PresetTextEncoder, preset_tokenizer
+
+        preset_tokenizer(preset)
+        PresetTextEncoder(preset, config.towers.dim)
+
+
+def train_missing(ablations: Ablations, variants: Sequence[Variant]) -> None:
+    """Train and score what is not kept; where one fails, the others go on.
+
+    Raises:
+        TandemError: where it is the unchanged one that fails.
+    """
+    for variant in variants:
+        if ablations.kept(variant) is not None:
+            continue
+        console.print(f"[bold]{variant.name}[/bold]")
+        try:
+            ablations.run(variant)
+        except TandemError as error:
+            if variant.name == UNCHANGED:
+                raise
+            console.print(f"{variant.name}: {error}; the others go on", soft_wrap=True, markup=False)
+
+
 def _slug(variant: Variant) -> str:
     return variant.name.replace(", ", "-").replace(" ", "-")
 
@@ -199,26 +252,27 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Train what is not trained yet, print the tables and the line of JSON."""
+    """Train what is not trained yet, print the tables and the line of JSON; exit code 1 if a training failed."""
     arguments = _arguments()
     try:
         variants = (*VARIANTS, *preset_variants(arguments.presets))
         asked = with_references(arguments.only or names(variants), variants)
-        workspace = run_pipeline(load_config(arguments.config, arguments.source), until="images")
+        config = load_config(arguments.config, arguments.source)
         given = {"epochs": arguments.epochs, "steps_per_epoch": arguments.steps}
         length = {name: value for name, value in given.items() if value is not None}
-        ablations = Ablations(workspace, arguments.out, length)
-        for variant in asked:
-            if ablations.kept(variant) is None:
-                console.print(f"[bold]{variant.name}[/bold]")
-                ablations.run(variant)
+        check(config, asked, length)
+        ablations = Ablations(run_pipeline(config, until="images"), arguments.out, length)
+        train_missing(ablations, asked)
         finished = {variant.name: kept for variant in variants if (kept := ablations.kept(variant)) is not None}
         result = answer(finished, ablations.judge, variants)
     except TandemError as error:
         sys.exit(f"error: {error}")
     for table in tables(result):
         Console(stderr=True, width=160).print(table)
-    finish("ablations", {**result, "config": workspace.config.name, "length": length}, arguments.out)
+    finish("ablations", {**result, "config": config.name, "length": length}, arguments.out)
+    failed = [variant.name for variant in asked if variant.name not in finished]
+    if failed:
+        sys.exit(f"error: not finished, as told above: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -5,9 +5,10 @@ tandem run --config pipelines/configs/demo.yaml
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from catalog.errors import ArtifactError
-from catalog.files import clear_leftovers, write_json
+from catalog.files import clear_leftovers, fingerprint, write_json
 from catalog.progress import console
 from pipelines import (
     s01_source,
@@ -42,6 +43,14 @@ def _tables(workspace: Workspace) -> list[Path]:
     optional = [workspace / "tables" / f"{name}.parquet" for name in ("users", "judgments")]
     names = ("products.parquet", "events.parquet", "images.npy")
     return [*(workspace / "tables" / name for name in names), *(path for path in optional if path.exists())]
+
+
+def towers_settings(config: PipelineConfig) -> Any:
+    """The part of the configuration that towers depend on, with the content of the preset where it is a folder."""
+    preset = config.towers.text.preset
+    if preset and Path(preset).is_dir():
+        return [config.towers, fingerprint(Path(preset))]
+    return config.towers  # alone, as runs that are finished know it
 
 
 def _towers(workspace: Workspace) -> list[Path]:
@@ -95,7 +104,7 @@ STAGES: tuple[Stage, ...] = (
         "towers",
         s05_towers.run,
         ("ingest", "features", "images"),
-        lambda c: c.towers,
+        towers_settings,
         _towers,
         module=s05_towers.__name__,
     ),

@@ -149,18 +149,7 @@ def finished_inputs(workspace: Workspace, stages: tuple[Stage, ...], name: str) 
         TandemError: naming those that are not done for this configuration and these files of the shop, and those that
             these read.
     """
-    states: dict[str, str] = {}
-    missing = []
-    inputs = _inputs(name, stages)
-    for stage in stages:
-        if stage.name not in inputs:
-            continue
-        fingerprint = _fingerprint(workspace, stage, states)
-        if _is_finished(workspace, stage, fingerprint):
-            states[stage.name] = _state(workspace, stage, fingerprint)
-        else:
-            states[stage.name] = fingerprint
-            missing.append(stage.name)
+    states, missing = _states(workspace, stages, _inputs(name, stages))
     if missing:
         raise TandemError(
             f"{workspace.root}: {', '.join(missing)} not done for this config and source; run `tandem run --config "
@@ -170,10 +159,31 @@ def finished_inputs(workspace: Workspace, stages: tuple[Stage, ...], name: str) 
     return {stage: state for stage, state in states.items() if stage in read}
 
 
+def is_finished(workspace: Workspace, stages: tuple[Stage, ...], name: str) -> bool:
+    """Whether `name` and the stages that it reads are done for this configuration, code and files of the shop."""
+    return not _states(workspace, stages, _inputs(name, stages) | {name})[1]
+
+
 def stage_revisions(workspace: Workspace) -> dict[str, str]:
     """The commit whose code ran each finished stage, by its name; "" where it is not known."""
     records = sorted((workspace / "stages").glob("*.json"))
     return {record.stem: read_json(record).get("revision", "") for record in records}
+
+
+def _states(workspace: Workspace, stages: tuple[Stage, ...], names: set[str]) -> tuple[dict[str, str], list[str]]:
+    """What the results of these stages are known by, and which of the stages are not done, both in order."""
+    states: dict[str, str] = {}
+    missing = []
+    for stage in stages:
+        if stage.name not in names:
+            continue
+        fingerprint = _fingerprint(workspace, stage, states)
+        if _is_finished(workspace, stage, fingerprint):
+            states[stage.name] = _state(workspace, stage, fingerprint)
+        else:
+            states[stage.name] = fingerprint
+            missing.append(stage.name)
+    return states, missing
 
 
 def _inputs(name: str, stages: tuple[Stage, ...]) -> set[str]:

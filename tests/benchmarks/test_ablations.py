@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,9 +21,10 @@ from catalog.config import parse_config
 from catalog.errors import ArtifactError, ConfigError
 from catalog.files import write_json
 from catalog.schema import PRODUCTS_SCHEMA, ShopData
-from pipelines.config import PipelineConfig
+from pipelines.config import PipelineConfig, load_config
 from pipelines.fingerprints import code_digest
-from pipelines.workspace import Workspace
+from pipelines.run import STAGES
+from pipelines.workspace import Workspace, open_workspace, run_stages
 from tests.shallow_network import shallow_network
 
 TINY = {
@@ -131,27 +133,28 @@ def test_reviews_may_be_read_as_words_before_the_description() -> None:
     assert re.fullmatch(r"sentiment5 topic\d\d A cup\.", cup)
 
 
+@pytest.fixture
+def no_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ablations of a run without tables."""
+    monkeypatch.setattr(command, "Judge", lambda workspace: SimpleNamespace(shop=None, features=None))
+
+
+def made_ablations(folder: Path, truth: str = "a", **sections: Any) -> command.Ablations:
+    config = parse_config(PipelineConfig, TINY | sections, "the test")
+    for stage in ("source", "features", "images"):
+        outputs = {"raw/events.parquet": "b", "truth/world.npz": truth}
+        write_json(folder / "stages" / f"{stage}.json", {"fingerprint": stage, "outputs": outputs})
+    return command.Ablations(Workspace(config, folder), folder / "out.json", {})
+
+
+@pytest.mark.usefixtures("no_judge")
 def test_scores_are_kept_by_what_they_depend_on(tmp_path: Path) -> None:
-    config = parse_config(PipelineConfig, TINY | {"images": {"size": 32}}, "the test")  # pictures that are trained
-    for stage in ("features", "images"):
-        write_json(tmp_path / "stages" / f"{stage}.json", {"fingerprint": stage})
-    ablations = command.Ablations.__new__(command.Ablations)
-    ablations.workspace, ablations.length = Workspace(config, tmp_path), {}
+    ablations = made_ablations(tmp_path, images={"size": 32})  # pictures that are trained
     keys = [ablations._key(variant) for variant in VARIANTS]
     assert len(set(keys)) == len(VARIANTS)
     assert keys == [ablations._key(variant) for variant in VARIANTS]
     ablations.length = {"epochs": 7}
     assert not set(keys) & {ablations._key(variant) for variant in VARIANTS}
-
-
-def made_ablations(folder: Path, **sections: Any) -> Any:
-    config = parse_config(PipelineConfig, TINY | sections, "the test")
-    for stage in ("features", "images"):
-        write_json(folder / "stages" / f"{stage}.json", {"fingerprint": stage})
-    ablations = command.Ablations.__new__(command.Ablations)
-    ablations.workspace, ablations.length, ablations._suffix = Workspace(config, folder), {}, ""
-    ablations.out = folder / "out.json"
-    return ablations
 
 
 def test_presets_are_compared_frozen_and_with_updates() -> None:
@@ -171,6 +174,23 @@ def test_presets_are_compared_frozen_and_with_updates() -> None:
         command.with_references(["pretrained, rank 8"])
 
 
+@pytest.mark.parametrize("option", [["--epochs", "0"], ["--presets", "nowhere", "--only", "nowhere, rank 8"]])
+def test_what_cannot_be_trained_is_found_before_anything_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: list[str]
+) -> None:
+    config = tmp_path / "tiny.yaml"
+    config.write_text(yaml.safe_dump(TINY | {"workspace": str(tmp_path / "run")}))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ablations", "--config", str(config), "--out", "result.json", *option])
+    expected = (
+        r"variant 'unchanged' .*\s+towers.training.epochs: received 0" if "0" in option else r"error: text\.preset"
+    )
+    with pytest.raises(SystemExit, match=expected):
+        command.main()
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("no_judge")
 def test_another_preset_of_the_same_name_is_trained_anew(tmp_path: Path) -> None:
     ablations, weights = made_ablations(tmp_path), tmp_path / "pretrained" / "model.weights.h5"
     weights.parent.mkdir()
@@ -181,25 +201,60 @@ def test_another_preset_of_the_same_name_is_trained_anew(tmp_path: Path) -> None
     assert keys[0] == keys[2] != keys[1]
 
 
-def test_other_requests_are_scored_anew_and_not_trained(tmp_path: Path) -> None:
-    one, two = (made_ablations(tmp_path, evaluate={"requests": number}) for number in (100, 200))
+@pytest.mark.usefixtures("no_judge")
+@pytest.mark.parametrize("changed", [{"evaluate": {"requests": 200}}, {"truth": "another"}])
+def test_other_requests_or_truth_are_scored_anew_and_not_trained(tmp_path: Path, changed: dict[str, Any]) -> None:
+    one, two = made_ablations(tmp_path), made_ablations(tmp_path, **changed)
     assert one._training_key(VARIANTS[0]) == two._training_key(VARIANTS[0])
     assert one._key(VARIANTS[0]) != two._key(VARIANTS[0])
 
 
+@pytest.mark.usefixtures("no_judge")
 @pytest.mark.parametrize(
-    ("module", "trains"), [("pipelines.s05_towers", True), ("pipelines.s04_images", True), ("benchmarks", False)]
+    ("module", "name", "trains", "scores"),
+    [
+        ("pipelines.s05_towers", UNCHANGED, True, True),
+        ("pipelines.s04_images", UNCHANGED, True, True),
+        ("benchmarks.ablation_texts", UNCHANGED, False, False),
+        ("benchmarks.ablation_texts", "without reviews", True, True),
+        ("benchmarks.ablation_texts", "reviews as topics", True, True),
+        ("benchmarks.ablation_scores", UNCHANGED, False, True),
+    ],
 )
 def test_other_code_makes_other_keys(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, trains: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, name: str, trains: bool, scores: bool
 ) -> None:
-    ablations = made_ablations(tmp_path)
-    before = ablations._training_key(VARIANTS[0]), ablations._key(VARIANTS[0])
-    monkeypatch.setattr(command, "code_digest", lambda name: "new" if name.startswith(module) else code_digest(name))
-    assert (ablations._training_key(VARIANTS[0]) != before[0]) is trains
-    assert ablations._key(VARIANTS[0]) != before[1]
+    variant = next(variant for variant in VARIANTS if variant.name == name)
+    before = made_ablations(tmp_path)
+    keys = before._training_key(variant), before._key(variant)
+    monkeypatch.setattr(command, "code_digest", lambda name: "new" if name == module else code_digest(name))
+    after = made_ablations(tmp_path)
+    assert (after._training_key(variant) != keys[0]) is trains
+    assert (after._key(variant) != keys[1]) is scores
+    assert (before._training_key(variant), before._key(variant)) == keys  # what it began with
 
 
+@pytest.mark.usefixtures("no_judge")
+def test_a_killed_training_goes_on_with_the_same_code_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    variant, met = VARIANTS[1], []
+
+    def killed(shop: Any, features: Any, images: Path, config: Any, folder: Path) -> None:
+        checkpoint = folder / "checkpoints" / "epoch-0001"
+        met.append(checkpoint.exists())
+        checkpoint.mkdir(parents=True, exist_ok=True)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("towers.train.train", killed)
+    monkeypatch.setattr("towers.prepared_text.training_key", lambda *read: "the same")
+    for code in ("old", "old", "new", "new"):
+        monkeypatch.setattr(command, "code_digest", lambda module, code=code: code)
+        ablations = made_ablations(tmp_path)
+        with pytest.raises(KeyboardInterrupt):
+            ablations._train(variant, ablations._config(variant), ablations.judge.shop, tmp_path)
+    assert met == [False, True, False, True]
+
+
+@pytest.mark.usefixtures("no_judge")
 def test_scores_that_were_cut_off_are_made_again(tmp_path: Path) -> None:
     ablations = made_ablations(tmp_path)
     path = ablations._scores_file(VARIANTS[0])
@@ -262,6 +317,8 @@ def test_without_the_unchanged_towers_there_is_nothing_to_compare_with() -> None
 def test_a_tiny_shop_is_ablated_and_a_second_run_trains_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    from towers.train import TrainingError  # with TensorFlow, as the command's own trainings
+
     config, out = tmp_path / "tiny.yaml", tmp_path / "result.json"
     config.write_text(
         yaml.safe_dump(TINY | {"workspace": str(tmp_path / "run"), "models_dir": str(tmp_path / "models")})
@@ -285,10 +342,33 @@ def test_a_tiny_shop_is_ablated_and_a_second_run_trains_nothing(
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["variants"] == first["variants"]
     assert (folder / "without-picture" / "towers.weights.h5").stat().st_mtime_ns == trained
 
-    (folder / "unchanged").rename(tmp_path / "run" / "towers")  # towers that the run trained need no training again
-    (tmp_path / "run" / "stages" / "towers.json").write_text("{}")
+    # Towers that the run trained need no training again.
+    own_towers = replace(
+        next(stage for stage in STAGES if stage.name == "towers"),
+        run=lambda workspace: (folder / "unchanged").rename(workspace / "towers"),
+    )
+    stages = tuple(own_towers if stage.name == "towers" else stage for stage in STAGES)
+    assert run_stages(open_workspace(load_config(config)), stages, "towers", set()) == ["towers"]
     monkeypatch.setattr(sys, "argv", [*words, "--out", str(tmp_path / "own.json"), "--only", UNCHANGED])
     command.main()
     own = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert own["variants"][UNCHANGED]["parts"] == first["variants"][UNCHANGED]["parts"]
     assert not (folder / "unchanged" / "towers.weights.h5").exists()
+
+    def failing(*read: Any) -> None:
+        raise TrainingError("the loss is not a number")
+
+    monkeypatch.setattr("towers.train.train", failing)
+    monkeypatch.setattr(sys, "argv", [*words, "--out", str(out), "--only", "without picture", "without text"])
+    with pytest.raises(SystemExit, match=r"^error: not finished, as told above: without text$"):
+        command.main()
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["variants"] == first["variants"]
+
+    # Towers that other code trained are none of this run's.
+    monkeypatch.setattr(
+        "pipelines.workspace.code_digest",
+        lambda module: "other" if module == "pipelines.s05_towers" else code_digest(module),
+    )
+    monkeypatch.setattr(sys, "argv", [*words, "--out", str(tmp_path / "anew.json"), "--only", UNCHANGED])
+    with pytest.raises(SystemExit, match=r"^error: the loss is not a number$"):
+        command.main()

@@ -17,7 +17,7 @@ from catalog.config import parse_config
 from catalog.errors import TandemError
 from pipelines import cli, run
 from pipelines.config import PipelineConfig
-from pipelines.run import STAGES, run_pipeline
+from pipelines.run import STAGES, run_pipeline, towers_settings
 from pipelines.workspace import Stage, Workspace, run_stages
 
 NAMES = [stage.name for stage in STAGES]
@@ -191,6 +191,27 @@ def test_records_name_the_code_that_ran(
     assert work.ran == ["rerank", "release", "evaluate"]
     records = {name: json.loads((tmp_path / "run" / "stages" / f"{name}.json").read_text()) for name in NAMES}
     assert [name for name in NAMES if records[name]["revision"] == "new"] == work.ran
+
+
+def test_another_preset_in_the_same_folder_trains_the_towers_again(
+    work: Work, values: dict[str, Any], tmp_path: Path
+) -> None:
+    weights = tmp_path / "preset" / "model.weights.h5"
+    weights.parent.mkdir()
+    weights.write_text("one")
+    shop = config(values, towers__text__preset=str(weights.parent))
+    run_pipeline(shop)
+    work.ran.clear()
+    run_pipeline(shop)
+    assert work.ran == []
+    weights.write_text("two")
+    run_pipeline(shop)
+    assert work.ran == TOWERS_ON
+
+
+def test_towers_without_a_folder_of_a_preset_are_known_by_their_settings_alone(values: dict[str, Any]) -> None:
+    for shop in (config(values), config(values, towers__text__preset="xlm_roberta_base_multi")):
+        assert towers_settings(shop) is shop.towers
 
 
 def tandem(monkeypatch: pytest.MonkeyPatch, config: Path, command: str, *options: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from catalog.errors import ArtifactError, ConfigError, TandemError
 from pipelines.config import PipelineConfig, SourceConfig
-from pipelines.workspace import Stage, Workspace, open_workspace, run_stages, stage_revisions
+from pipelines.workspace import Stage, Workspace, is_finished, open_workspace, run_stages, stage_revisions
 
 
 @dataclass
@@ -213,6 +213,20 @@ def test_a_record_without_digests_counts_by_its_fingerprint(tmp_path: Path) -> N
     assert run_stages(workspace, stages, None, set()) == []
     assert stage_revisions(workspace)["first"] == ""
     assert run_stages(workspace, stages, None, {"first"}) == ["first", "second"]  # nothing tells that it is the same
+
+
+def test_a_stage_is_finished_when_what_it_reads_is(tmp_path: Path) -> None:
+    recorder = Recorder()
+    shop, workspace = shop_of_one_table(tmp_path)
+    stages = recorder.stages
+    assert not is_finished(workspace, stages, "first")
+    run_stages(workspace, stages, "first", set())
+    assert (is_finished(workspace, stages, "first"), is_finished(workspace, stages, "second")) == (True, False)
+    run_stages(workspace, stages, None, set())
+    assert is_finished(workspace, stages, "second")
+    assert not is_finished(workspace, (stages[0], replace(stages[1], settings=lambda c: "other")), "second")
+    (shop / "products.csv").write_text("product_id,title\n1,skirt\n")
+    assert not is_finished(workspace, stages, "second")
 
 
 def test_a_lost_file_of_a_folder_runs_the_stage_that_wrote_it(tmp_path: Path) -> None:
