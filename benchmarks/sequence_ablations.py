@@ -133,23 +133,27 @@ class SequenceAblations:
             TandemError: where it is the unchanged one that fails, or the settings do not allow one that is wanted.
         """
         try:
-            found = kept_result(self._path(variant), self._key(variant)) if self._out else None
+            key = self._key(variant) if self._out else ""  # before the training: it tells what the process runs
         except ConfigError:
             if wanted:
                 raise
             return None
+        found = kept_result(self._path(variant), key) if self._out else None
         if found is not None or not wanted:
             return found
         from towers.train import TrainingError
 
         console.print(f"[bold]{variant.name}[/bold]")
         try:
-            return self.run(variant)
+            result = self.run(variant)
         except TrainingError as error:
             if variant.name == UNCHANGED:
                 raise
             console.print(f"{variant.name}: {error}; the others go on", soft_wrap=True)
             return None
+        if self._out:
+            keep_result(self._path(variant), {"key": key, "result": result})
+        return result
 
     def run(self, variant: Variant) -> Result:
         """Train a variant: the ranks of the validation targets, and what it took."""
@@ -160,7 +164,7 @@ class SequenceAblations:
             self._sequences, self._attributes_of(variant), variant.configure(self._config), variant.seed, self._minutes
         )
         best = training.run()
-        result = {
+        return {
             "ranks": training.ranks(training.validation).tolist(),
             "epoch": best.number,
             "epochs": len(training.epochs),
@@ -169,9 +173,17 @@ class SequenceAblations:
             "seconds": round(time.perf_counter() - started, 1),
             "cpu_seconds": round(time.process_time() - cpu, 1),
         }
-        if self._out:
-            keep_result(self._path(variant), {"key": self._key(variant), "result": result})
-        return result
+
+    def is_unchanged(self, variant: Variant) -> bool:
+        """Whether another variant trains as the unchanged one does: the file's loss reads nothing that it changes."""
+        from benchmarks.sequence_training import effective_settings
+
+        if variant.name == UNCHANGED or variant.seed or not variant.attributes:
+            return False
+        mine, unchanged = (
+            effective_settings(config, self._sequences) for config in (variant.configure(self._config), self._config)
+        )
+        return mine == unchanged
 
     def _attributes_of(self, variant: Variant) -> Attributes | None:
         return self._attributes if variant.attributes else None
@@ -269,12 +281,20 @@ def main() -> None:
     try:
         chosen = chosen_variants(arguments.only, arguments.attributes is not None)
         config = parse_config(TowersConfig, read_yaml(arguments.config) or {}, str(arguments.config))
+        for variant in chosen:
+            variant.configure(config)  # what the settings do not allow is said now, not after hours of training
         sequences = read_sequences(arguments.data)
         attributes = read_attributes(arguments.attributes, sequences.items) if arguments.attributes else None
         console.print(f"{arguments.data}: {sequences!r}", soft_wrap=True)
         ablations = SequenceAblations(sequences, attributes, config, arguments.minutes, arguments.out)
+        same = [variant for variant in chosen if ablations.is_unchanged(variant)]
+        if same:
+            names = ", ".join(variant.name for variant in same)
+            console.print(f"left out, as on this file they train as {UNCHANGED!r} does: {names}", soft_wrap=True)
         finished = {}
         for variant in chosen_variants(None, attributes is not None):
+            if variant in same:
+                continue
             result = ablations.result(variant, variant in chosen)
             if result is not None:
                 finished[variant.name] = result

@@ -18,7 +18,7 @@ from benchmarks.sequence_scores import metrics, target_ranks
 from catalog.errors import DataError
 from catalog.progress import console, track
 from towers.averaging import WeightAverage
-from towers.config import TowersConfig
+from towers.config import SequenceConfig, TowersConfig
 from towers.full_softmax import FullSoftmaxTask
 from towers.fused import FusedAdam
 from towers.retrieval_task import RetrievalTask
@@ -35,7 +35,11 @@ _FULL_WORK = 10**10  # targets times products: five minutes a pass on one core
 _FULL_LOGITS = 2 * 10**8  # of one batch: 0.8 GB, held three times
 _TRIAL = 1000  # users who are scored before training, to learn how long it takes
 
+# Settings that not every loss reads:
+_READS = {"full": {"smoothing"}, "sampled": {"uniform_negatives"}, "in_batch": {"uniform_negatives", "logq"}}
+
 Groups = list[tuple[Rows, Rows]]
+Loss = Literal["full", "sampled", "in_batch"]
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,26 @@ def batches(pieces: tuple[Rows, ...], targets: int, rng: np.random.Generator) ->
         yield [(_padded(group, 0), _padded(group, 1)) for group in groups]
 
 
+def chosen_loss(settings: SequenceConfig, targets: int, items: int) -> Loss:
+    """The loss of the settings, but "in_batch" where "full" would take too long.
+
+    Args:
+        settings: of the training.
+        targets: of a pass. items: of the file.
+    """
+    small = targets * items <= _FULL_WORK and settings.targets * items <= _FULL_LOGITS
+    return "in_batch" if settings.loss == "full" and not small else settings.loss
+
+
+def effective_settings(config: TowersConfig, sequences: Sequences) -> TowersConfig:
+    """The settings with the loss that a file gets; those that only other losses read are as by default."""
+    targets = sum(max(0, len(sequence) - 1) for sequence in sequences.training())
+    loss = chosen_loss(config.sequences, targets, len(sequences.items))
+    unread = {name for names in _READS.values() for name in names} - _READS[loss]
+    changes = {"loss": loss, **{name: getattr(SequenceConfig(), name) for name in unread}}
+    return config.model_copy(update={"sequences": config.sequences.model_copy(update=changes)})
+
+
 class SequenceTraining:
     """One training: the towers, their batches and the steps.
 
@@ -118,7 +142,14 @@ class SequenceTraining:
                 f"{sequences!r}: no user has two items before the two targets, so there is nothing to learn from; "
                 "give sequences of four items and more"
             )
-        self.loss = self._chosen_loss(len(sequences.items))
+        self._targets = sum(len(piece) - 1 for piece in self.pieces)
+        self.loss = chosen_loss(self.settings, self._targets, len(sequences.items))
+        if self.loss != self.settings.loss:
+            console.print(
+                f"{self._targets:,} targets among {len(sequences.items):,} items: loss in_batch, since full would "
+                "take too long",
+                soft_wrap=True,
+            )
         known = (attributes.rows, attributes.count) if attributes else ((), 0)
         self.model = SequenceTowers(config, len(sequences.items), *known)
         self.optimizer = FusedAdam(self.settings.learning_rate)
@@ -186,17 +217,6 @@ class SequenceTraining:
         self._clock.scored(len(held_out), time.perf_counter() - started)
         return ranks
 
-    def _chosen_loss(self, items: int) -> Literal["full", "sampled", "in_batch"]:
-        targets = sum(len(piece) - 1 for piece in self.pieces)
-        small = targets * items <= _FULL_WORK and self.settings.targets * items <= _FULL_LOGITS
-        if self.settings.loss == "full" and not small:
-            console.print(
-                f"{targets:,} targets among {items:,} items: loss in_batch, since full would take too long",
-                soft_wrap=True,
-            )
-            return "in_batch"
-        return self.settings.loss
-
     def _stream(self) -> Iterator[Groups]:
         """Batches of one pass after the other."""
         while True:
@@ -204,8 +224,7 @@ class SequenceTraining:
 
     def _updates(self, number: int, stream: Iterator[Groups]) -> list[float]:
         """The losses of an epoch's updates: all, or as many as there is time for, and at least one."""
-        targets = sum(len(piece) - 1 for piece in self.pieces)
-        updates = int(np.clip(-(-targets // self.settings.targets), *_EPOCH))
+        updates = int(np.clip(-(-self._targets // self.settings.targets), *_EPOCH))
         losses = []
         for groups in track(islice(stream, updates), f"epoch {number}", updates):
             losses.append(float(self._update(groups)))
@@ -247,10 +266,14 @@ class SequenceTraining:
         )
 
     def _draw_probabilities(self) -> npt.NDArray[np.float32]:
-        """[products] the probability with which a candidate of a batch is this product: Q of the logQ correction."""
+        """[products] how likely a candidate of a batch is this product: Q of the logQ correction, over the largest Q.
+
+        RetrievalTask takes what is below 1e-6 for 1e-6, as most products of a large file would be.
+        """
         counts = np.bincount(np.concatenate([piece[1:] for piece in self.pieces]), minlength=self.model.n_products)
-        drawn = self.settings.targets * counts / counts.sum() + self.settings.uniform_negatives / len(counts)
-        return (drawn / drawn.sum()).astype(np.float32)
+        targets = min(self.settings.targets, self._targets)
+        drawn = targets * counts / self._targets + self.settings.uniform_negatives / len(counts)
+        return (drawn / drawn.max()).astype(np.float32)
 
     def _last_scores(self, products: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
         return tf.matmul(self.model.queries(products, rows)[:, -1], products, transpose_b=True)

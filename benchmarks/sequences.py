@@ -39,10 +39,11 @@ from catalog.errors import ArtifactError, TandemError
 from catalog.files import read_json, write_json
 from catalog.progress import console
 from evaluation.provenance import package_versions
+from pipelines.fingerprints import code_digest
 from towers.config import TowersConfig
 
-_HERE = Path(__file__).parent
-DEFAULT_CONFIG = _HERE / "sequences.yaml"
+DEFAULT_CONFIG = Path(__file__).with_name("sequences.yaml")
+_CODE = code_digest("benchmarks.sequences")  # as the process starts: files may be edited while it trains
 _METRICS = tuple(f"{name}@{depth}" for name in ("recall", "ndcg") for depth in DEPTHS)
 
 Result = dict[str, Any]
@@ -150,13 +151,10 @@ def tables(
 
 def fingerprint(sequences: Sequences, attributes: Attributes | None, config: TowersConfig, minutes: float) -> str:
     """Of all that a result rests on: data, settings, code and packages."""
-    digest = hashlib.sha256(f"{config.model_dump_json()} {minutes} {package_versions()}".encode())
+    digest = hashlib.sha256(f"{config.model_dump_json()} {minutes} {package_versions()} {_CODE}".encode())
     for array in (sequences.items, *sequences.sequences, *sequences.short):
         digest.update(np.asarray(array).tobytes() + b"\0")
     digest.update(repr(attributes and attributes.rows).encode())
-    sources = {*_HERE.glob("sequence*.py"), *_HERE.with_name("towers").glob("*.py")}
-    for source in sorted(sources - {_HERE / "sequence_ablations.py"}):  # which only compares
-        digest.update(source.read_bytes())
     return digest.hexdigest()
 
 

@@ -53,13 +53,23 @@ def read_texts(shop: ShopData, features: FeatureStore, seed: int) -> dict[str, l
     return {name: [str(text) for text in shuffled(sorted(set(found) - {""}))] for name, found in texts.items()}
 
 
+def check_folder(folder: Path) -> None:
+    """Say so if the preset's folder is there already.
+
+    Raises:
+        ConfigError: if it is.
+    """
+    if folder.exists():
+        raise ConfigError(f"--folder: {folder} is there already; remove it, or name another one")
+
+
 def make_preset(
     texts: dict[str, list[str]], vocab_size: int, folder: Path, epochs: int, layers: int, width: int, seed: int
 ) -> dict[str, Any]:
     """Pretrain an encoder on `texts` and write it to `folder`.
 
     Args:
-        texts: by kind, products and queries.
+        texts: by kind, products and queries; a kind without any is left out.
         vocab_size: pieces at most.
         folder: must not be there yet.
         epochs: passes over the texts; 0 writes random weights.
@@ -71,14 +81,15 @@ def make_preset(
 
     Raises:
         ConfigError: if the folder is there, or keras-hub is not.
+        DataError: if there is no text at all.
     """
-    if folder.exists():
-        raise ConfigError(f"--folder: {folder} is there already; remove it, or name another one")
+    check_folder(folder)
     try:
         import keras_hub
     except ImportError as error:
         raise ConfigError("this benchmark needs keras-hub: install Tandem with its extra `presets`") from error
     models = keras_hub.models
+    texts = {kind: found for kind, found in texts.items() if found}
     keras.utils.set_random_seed(seed)
     everything = [text for found in texts.values() for text in found]
     tokenizer = models.XLMRobertaTokenizer(proto=train_tokenizer(everything, vocab_size, seed))
@@ -156,13 +167,17 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--seed", type=int, default=0)
     add_out(parser)
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.epochs < 0:
+        parser.error(f"--epochs must be at least 0; received {arguments.epochs}")
+    return arguments
 
 
 def main() -> None:
     """Pretrain, write, print the table and the line of JSON."""
     arguments = _arguments()
     try:
+        check_folder(arguments.folder)  # before the pipeline's minutes
         config = load_config(arguments.config, arguments.source)
         workspace = run_pipeline(config, until="features")
         shop, features = ShopData.load(workspace / "tables"), FeatureStore.load(workspace / "features")

@@ -19,6 +19,9 @@ def mine_hard_negatives(
 ) -> npt.NDArray[np.int32]:
     """[searches, 4] int32 products drawn from ranks 10 to 110 of each training search.
 
+    What somebody chose after the query has no rank; where fewer are left, from those, or else the last of them. Where
+    everything was chosen, one of the chosen.
+
     Args:
         towers: the present towers, their content vectors refreshed.
         batches: knows the training searches and the products launched in time.
@@ -38,7 +41,8 @@ def mine_hard_negatives(
         scores[chosen[features.example_query[examples]].toarray()] = -np.inf
         top = np.argpartition(-scores, high - 1, axis=1)[:, :high] if high < len(launched) else np.argsort(-scores, 1)
         ranked = np.take_along_axis(top, np.argsort(-np.take_along_axis(scores, top, 1), axis=1), axis=1)
-        drawn = rng.integers(low, high, (len(examples), _KEPT))
+        ranks = np.isfinite(scores).sum(axis=1, keepdims=True).clip(1, high)
+        drawn = rng.integers(np.minimum(low, ranks - 1), ranks, (len(examples), _KEPT))
         mined[start : start + _CHUNK] = launched[np.take_along_axis(ranked, drawn, axis=1)]
     return mined
 

@@ -12,7 +12,9 @@ class RetrievalTask:
 
     where Q_j is the probability with which product j is drawn into a batch (Yi et al. 2019, eq. 5); candidates beyond
     the queries' own are further negatives (mixed negative sampling, Yang et al. 2020; hard ones come in likewise);
-    candidates that are the same product as a query's own are no negatives of that query.
+    candidates that are the same product as a query's own are no negatives of that query. The softmax is the same for
+    any multiple of Q; TFRS takes what is below 1e-6 for 1e-6, so give Q over the largest Q: what is cut then is below
+    1e-6 of the largest.
 
     Args:
         logq: whether to subtract log Q.
@@ -43,7 +45,7 @@ class RetrievalTask:
             candidate_rows: [num_candidates] int32, product rows.
             weights: [num_queries] float32, of the examples; 0 leaves one out.
             temperature: scalar.
-            probabilities: [num_candidates] float32 in (0, 1], Q of each candidate.
+            probabilities: [num_candidates] float32 in (0, 1], Q of each candidate, or a multiple of it.
 
         Returns:
             Scalar float32.

@@ -108,11 +108,64 @@ def test_a_training_that_fails_does_not_take_the_others_with_it(
 
     monkeypatch.setattr(SequenceAblations, "run", train)
     failing = "sampled"
-    run(monkeypatch, tmp_path, "--only", "sampled", "pre-norm")
-    assert set(json.loads(capsys.readouterr().out.splitlines()[-1])["variants"]) == {UNCHANGED, "pre-norm"}
+    run(monkeypatch, tmp_path, "--only", "sampled", "dropout 0.2")
+    assert set(json.loads(capsys.readouterr().out.splitlines()[-1])["variants"]) == {UNCHANGED, "dropout 0.2"}
     failing = UNCHANGED
     with pytest.raises(SystemExit, match="the loss is nan"):
         run(monkeypatch, tmp_path, "--only", "sampled")
+
+
+def test_a_result_has_the_key_of_the_code_that_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "Shop.txt").write_text("\n".join(LINES) + "\n")
+    (tmp_path / "small.yaml").write_text(SMALL)
+    took = {"ranks": [0] * 5, "epoch": 1, "epochs": 1, "out_of_time": False, "cpu_seconds": 1.0}
+    code, keys = ["old"], []
+    monkeypatch.setattr(command, "fingerprint", lambda *_: code[0])
+    monkeypatch.setattr(SequenceAblations, "run", lambda self, variant: (code.__setitem__(0, "new"), took)[1])
+    monkeypatch.setattr(command, "keep_result", lambda path, content: keys.append(content["key"]))
+    run(monkeypatch, tmp_path, "--out", str(tmp_path / "out.json"), "--only", "dropout 0.2")
+    assert keys == ["old 0", "new 0"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "whole", "same"),
+    [
+        ("", 10**10, set()),
+        ("", 47, {"no label smoothing", "in-batch, logQ and uniform negatives"}),  # 8 targets, 6 items
+        (", loss: in_batch", 10**10, {"no label smoothing", "in-batch, logQ and uniform negatives"}),
+        (
+            ", loss: in_batch, logq: false",
+            10**10,
+            {
+                "no label smoothing",
+                "in-batch, logQ and uniform negatives",  # with the file's own logq
+                "in-batch and uniform negatives, no logQ",
+            },
+        ),
+        (", loss: sampled", 10**10, {"no label smoothing", "sampled"}),
+    ],
+)
+def test_what_trains_as_the_unchanged_one_is_left_out(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    settings: str,
+    whole: int,
+    same: set[str],
+) -> None:
+    (tmp_path / "Shop.txt").write_text("\n".join(LINES) + "\n")
+    (tmp_path / "small.yaml").write_text(SMALL.replace("targets: 4", f"targets: 4{settings}"))
+    took = {"ranks": [0] * 5, "epoch": 1, "epochs": 1, "out_of_time": False, "cpu_seconds": 1.0}
+    monkeypatch.setattr(sequence_training, "_FULL_WORK", whole)
+    monkeypatch.setattr(SequenceAblations, "run", lambda self, variant: took)
+    losses = [variant.name for variant in VARIANTS if "loss" in str(variant.changes) or "smoothing" in variant.name]
+    run(monkeypatch, tmp_path, "--only", *losses, "another seed", "dropout 0.2")
+    output = capsys.readouterr()
+    found = set(json.loads(output.out.splitlines()[-1])["variants"])
+    assert found == {UNCHANGED, "another seed", "dropout 0.2", *losses} - same
+    said = [line for line in output.err.splitlines() if line.startswith("left out")]
+    assert len(said) == bool(same)
+    assert all(name in said[0] for name in same)
 
 
 def test_settings_that_a_variant_does_not_allow_matter_only_where_it_is_asked_for(
@@ -122,9 +175,11 @@ def test_settings_that_a_variant_does_not_allow_matter_only_where_it_is_asked_fo
     (tmp_path / "small.yaml").write_text(SMALL.replace("uniform_negatives: 2", "uniform_negatives: 0"))
     took = {"ranks": [0] * 5, "epoch": 1, "epochs": 1, "out_of_time": False, "cpu_seconds": 1.0}
     monkeypatch.setattr(SequenceAblations, "run", lambda self, variant: (variant.configure(self._config), took)[1])
-    run(monkeypatch, tmp_path, "--out", str(tmp_path / "out.json"), "--only", "pre-norm")
-    with pytest.raises(SystemExit, match="needs uniform_negatives"):
-        run(monkeypatch, tmp_path, "--out", str(tmp_path / "out.json"), "--only", "sampled")
+    run(monkeypatch, tmp_path, "--out", str(tmp_path / "out.json"), "--only", "dropout 0.2")
+    (tmp_path / "Shop.txt").unlink()  # said before the data is read
+    for only in (["--only", "sampled"], []):
+        with pytest.raises(SystemExit, match="needs uniform_negatives"):
+            run(monkeypatch, tmp_path, "--out", str(tmp_path / "out.json"), *only)
 
 
 def test_a_name_that_is_none_is_an_error_before_anything_is_read(

@@ -316,6 +316,30 @@ def test_a_large_catalogue_is_not_scored_whole_at_each_step(
         assert SequenceTraining(read_sequences(data), None, SMALL, 0).loss == loss
 
 
+def draws(data: Path, **settings: Any) -> np.ndarray:
+    config = SMALL.model_copy(update={"sequences": SMALL.sequences.model_copy(update=settings)})
+    return SequenceTraining(read_sequences(data), None, config, 0)._draw_probabilities()
+
+
+def test_draws_are_over_the_most_frequent_ones(data: Path) -> None:
+    # The 8 targets: 20; 30, 10; 50; 30, 60; 30, 50. Half of them a batch and two uniform draws among six items:
+    # 10, 20 and 60 come 1/2 + 1/3 times, 30 comes 3/2 + 1/3 times, 40 comes 1/3 times, 50 comes 1 + 1/3 times.
+    by_hand = np.array([5, 5, 11, 2, 8, 5]) / 11
+    np.testing.assert_allclose(draws(data), by_hand, rtol=1e-6)
+    # No batch has more than the 8 targets: they come 1, 1, 3, 0, 2 and 1 times, and 1/3 each.
+    for targets in (8, 1536):
+        np.testing.assert_allclose(draws(data, targets=targets), np.array([4, 4, 10, 1, 7, 4]) / 10, rtol=1e-6)
+
+
+def test_the_most_frequent_draw_is_one_however_rare_it_is(tmp_path: Path) -> None:
+    # 1,500 users, 3,000 targets, each of them another item: without the largest Q each would be 1 / 3,000
+    path = tmp_path / "large.txt"
+    path.write_text("\n".join(f"{user} " + " ".join(str(5 * user + step) for step in range(5)) for user in range(1500)))
+    found = draws(path, loss="in_batch", uniform_negatives=0)
+    assert sorted(set(found.tolist())) == [0.0, 1.0]
+    assert found.sum() == 3000
+
+
 def test_part_of_the_users_validates_the_epochs_of_a_large_file(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for limits, users in (((2, 10**9), 2), ((100, 18), 3), ((100, 1), 1)):  # 18 scores of six items: three users
         monkeypatch.setattr(sequence_training, "_STEERING", limits)
@@ -370,6 +394,9 @@ def test_the_command_prints_json_last_and_goes_on_from_finished_seeds(
     run(monkeypatch, *given, "--seeds", 1)
     assert "kept in" in capsys.readouterr().err
     monkeypatch.setattr(command, "package_versions", lambda: {"tensorflow": "another"})
+    run(monkeypatch, *given, "--seeds", 1)
+    assert "kept in" not in capsys.readouterr().err  # other packages
+    monkeypatch.setattr(command, "_CODE", "another")
     run(monkeypatch, *given, "--seeds", 1)
     assert "kept in" not in capsys.readouterr().err  # other code
 

@@ -1,5 +1,6 @@
 """A tiny encoder is pretrained on a few texts: it learns what goes with what, and the towers' text part reads it."""
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,8 +10,9 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 
+from benchmarks import text_preset
 from benchmarks.text_preset import make_preset, read_texts
-from catalog.errors import ConfigError
+from catalog.errors import ConfigError, DataError
 from catalog.schema import TEXT_FIELDS
 from towers.preset_text import PresetTextEncoder, preset_tokenizer
 from towers.text import Tokenizer
@@ -43,6 +45,20 @@ def test_a_folder_that_is_there_is_not_written_over(tmp_path: Path) -> None:
         make_preset(TEXTS, 300, tmp_path, epochs=0, layers=1, width=16, seed=0)
 
 
+def test_faulty_options_are_said_before_the_pipeline_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delattr(text_preset, "load_config")
+    given = ["text_preset", "--config", "none.yaml", "--folder", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", given)
+    with pytest.raises(SystemExit, match="is there already"):
+        text_preset.main()
+    monkeypatch.setattr(sys, "argv", [*given, "--epochs", "-1"])
+    with pytest.raises(SystemExit):
+        text_preset.main()
+    assert "--epochs must be at least 0; received -1" in capsys.readouterr().err
+
+
 def test_a_pretrained_encoder_guesses_hidden_pieces_and_the_towers_read_it(tmp_path: Path) -> None:
     pytest.importorskip("keras_hub", reason="needs the extra `presets`")
     made = {
@@ -66,3 +82,11 @@ def test_few_texts_hold_none_out(tmp_path: Path) -> None:
     few = {"products": ["red shirt", "blue skirt"], "queries": ["red shirt"]}
     made = make_preset(few, 300, tmp_path / "preset", epochs=1, layers=1, width=16, seed=0)
     assert made["guessed"] == {"products": None, "queries": None}
+
+
+def test_a_kind_without_texts_is_left_out(tmp_path: Path) -> None:
+    pytest.importorskip("keras_hub", reason="needs the extra `presets`")
+    made = make_preset({**TEXTS, "queries": []}, 300, tmp_path / "preset", epochs=1, layers=1, width=16, seed=0)
+    assert made["texts"].keys() == made["guessed"].keys() == {"products"}
+    with pytest.raises(DataError, match="no product or query has any text"):
+        make_preset({"products": [], "queries": []}, 300, tmp_path / "none", epochs=1, layers=1, width=16, seed=0)
