@@ -2,10 +2,11 @@
 
     .venv/bin/python -m benchmarks.picture_queries --config pipelines/configs/fashion-small.yaml --source ZIP --out FILE
 
-Asks `retrieval_exact` of a finished run's release as a stranger would: with pictures of products that its index does
-not hold, with words, and with both. An answer is right where the catalogue says the same type (the last part of the
-category) and the same colour. Beside it stand BM25 for words, and for pictures the neighbours by the picture network
-alone. The network has been trained on the labels of nearly all pictures, these among them.
+Asks `retrieval_exact` and `search_exact`, which reranks, of a finished run's release as a stranger would: with pictures
+of products that its index does not hold, with words, and with both. An answer is right where the catalogue says the
+same type (the last part of the category) and the same colour. Beside it stand BM25 for words, and for pictures the
+neighbours by the picture network alone. The network has been trained on the labels of nearly all pictures, these among
+them.
 """
 
 import os
@@ -44,6 +45,7 @@ from pipelines.workspace import Workspace, open_workspace
 FIRST = 10
 _FEWEST = 5  # products of the index that a question must fit, so that ten places can be right for some part
 _BATCH = 8
+_MODELS = {"retrieval": "retrieval_exact", "reranked": "search_exact"}
 
 Texts = npt.NDArray[np.str_]
 
@@ -146,14 +148,14 @@ class Systems:
         self._embeddings = read_embeddings(folder, shop).astype(np.float32)
         self._bm25 = BM25(product_texts(shop.products), questions.eligible)
 
-    def tandem(self, texts: list[str], with_picture: bool) -> Rows:
-        """Exact retrieval of the release."""
+    def tandem(self, model_name: str, texts: list[str], with_picture: bool) -> Rows:
+        """What a model of the release answers."""
         inputs = self._models.inputs(made_up_requests(texts, self._snapshot))
         if with_picture:
             inputs["query_image"] = np.asarray(self._shop.images)[self._image_row[self._questions.rows]]
         signature = "with_image" if with_picture else "serving_default"
-        model, answers = self._models.model("retrieval_exact"), []
-        for start in track(range(0, len(texts), _BATCH), "retrieval"):
+        model, answers = self._models.model(model_name), []
+        for start in track(range(0, len(texts), _BATCH), model_name):
             batch = {name: values[start : start + _BATCH] for name, values in inputs.items()}
             answers.append(model.run(signature, batch, ["product_id"])["product_id"])
         return self._models.rows(np.concatenate(answers))
@@ -179,19 +181,26 @@ def measure(questions: Questions, systems: Systems) -> dict[str, dict[str, npt.N
     nothing = [""] * len(types)
     both = [f"{colour} {kind}" for colour, kind in zip(colours, types, strict=True)]
     changed = [f"{colour} {kind}" for colour, kind in zip(others, types, strict=True)]
-    picture = systems.tandem(nothing, True)
-    return {
-        "picture: Tandem": questions.scores(picture),
-        "picture: neighbours by the picture network": questions.scores(systems.neighbours()),
-        "picture and type: Tandem": questions.scores(systems.tandem(types, True)),
-        "picture, colour and type: Tandem": questions.scores(systems.tandem(both, True)),
-        "type: Tandem": questions.scores(systems.tandem(types, False)),
-        "colour and type: Tandem": questions.scores(systems.tandem(both, False)),
-        "colour and type: BM25": questions.scores(systems.bm25(both)),
-        "picture and another colour: Tandem": questions.scores(systems.tandem(others, True), True),
-        "picture, another colour and type: Tandem": questions.scores(systems.tandem(changed, True), True),
-        "the same picture without words": questions.scores(picture, True),
+    asked = {
+        "picture": (nothing, True),
+        "picture and type": (types, True),
+        "picture, colour and type": (both, True),
+        "type": (types, False),
+        "colour and type": (both, False),
+        "picture and another colour": (others, True),
+        "picture, another colour and type": (changed, True),
     }
+    found = {
+        "picture: neighbours by the picture network": questions.scores(systems.neighbours()),
+        "colour and type: BM25": questions.scores(systems.bm25(both)),
+    }
+    for system, model in _MODELS.items():
+        for name, (texts, with_picture) in asked.items():
+            answers = systems.tandem(model, texts, with_picture)
+            found[f"{name}: {system}"] = questions.scores(answers, other_colour="another colour" in name)
+            if name == "picture":
+                found[f"{name}: {system}, judged by the other colour"] = questions.scores(answers, other_colour=True)
+    return dict(sorted(found.items()))
 
 
 def _arguments() -> argparse.Namespace:
