@@ -75,6 +75,10 @@ def _history(name: str, **changes: Any) -> Variant:
     return Variant(name, {"history": changes})
 
 
+def _length(items: int) -> Variant:
+    return Variant(f"length {items}", {"history": {"length": items}, "sequences": {"longest": items}})
+
+
 def _training(name: str, **changes: Any) -> Variant:
     return Variant(name, {"sequences": changes})
 
@@ -93,8 +97,8 @@ VARIANTS = (
     _history("four heads", heads=4),
     _history("dropout 0.2", dropout=0.2),
     _history("dropout 0.5", dropout=0.5),
-    _history("length 20", length=20),
-    _history("length 100", length=100),
+    _length(20),
+    _length(100),
     Variant("64 dimensions", {"dim": 64}),
     Variant("ids alone", attributes=False),
     _training("mean of attributes", attribute_power=1.0),

@@ -95,6 +95,16 @@ def chosen_loss(settings: SequenceConfig, targets: int, items: int) -> Loss:
     return "in_batch" if settings.loss == "full" and not small else settings.loss
 
 
+def history_length(config: TowersConfig, lengths: npt.ArrayLike) -> int:
+    """Items that a history holds: as many as 99 of 100 sequences have, within the settings' bounds.
+
+    Args:
+        lengths: [sequences] items of each training sequence.
+    """
+    usual = int(np.percentile(lengths, 99, method="inverted_cdf"))
+    return max(config.history.length, min(usual, config.sequences.longest))
+
+
 def effective_settings(config: TowersConfig, sequences: Sequences) -> TowersConfig:
     """The settings with the loss that a file gets; those that only other losses read are as by default."""
     targets = sum(max(0, len(sequence) - 1) for sequence in sequences.training())
@@ -118,6 +128,7 @@ class SequenceTraining:
         model: the towers; after `run` with the averaged weights of the best epoch.
         epochs: what was measured after each epoch.
         loss: of the settings, but "in_batch" where "full" would take too long.
+        length: items that a history holds.
         out_of_time: whether it was the time that ended the training.
     """
 
@@ -130,13 +141,14 @@ class SequenceTraining:
         minutes: float = math.inf,
     ) -> None:
         keras.utils.set_random_seed(seed)
-        self.config, self.settings = config, config.sequences
+        self.settings = config.sequences
+        self.length = history_length(config, [len(sequence) for sequence in sequences.training()])
         self.validation = sequences.validation()
         users, scores = _STEERING
         self.steering = self.validation.sample(min(users, max(1, scores // len(sequences.items))))
         self._clock = Clock(minutes, len(self.steering) + 2 * len(self.validation))
         self.out_of_time = False
-        self.pieces = windows(sequences.training(), config.history.length)
+        self.pieces = windows(sequences.training(), self.length)
         if not self.pieces:
             raise DataError(
                 f"{sequences!r}: no user has two items before the two targets, so there is nothing to learn from; "
@@ -151,7 +163,8 @@ class SequenceTraining:
                 soft_wrap=True,
             )
         known = (attributes.rows, attributes.count) if attributes else ((), 0)
-        self.model = SequenceTowers(config, len(sequences.items), *known)
+        history = config.history.model_copy(update={"length": self.length})
+        self.model = SequenceTowers(config.model_copy(update={"history": history}), len(sequences.items), *known)
         self.optimizer = FusedAdam(self.settings.learning_rate)
         self.optimizer.build(self.model.trainable_variables)
         self.average = WeightAverage(self.model.trainable_variables, self.settings.average)
@@ -212,8 +225,9 @@ class SequenceTraining:
     def ranks(self, held_out: HeldOut) -> npt.NDArray[np.int64]:
         """[users] how many items the model as it is places above each target."""
         started, products = time.perf_counter(), self.model.products()
-        length, items = self.config.history.length, self.model.n_products
-        ranks = target_ranks(held_out, lambda rows: self._score(products, rows).numpy(), length, items)
+        ranks = target_ranks(
+            held_out, lambda rows: self._score(products, rows).numpy(), self.length, self.model.n_products
+        )
         self._clock.scored(len(held_out), time.perf_counter() - started)
         return ranks
 

@@ -65,6 +65,7 @@ def run_seed(
         "epochs": len(training.epochs),
         "updates": sum(epoch.updates for epoch in training.epochs),
         "loss": training.loss,
+        "history_length": training.length,
         "out_of_time": training.out_of_time,
         "validation": validation,
         "test": test,

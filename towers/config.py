@@ -104,6 +104,12 @@ class SequenceConfig(Config):
     attribute_power: float = Field(
         0.5, ge=0, le=1, description="an item is its id plus the sum of its n attributes over n to this power"
     )
+    longest: int = Field(
+        200,
+        ge=1,
+        le=1000,
+        description="a history holds as much as 99 of 100 sequences do, history.length at least and this at most",
+    )
     targets: int = Field(1536, ge=1, description="next-item targets a batch, from all positions of whole sequences")
     epochs: int = Field(40, ge=1, description="passes over the sequences, at most")
     patience: int = Field(4, ge=1, description="epochs without a better validation NDCG@10 before training stops")

@@ -13,7 +13,7 @@ from benchmarks import sequence_training
 from benchmarks import sequences as command
 from benchmarks.sequence_data import HeldOut, read_attributes, read_sequences
 from benchmarks.sequence_scores import last_items, metrics, published, target_ranks
-from benchmarks.sequence_training import SequenceTraining, batches, windows
+from benchmarks.sequence_training import SequenceTraining, batches, history_length, windows
 from catalog.errors import DataError
 from towers.config import TowersConfig
 from towers.train import TrainingError
@@ -263,6 +263,25 @@ def test_nothing_to_learn_from_is_said(tmp_path: Path) -> None:
     path.write_text("1 2 3 4\n2 3 4 2\n")
     with pytest.raises(DataError, match="nothing to learn from"):
         SequenceTraining(read_sequences(path), None, SMALL, 0)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "length"), [([5] * 100, 50), ([60] * 100, 60), ([60] * 99 + [900], 60), ([900] * 100, 200), ([3], 50)]
+)
+def test_a_history_holds_what_all_but_a_hundredth_of_the_sequences_have(lengths: list[int], length: int) -> None:
+    assert history_length(TowersConfig(), lengths) == length
+
+
+def test_histories_of_long_sequences_are_longer(tmp_path: Path) -> None:
+    path = tmp_path / "long.txt"
+    path.write_text("1 " + " ".join(map(str, range(20))) + "\n")
+    assert SequenceTraining(read_sequences(path), None, SMALL, 0).length == 18  # without the two targets
+    settings = SMALL.sequences.model_copy(update={"longest": 7})
+    training = SequenceTraining(read_sequences(path), None, SMALL.model_copy(update={"sequences": settings}), 0)
+    assert training.length == 7
+    # of 18 items 17 are followed by one: two windows of 7, one of 3
+    assert [len(piece) - 1 for piece in training.pieces] == [7, 7, 3]
+    assert training.ranks(read_sequences(path).test()).shape == (1,)
 
 
 def with_losses(monkeypatch: pytest.MonkeyPatch, training: SequenceTraining, *losses: float) -> None:
