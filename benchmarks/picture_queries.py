@@ -34,7 +34,7 @@ from evaluation.arrays import Mask, Rows
 from evaluation.attribute_queries import TYPE_KEY, product_values, singular
 from evaluation.bm25 import BM25
 from evaluation.requests import made_up_requests
-from evaluation.significance import mean_interval
+from evaluation.significance import Interval, mean_interval, paired_intervals
 from pipelines.config import load_config
 from pipelines.s07_candidates import nearest
 from pipelines.s09_release import workspace_release
@@ -46,8 +46,10 @@ FIRST = 10
 _FEWEST = 5  # products of the index that a question must fit, so that ten places can be right for some part
 _BATCH = 8
 _MODELS = {"retrieval": "retrieval_exact", "reranked": "search_exact"}
+_BM25, _NEIGHBOURS = "colour and type: BM25", "picture: neighbours by the picture network"
 
 Texts = npt.NDArray[np.str_]
+Scores = dict[str, dict[str, npt.NDArray[np.float64]]]  # question and system -> metric -> [Q]
 
 
 @dataclass(frozen=True)
@@ -173,8 +175,8 @@ class Systems:
         return offered[nearest(asked, there, FIRST, "neighbours")[0]]
 
 
-def measure(questions: Questions, systems: Systems) -> dict[str, dict[str, npt.NDArray[np.float64]]]:
-    """Question and system -> metric -> [Q]."""
+def measure(questions: Questions, systems: Systems) -> Scores:
+    """What each system has in each question."""
     types = [singular(str(kind).lower()) for kind in questions.types[questions.rows]]
     colours = [str(colour).lower() for colour in questions.colours[questions.rows]]
     others = [str(colour).lower() for colour in questions.other]
@@ -191,8 +193,8 @@ def measure(questions: Questions, systems: Systems) -> dict[str, dict[str, npt.N
         "picture, another colour and type": (changed, True),
     }
     found = {
-        "picture: neighbours by the picture network": questions.scores(systems.neighbours()),
-        "colour and type: BM25": questions.scores(systems.bm25(both)),
+        _NEIGHBOURS: questions.scores(systems.neighbours()),
+        _BM25: questions.scores(systems.bm25(both)),
     }
     for system, model in _MODELS.items():
         for name, (texts, with_picture) in asked.items():
@@ -201,6 +203,24 @@ def measure(questions: Questions, systems: Systems) -> dict[str, dict[str, npt.N
             if name == "picture":
                 found[f"{name}: {system}, judged by the other colour"] = questions.scores(answers, other_colour=True)
     return dict(sorted(found.items()))
+
+
+def differences(found: Scores) -> dict[str, dict[str, Interval]]:
+    """What reranking, a picture beside words and Tandem beside the baselines change, metric by metric, paired."""
+    pairs = [(name, name.replace(": reranked", ": retrieval")) for name in found if ": reranked" in name]
+    for system in _MODELS:
+        pairs += [
+            (f"picture and type: {system}", f"type: {system}"),
+            (f"picture, colour and type: {system}", f"colour and type: {system}"),
+            (f"picture: {system}", _NEIGHBOURS),
+            (f"colour and type: {system}", _BM25),
+        ]
+    return {
+        f"{ours}, less {theirs}": {
+            metric: paired_intervals(values, found[theirs][metric])[0] for metric, values in found[ours].items()
+        }
+        for ours, theirs in pairs
+    }
 
 
 def _arguments() -> argparse.Namespace:
@@ -231,16 +251,23 @@ def main() -> None:
             found = measure(questions, Systems(workspace, shop, snapshot_time(features, day), questions, models))
     except TandemError as error:
         sys.exit(f"error: {error}")
-    scores: dict[str, Any] = {}
-    table = Table(title=f"{len(questions.rows)} questions: share of the first ten", title_justify="left")
-    for name in ("", *next(iter(found.values()))):
-        table.add_column(name, justify="right" if name else "left")
-    for name, metrics in found.items():
-        intervals = {metric: mean_interval(values) for metric, values in metrics.items()}
-        table.add_row(name, *(f"{one.estimate:.3f} [{one.low:.3f}, {one.high:.3f}]" for one in intervals.values()))
-        scores[name] = {metric: [one.estimate, one.low, one.high] for metric, one in intervals.items()}
-    Console(stderr=True, width=160).print(table)
-    answer = {"config": workspace.config.name, "questions": len(questions.rows), "scores": scores}
+    scores = {name: {metric: mean_interval(values) for metric, values in one.items()} for name, one in found.items()}
+    answer: dict[str, Any] = {"config": workspace.config.name, "questions": len(questions.rows)}
+    titles = {
+        "scores": f"{len(questions.rows)} questions: share of the first ten",
+        "differences": "Differences, paired",
+    }
+    for part, rows in (("scores", scores), ("differences", differences(found))):
+        table = Table("", title=titles[part], title_justify="left")
+        for metric in next(iter(rows.values())):
+            table.add_column(metric, justify="right")
+        for name, intervals in rows.items():
+            table.add_row(name, *(f"{one.estimate:.3f} [{one.low:.3f}, {one.high:.3f}]" for one in intervals.values()))
+        Console(stderr=True, width=200).print(table)
+        answer[part] = {
+            name: {metric: [one.estimate, one.low, one.high] for metric, one in intervals.items()}
+            for name, intervals in rows.items()
+        }
     finish("picture_queries", answer, arguments.out)
 
 
