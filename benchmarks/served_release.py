@@ -201,7 +201,10 @@ def log_answers(answered: Path) -> None:
 
 
 def answer_seconds(answered: Path) -> Seconds:
-    """[answers] how long the server of `start_models` had each call, from when gRPC handed it over to its answer."""
+    """[answers] how long the server of `start_models` had each call, from when gRPC handed it over to its answer.
+
+    Of every Predict over gRPC that ended OK, whoever sent it and whichever model it asked.
+    """
     return np.fromfile(answered) / 1000.0
 
 

@@ -40,6 +40,8 @@ _CLIENTS = 16
 _LOAD_SHARE = 0.5  # of the closed loop's rate
 _POLL_SECONDS = 0.2
 _CHANGE_SECONDS = 120.0
+_STATUS_SECONDS = 10.0
+_ASK_AGAIN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)  # as any call to a full server
 
 
 def main() -> None:
@@ -101,13 +103,15 @@ def _measure(
     last = server.resident
     _row("afterwards", after, last)
     print(f"p99 {changing.p99 / steady.p99:.2f} times that without changes; memory {last / before - 1:+.1%}")
+    phases = {"steady": steady, "changing": changing, "after": after}
     return {
         "changes": arguments.changes,
         "rate": round(rate, 1),
-        "failed": steady.failed + changing.failed + after.failed,
+        "answered_rate": {name: round(load.rate, 1) for name, load in phases.items()},
+        "failed": sum(load.failed for load in phases.values()),
         "statuses": dict(changing.statuses),
-        "p50_ms": {"steady": round(steady.p50, 2), "changing": round(changing.p50, 2), "after": round(after.p50, 2)},
-        "p99_ms": {"steady": round(steady.p99, 2), "changing": round(changing.p99, 2), "after": round(after.p99, 2)},
+        "p50_ms": {name: round(load.p50, 2) for name, load in phases.items()},
+        "p99_ms": {name: round(load.p99, 2) for name, load in phases.items()},
         "p99_ratio": round(changing.p99 / steady.p99, 3),
         "resident_mb": {"before": before >> 20, "each": [value >> 20 for value in memory], "after": last >> 20},
         "memory_ratio": round(last / before, 4),
@@ -134,25 +138,31 @@ def wait_for(stub: ModelServiceStub, model: str, wanted: Mapping[int, State]) ->
 
     Raises:
         ArtifactError: if a version does not load, or the states do not come in time.
+        grpc.RpcError: if the server refuses to tell them; one that is busy, or gone, is asked again until then.
     """
     request = GetModelStatusRequest()
     request.model_spec.name = model
     until = time.perf_counter() + _CHANGE_SECONDS
     states: dict[int, int] = {}
+    unanswered = ""
     while time.perf_counter() < until:
         try:
-            states = {status.version: status.state for status in stub.GetModelStatus(request).model_version_status}
+            answer = stub.GetModelStatus(request, timeout=_STATUS_SECONDS)
         except grpc.RpcError as refused:
-            if refused.code() is not grpc.StatusCode.UNAVAILABLE:  # a full queue turns away this call as any other
+            if refused.code() not in _ASK_AGAIN:
                 raise
+            unanswered = f"; the last call ended in {refused.code().name}: {refused.details()}"
         else:
+            states, unanswered = {status.version: status.state for status in answer.model_version_status}, ""
             if all(states.get(number, State.END) == state for number, state in wanted.items()):
                 return
         for number, state in wanted.items():
             if state == State.AVAILABLE and states.get(number) == State.END:
                 raise ArtifactError(f"version {number} of {model} does not load; the server's log says why")
         time.sleep(_POLL_SECONDS / 4)
-    raise ArtifactError(f"after {_CHANGE_SECONDS:g} s the versions of {model} are {states}; {dict(wanted)} was wanted")
+    raise ArtifactError(
+        f"after {_CHANGE_SECONDS:g} s the versions of {model} are {states}; {dict(wanted)} was wanted{unanswered}"
+    )
 
 
 def _row(name: str, load: Load, resident: int) -> None:

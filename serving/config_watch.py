@@ -29,7 +29,7 @@ class ConfigWatch:
     def __init__(self, path: Path, manager: ModelManager, seconds: float) -> None:
         self._path = path
         self._manager = manager
-        self._seconds = seconds
+        self._seconds = min(seconds, threading.TIMEOUT_MAX)
         self._problem = ""
         self._tried: ModelServerConfig | None = None
         self._stop = threading.Event()

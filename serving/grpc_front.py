@@ -100,20 +100,31 @@ class GrpcFront:
             names.append(health.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         self._credentials = None if ssl is None else _credentials(ssl)
-        self.port = None if config.port is None else self._bind(host_port(config.host, config.port))
-        if config.grpc_socket_path is not None:
-            self._bind(f"unix:{config.grpc_socket_path}")
+        self._started = False
+        try:
+            self.port = None if config.port is None else self._bind(host_port(config.host, config.port))
+            if config.grpc_socket_path is not None:
+                self._bind(f"unix:{config.grpc_socket_path}")
+        except BaseException:
+            self.stop(0)
+            raise
 
     def start(self) -> None:
         """Answer requests, and say so to who checks the health."""
-        self._server.start()
+        self._start()
         for service in _HEALTHY:
             self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
 
     def stop(self, drain_seconds: float) -> None:
-        """Refuse new requests and let those in flight finish, for `drain_seconds` at most."""
+        """Refuse new requests and let those in flight finish, for `drain_seconds` at most. It need not have started."""
         self._health.enter_graceful_shutdown()
+        if not self._started:
+            self._start()  # gRPC stops, and lets go of its ports, only what has been started
         self._server.stop(drain_seconds).wait()
+
+    def _start(self) -> None:
+        self._started = True
+        self._server.start()
 
     def _bind(self, address: str) -> int:
         try:

@@ -79,7 +79,7 @@ class MeasuredServable(Servable):
             return self._batcher.run(kind, partial(self._run_batch, signature, outputs), inputs, timeout)
 
     def close(self) -> None:
-        """As a servable gives its memory back."""
+        """As a servable gives its memory back, once every batch that runs has ended, however long that takes."""
         if self._batcher is not None and self._own_batcher:
             self._batcher.close()
         with self._change:
@@ -182,7 +182,8 @@ class Loader:
                     raise
                 _log.warning("%s version %s does not load, %d more tries: %s", name, path.name, tries_left, error)
             gc.collect()
-            self._given_up.wait(max(self._config.load_retry_interval_micros, 0) / 1e6)
+            micros = min(max(self._config.load_retry_interval_micros, 0), threading.TIMEOUT_MAX * 1e6)
+            self._given_up.wait(micros / 1e6)
         raise AssertionError("the last try returns or raises")
 
     def give_way(self) -> None:

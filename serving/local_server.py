@@ -98,11 +98,13 @@ class Server:
         """Refuse new requests, let those in flight finish, close the models. Safe to call twice.
 
         Returns:
-            False where a request still runs or a model still loads after `drain_seconds`: only the end of the process
-            ends that.
+            False where a request or batch still runs or a model still loads after `drain_seconds`: only the end of the
+            process ends that.
         """
         self._stop.set()
         if self._grpc is None:
+            if self._closed:
+                self._loader.close()  # its threads run from the moment the server is built
             return self._closed
         until = monotonic() + self.config.drain_seconds
         self._loader.give_up()
@@ -136,8 +138,8 @@ class Server:
             started: called once the server answers.
 
         Returns:
-            False where a model still loads or a request still runs after `drain_seconds`: then only the end of the
-            process ends that.
+            False where a model still loads or a request or batch still runs after `drain_seconds`: then only the end of
+            the process ends that.
         """
         failures: list[BaseException] = []
 

@@ -1,7 +1,8 @@
 """The models of a server: what is loaded, what takes its place, and when it is unloaded.
 
-A version is loaded and warmed before the one it replaces stops taking requests, and is closed when the last request on
-it has finished. The rules are those of TF Serving's AspiredVersionsManager with its AvailabilityPreservingPolicy.
+A version is loaded and warmed before the one it replaces stops taking requests, and is closed when the last request or
+batch on it has finished. The rules are those of TF Serving's AspiredVersionsManager with its
+AvailabilityPreservingPolicy.
 """
 
 import logging
@@ -51,7 +52,7 @@ class ModelManager:
         wait_for_versions: bool = False,
     ) -> None:
         self._load = load
-        self._poll_seconds = poll_seconds
+        self._poll_seconds = min(poll_seconds, threading.TIMEOUT_MAX)
         self._labels_before_versions = labels_before_versions
         self._load_threads = max(load_threads, 1)
         self._wait_for_versions = wait_for_versions and poll_seconds > 0
@@ -148,7 +149,7 @@ class ModelManager:
         """Stop watching and close every version.
 
         Args:
-            patience: seconds to wait for versions that load and for requests that use one.
+            patience: seconds to wait for versions that load, and for requests and batches that use one.
 
         Returns:
             Whether every version is closed.

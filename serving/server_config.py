@@ -26,7 +26,7 @@ class ServerConfig(Config):
 
     model_config_file: Path | None = Field(None, description="A ModelServerConfig in text form, absolute paths in it.")
     model_config_file_poll_wait_seconds: float = Field(
-        0.0, ge=0, description="How often the model config file is read again; 0 for never."
+        0.0, ge=0, allow_inf_nan=False, description="How often the model config file is read again; 0 for never."
     )
     model_name: str = Field("", description="The name of a single model, instead of a config file.")
     model_base_path: Path | None = Field(None, description="The folder that holds the single model's versions.")
@@ -50,7 +50,9 @@ class ServerConfig(Config):
     auth_token_file: Path | None = Field(
         None, description="A file with the token that REST and HandleReloadConfigRequest then ask for."
     )
-    file_system_poll_wait_seconds: float = Field(1.0, ge=0, description="How often folders are polled; 0 for never.")
+    file_system_poll_wait_seconds: float = Field(
+        1.0, ge=0, allow_inf_nan=False, description="How often folders are polled; 0 for never."
+    )
     wait_for_versions: bool = Field(
         False,
         description="At the start, wait for models that have no version yet, where folders are polled; else that is an "
@@ -88,7 +90,9 @@ class ServerConfig(Config):
     )
     tensorflow_inter_op_parallelism: int = Field(0, ge=0, description="Threads that run ops; 0 for one a core.")
     max_message_bytes: int = Field(64 << 20, ge=1 << 10, description="Largest request that is read.")
-    drain_seconds: float = Field(10.0, ge=0, description="How long requests in flight may take after SIGTERM.")
+    drain_seconds: float = Field(
+        10.0, ge=0, le=86_400, description="How long requests in flight may take after SIGTERM; a day at most."
+    )
     log_format: LogFormat = Field("text", description="text, or json for one object a line.")
     log_requests: bool = Field(False, description="Log a line a request: what was called and how it went, no inputs.")
 

@@ -46,7 +46,8 @@ class VersionTable:
     """What requests read while versions come and go, guarded by one lock.
 
     Args:
-        on_drained: called when the last request on a version that is to be unloaded has finished.
+        on_drained: called when the last request on a version that is to be unloaded has finished, or its last batch,
+            which may outlive the requests in it; perhaps more than once.
     """
 
     def __init__(self, on_drained: Callable[[], None]) -> None:
@@ -152,7 +153,7 @@ class VersionTable:
                 versions[number].wanted = False
 
     def drained(self) -> list[Version]:
-        """The versions to be unloaded that no request uses any more."""
+        """The versions to be unloaded that no request or batch uses any more."""
         with self._lock:
             return [
                 version
@@ -162,7 +163,7 @@ class VersionTable:
             ]
 
     def in_use(self) -> bool:
-        """Whether a request uses any version."""
+        """Whether a request or batch uses any version."""
         with self._lock:
             return any(_in_use(version) for versions in self._versions.values() for version in versions.values())
 
@@ -197,4 +198,5 @@ class VersionTable:
 
 
 def _in_use(version: Version) -> bool:
-    return version.leases > 0 or (version.servable is not None and version.servable.busy)
+    servable = version.servable  # read once: without the lock it may become None meanwhile
+    return version.leases > 0 or (servable is not None and servable.busy)

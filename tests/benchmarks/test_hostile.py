@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.hostile import queue_calls, same_answer, stretch_p99
+from benchmarks.hostile import p99_after, queue_calls, same_answer, stretch_p99
 
 ANSWER = {b"a": 3.0, b"b": 2.0, b"c": 1.0}
 
@@ -41,6 +41,12 @@ def test_an_answer_is_the_same_as_itself(answer: dict[bytes, float]) -> None:
 def test_a_full_queue_is_the_threads_and_four_waiting_for_each() -> None:
     assert os.cpu_count()
     assert queue_calls() == 320  # with batching 64 threads and 256 that wait
+
+
+def test_what_came_before_the_attack_is_left_out() -> None:
+    """Of 1 s and 2 s, p99 lies 0.99 of the way from the first to the second."""
+    assert p99_after(np.array([9.0, 9.0, 2.0, 1.0]), 2) == pytest.approx(1.99)
+    assert p99_after(np.array([9.0, 9.0]), 2) == float("inf")
 
 
 def test_what_ninety_nine_of_a_hundred_stretches_of_so_many_answers_took() -> None:

@@ -15,6 +15,7 @@ from serving.model_config import parse_model_config
 from serving.tensors import make_proto, to_array
 from serving.version_table import State
 from serving.versions import find_versions, wanted_versions
+from serving.warmup import write_warmup
 from tests.benchmarks.made_up_server import Echo, answering
 
 
@@ -41,6 +42,25 @@ def test_a_request_keeps_what_it_has_and_is_given_what_it_lacks() -> None:
         "query": [b"red"],
         "candidate_score": [[0.5, 0.25]],
     }
+
+
+def test_requests_are_completed_by_the_warm_up_request_of_one_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = PredictRequest()
+    request.inputs["query"].CopyFrom(make_proto(np.array([b"red"], object)))
+    data = request.SerializeToString()
+    monkeypatch.setattr(memory, "sample_requests", lambda folder: [data, data])
+    assert memory._requests(tmp_path) == [data, data]  # it ships none
+    warm = [
+        ("explain", {"query": ["warm"], "candidate_score": np.array([[1.0]], np.float32)}),
+        ("serving_default", {"query": ["warm", "warm"], "candidate_score": np.array([[2.0], [2.0]], np.float32)}),
+        ("serving_default", {"query": ["warm"], "candidate_score": np.array([[3.0]], np.float32)}),
+    ]
+    write_warmup(tmp_path, "rerank", [(name, {k: np.asarray(v) for k, v in inputs.items()}) for name, inputs in warm])
+    asked = [PredictRequest.FromString(data) for data in memory._requests(tmp_path)]
+    assert [to_array(one.inputs["query"]).tolist() for one in asked] == [[b"red"]] * 2
+    assert [to_array(one.inputs["candidate_score"]).tolist() for one in asked] == [[[3.0]]] * 2
 
 
 def test_memory_is_told_in_mebibytes() -> None:

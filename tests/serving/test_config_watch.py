@@ -141,6 +141,14 @@ def read_model_config_without_label(shop: Shop) -> ModelServerConfig:
     return config
 
 
+def test_reading_seldom_is_reading_all_the_same(shop: Shop) -> None:
+    watch = ConfigWatch(shop.path, shop.manager, 1e10)  # a wait is of 292 years at most
+    watch._thread.join(0.1)
+    assert watch._thread.is_alive()
+    watch.stop()
+    assert not watch._thread.is_alive()
+
+
 def test_the_file_wins_over_a_reload(shop: Shop) -> None:
     other = ModelConfig(name="b", base_path=str(shop.root / "b"), model_platform="tensorflow")
     shop.manager.reload(ModelServerConfig(model_config_list=ModelConfigList(config=[other])))

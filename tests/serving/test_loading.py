@@ -20,6 +20,7 @@ from serving.monitoring import Monitoring
 from serving.servable import ALL, ALL_BUT_ONE
 from serving.server_config import ServerConfig
 from serving.tensors import Array
+from tests.serving.asking import eventually
 
 HOUR = 3_600_000_000  # in microseconds
 
@@ -128,8 +129,11 @@ def test_after_the_last_try_the_error_comes_out(tmp_path: Path) -> None:
         load("scale", tmp_path / "1")
 
 
-def test_a_stopping_server_waits_for_no_further_try(tmp_path: Path) -> None:
-    load = Loader(config_of(tmp_path, max_num_load_retries=1, load_retry_interval_micros=HOUR), Monitoring(list))
+@pytest.mark.parametrize("micros", [HOUR, 2**63 - 1])
+def test_a_stopping_server_waits_for_no_further_try(
+    tmp_path: Path, micros: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    load = Loader(config_of(tmp_path, max_num_load_retries=1, load_retry_interval_micros=micros), Monitoring(list))
     errors: list[Exception] = []
 
     def run() -> None:
@@ -140,6 +144,9 @@ def test_a_stopping_server_waits_for_no_further_try(tmp_path: Path) -> None:
 
     thread = threading.Thread(target=run)
     thread.start()
+    eventually(lambda: "1 more tries" in caplog.text)
+    thread.join(0.1)
+    assert thread.is_alive()
     load.give_up()
     thread.join(timeout=60)
     assert not thread.is_alive()

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import math
 import signal
 import socket
 import subprocess
@@ -98,13 +99,43 @@ def test_health_and_reflection(shared_server: Server) -> None:
 _OWN_THREADS = ("batch_threads", "large_batch_threads", "model-versions", "memory")
 
 
+def own_threads(before: list[threading.Thread]) -> list[threading.Thread]:
+    """The server's threads that are not among those `before`."""
+    return [thread for thread in threading.enumerate() if thread not in before and thread.name.startswith(_OWN_THREADS)]
+
+
 def test_a_taken_port_is_said_and_shared_with_nobody(shared_server: Server, exported: Path) -> None:
     base, port = exported / "scale", shared_server.port
     before = threading.enumerate()
     with pytest.raises(ServingError, match=f"cannot listen on 127.0.0.1:{port}"):
         serve(ServerConfig(model_name="scale", model_base_path=base, port=port, enable_batching=True))
-    left = [thread for thread in threading.enumerate() if thread not in before and thread.name.startswith(_OWN_THREADS)]
-    assert left == []
+    assert own_threads(before) == []
+
+
+def test_a_server_that_never_started_leaves_no_thread(exported: Path) -> None:
+    before = threading.enumerate()
+    server = Server(ServerConfig(model_name="scale", model_base_path=exported / "scale", enable_batching=True))
+    assert own_threads(before)
+    assert server.stop()
+    assert own_threads(before) == []
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def test_a_start_that_fails_leaves_the_grpc_port_free(exported: Path, tmp_path: Path) -> None:
+    port = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        for bad, words in (
+            ({"rest_api_port": taken.getsockname()[1]}, "cannot listen on 127.0.0.1"),
+            ({"grpc_socket_path": tmp_path / "absent" / "s"}, "absent/s; is its folder there"),
+        ):
+            config = ServerConfig(model_name="scale", model_base_path=exported / "scale", port=port, **bad)
+            with pytest.raises(ServingError, match=words):
+                serve(config)
+            socket.create_server(("127.0.0.1", port)).close()
 
 
 def has_ipv6() -> bool:
@@ -155,6 +186,20 @@ def test_models_come_from_one_place(settings: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="either model_config_file, or model_name with model_base_path"):
         ServerConfig(**settings)
     assert issubclass(ConfigError, TandemError)
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds"),
+    [
+        ("drain_seconds", 1e10),
+        ("drain_seconds", math.inf),
+        ("file_system_poll_wait_seconds", math.inf),
+        ("model_config_file_poll_wait_seconds", math.inf),
+    ],
+)
+def test_a_wait_that_never_ends_is_refused(name: str, seconds: float) -> None:
+    with pytest.raises(ValueError, match=rf"{name}\n *Input should be (a finite number|less than or equal to 86400)"):
+        ServerConfig(model_name="m", model_base_path="b", **{name: seconds})
 
 
 def test_an_unreachable_server_is_named() -> None:

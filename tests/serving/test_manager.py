@@ -118,6 +118,20 @@ def test_requests_are_answered_at_every_moment_of_a_change(
     assert seen[-1] == 3.0
 
 
+def test_a_version_is_unloaded_however_seldom_folders_are_polled(add_version: AddVersion, tmp_path: Path) -> None:
+    add_version(tmp_path, "scale", 1, 1)
+    add_version(tmp_path, "scale", 2, 2)
+    manager = ModelManager(load, poll_seconds=1e10)  # a wait is of 292 years at most
+    try:
+        manager.start(config_of(tmp_path, "model_version_policy { all {} }"))
+        with manager.lease(spec(1)):
+            manager.reload(config_of(tmp_path))
+            assert states(manager) == {2: State.AVAILABLE, 1: State.UNLOADING}
+        eventually(lambda: states(manager)[1] is State.END)
+    finally:
+        manager.close()
+
+
 def test_a_request_in_flight_finishes_on_its_version(start: Start, add_version: AddVersion, tmp_path: Path) -> None:
     add_version(tmp_path, "scale", 1, 1)
     manager = start(config_of(tmp_path))

@@ -1,7 +1,7 @@
 """States, leases and labels of versions that no model stands behind."""
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -138,6 +138,25 @@ def test_a_version_whose_batch_outlives_its_requests_is_drained_after_it(table: 
     assert told == ["drained"]
     assert table.drained() == [old]
     assert not table.in_use()
+
+
+class Closing(Version):
+    """Closed right after its servable has been looked at."""
+
+    def __getattribute__(self, name: str) -> Any:
+        value = super().__getattribute__(name)
+        if name == "servable":
+            self.servable = None
+        return value
+
+
+def test_a_version_may_be_closed_while_its_use_is_looked_at(table: VersionTable, told: list[str]) -> None:
+    servable = NeverRun()
+    version = Closing("m", 1, Path("/m/1"))
+    table.set_available(version, cast(Servable, servable))
+    version.state = State.UNLOADING
+    servable.on_idle()
+    assert told == ["drained"]
 
 
 def test_a_model_that_nobody_wants_is_retired_whole(table: VersionTable) -> None:
