@@ -97,6 +97,7 @@ STAGES: tuple[Stage, ...] = (
         s04_images.settings,
         lambda w: [w / "images" / name for name in ("backbone.keras", "embeddings.npy")],
         module=s04_images.__name__,
+        forget=s04_images.forget,
     ),
     Stage(
         "towers",
