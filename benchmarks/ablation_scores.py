@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.ablation_variants import PRODUCT_MASKS, QUERY_MASKS, UNCHANGED
+from benchmarks.ablation_masks import MODALITIES, PRODUCT_MASKS, QUERY_MASKS, UNCHANGED
 from catalog.feature_store import FeatureStore
 from catalog.schema import ShopData
 from catalog.truth import Truth
@@ -118,7 +118,7 @@ class Judge:
         """
         scores: Scores = {}
         for part in self.parts:
-            hidden = [*PRODUCT_MASKS, *QUERY_MASKS] if masked and part.slice == "test" else []
+            hidden = MODALITIES if masked and part.slice == "test" else ()
             rankings = {name: self._rank(towers, part)}
             rankings |= {f"{modality} masked": self._rank(towers, part, modality) for modality in hidden}
             scores |= self._score(part, rankings)

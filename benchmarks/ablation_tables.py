@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from benchmarks.ablation_masks import MODALITIES, UNCHANGED
 from benchmarks.ablation_scores import Judge, Kept, Part, Scores, key
-from benchmarks.ablation_variants import MODALITIES, UNCHANGED, VARIANTS, Variant
+from benchmarks.ablation_variants import VARIANTS, Variant
 from catalog.errors import ArtifactError
 from evaluation.arrays import Mask
 from evaluation.scores import mean_of

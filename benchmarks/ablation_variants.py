@@ -5,16 +5,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.ablation_masks import UNCHANGED
 from benchmarks.ablation_texts import changed_texts
 from catalog.config import parse_config
 from catalog.errors import ConfigError
 from catalog.schema import ShopData
 from pipelines.config import PipelineConfig
 
-UNCHANGED = "unchanged"
-MODALITIES = ("text", "picture", "behaviour", "history")
-PRODUCT_MASKS = {"text": ("text",), "picture": ("image",), "behaviour": ("behaviour", "identity")}
-QUERY_MASKS = {"history": ("history",)}
 _SMALL_BATCHES = {
     "search_examples": 48,
     "next_items": 32,

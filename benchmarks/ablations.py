@@ -6,8 +6,8 @@ Runs first what `tandem run` has not finished up to the pictures, which all vari
 (benchmarks/ablation_variants.py), or `--only` some of them, unless the run's own towers are what is asked for, and asks
 their retrieval at the requests of the test days by exact search. Weights stay in the run's folder, scores of every
 request beside `--out`: a run that was killed goes on, and tables hold every variant that is finished. Where a training
-fails the others go on, and the command ends with an error. What to keep is for the validation days to say; the test
-days only tell what it came to. The reranker takes no part.
+fails the others go on, but for those compared with it, and the command ends with an error. What to keep is for the
+validation days to say; the test days only tell what it came to. The reranker takes no part.
 
     .venv/bin/python -m benchmarks.ablations ... --presets build/presets/pretrained --only "pretrained, rank 8"
 
@@ -32,9 +32,10 @@ from zipfile import BadZipFile
 import numpy as np
 from rich.console import Console
 
+from benchmarks.ablation_masks import UNCHANGED
 from benchmarks.ablation_scores import Judge, Kept
 from benchmarks.ablation_tables import answer, tables
-from benchmarks.ablation_variants import UNCHANGED, VARIANTS, Variant, preset_variants
+from benchmarks.ablation_variants import VARIANTS, Variant, preset_variants
 from benchmarks.outcome import finish
 from catalog.errors import ConfigError, TandemError
 from catalog.files import atomic_path, read_json, write_json
@@ -43,14 +44,17 @@ from catalog.schema import ShopData
 from pipelines.config import PipelineConfig, load_config
 from pipelines.fingerprints import code_digest
 from pipelines.run import STAGES, run_pipeline, towers_settings
+from pipelines.s04_images import prepare_into
 from pipelines.workspace import Workspace, is_finished
 
-_PICTURES, _TOWERS, _TEXTS, _SCORES = _CODE = (
+_PICTURES, _TOWERS, _TEXTS, _SCORES, _WEIGHTS = _CODE = (
     "pipelines.s04_images",
     "pipelines.s05_towers",
     "benchmarks.ablation_texts",
     "benchmarks.ablation_scores",
+    "benchmarks.ablation_weights",
 )
+_READ = ("ingest", "features", "images")  # the stages whose files every variant reads
 
 
 class Ablations:
@@ -66,10 +70,10 @@ class Ablations:
         self.workspace, self.out, self.length = workspace, out, length
         # As the command begins: what is changed while it trains is not what it trains with.
         self._code = {module: code_digest(module) for module in _CODE}
-        records = {name: read_json(workspace / "stages" / f"{name}.json") for name in ("source", "features", "images")}
-        self._stages = [records[name]["fingerprint"] for name in ("features", "images")]
-        written = records["source"].get("outputs", {})
-        self._truth = {name: digest for name, digest in written.items() if name.startswith("truth/")}
+        records = {name: read_json(workspace / "stages" / f"{name}.json") for name in ("source", *_READ)}
+        written = {name: record.get("outputs", {}) for name, record in records.items()}
+        self._stages = [written[name] or records[name]["fingerprint"] for name in _READ]
+        self._truth = {name: digest for name, digest in written["source"].items() if name.startswith("truth/")}
         self.judge = Judge(workspace)
         self._suffix = "".join(f".{value}-{name.replace('_', '-')}" for name, value in sorted(length.items()))
 
@@ -138,12 +142,10 @@ class Ablations:
 
     def _images(self, variant: Variant, config: PipelineConfig) -> Path:
         """The pictures' embeddings: the run's own, or made anew where the variant changes how."""
-        from towers.image import prepare_images
-
         if not variant.images:
             return self.workspace / "images"
         folder = self._folder(variant) / "images"
-        prepare_images(self.judge.shop, config.images, folder)
+        prepare_into(folder, self.judge.shop, config.images, self._code[_PICTURES])
         return folder
 
     def _config(self, variant: Variant) -> PipelineConfig:
@@ -165,7 +167,8 @@ class Ablations:
     def _key(self, variant: Variant) -> str:
         """Of everything that the variant's scores depend on."""
         settings = self.workspace.config.evaluate
-        return _digest([self._training_key(variant), settings, self._code[_SCORES], self._truth])
+        code = [self._code[module] for module in (_SCORES, *([_WEIGHTS] if variant.name == UNCHANGED else []))]
+        return _digest([self._training_key(variant), settings, code, self._truth])
 
 
 def _holds(path: Path, key: str) -> bool:
@@ -174,7 +177,7 @@ def _holds(path: Path, key: str) -> bool:
 
 
 def _digest(parts: list[Any]) -> str:
-    text = json.dumps(parts, default=lambda value: value.model_dump(mode="json"), sort_keys=True)
+    text = json.dumps(parts, default=lambda section: section.decisive(), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -216,12 +219,18 @@ def check(config: PipelineConfig, variants: Sequence[Variant], length: dict[str,
 
 
 def train_missing(ablations: Ablations, variants: Sequence[Variant]) -> None:
-    """Train and score what is not kept; where one fails, the others go on.
+    """Train and score what is not kept; where one fails, those go on that are not compared with it.
 
     Raises:
         TandemError: where it is the unchanged one that fails.
     """
+    failed: set[str] = set()
     for variant in variants:
+        if variant.against in failed:
+            failed.add(variant.name)
+            told = f"{variant.name}: left out, as {variant.against!r} failed, which it is compared with"
+            console.print(told, soft_wrap=True, markup=False)
+            continue
         if ablations.kept(variant) is not None:
             continue
         console.print(f"[bold]{variant.name}[/bold]")
@@ -230,6 +239,7 @@ def train_missing(ablations: Ablations, variants: Sequence[Variant]) -> None:
         except TandemError as error:
             if variant.name == UNCHANGED:
                 raise
+            failed.add(variant.name)
             console.print(f"{variant.name}: {error}; the others go on", soft_wrap=True, markup=False)
 
 
@@ -270,7 +280,7 @@ def main() -> None:
     for table in tables(result):
         Console(stderr=True, width=160).print(table)
     finish("ablations", {**result, "config": config.name, "length": length}, arguments.out)
-    failed = [variant.name for variant in asked if variant.name not in finished]
+    failed = [variant.name for variant in asked if variant.name not in result["variants"]]
     if failed:
         sys.exit(f"error: not finished, as told above: {', '.join(failed)}")
 

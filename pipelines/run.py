@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog.errors import ArtifactError
-from catalog.files import clear_leftovers, fingerprint, write_json
+from catalog.files import clear_leftovers, write_json
 from catalog.progress import console
 from pipelines import (
     s01_source,
@@ -47,10 +47,8 @@ def _tables(workspace: Workspace) -> list[Path]:
 
 def towers_settings(config: PipelineConfig) -> Any:
     """The part of the configuration that towers depend on, with the content of the preset where it is a folder."""
-    preset = config.towers.text.preset
-    if preset and Path(preset).is_dir():
-        return [config.towers, fingerprint(Path(preset))]
-    return config.towers  # alone, as runs that are finished know it
+    preset = config.towers.text.preset_fingerprint()
+    return [config.towers, preset] if preset else config.towers  # alone, as runs that are finished know it
 
 
 def _towers(workspace: Workspace) -> list[Path]:
@@ -99,6 +97,7 @@ STAGES: tuple[Stage, ...] = (
         s04_images.settings,
         lambda w: [w / "images" / name for name in ("backbone.keras", "embeddings.npy")],
         module=s04_images.__name__,
+        forget=s04_images.forget,
     ),
     Stage(
         "towers",

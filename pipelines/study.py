@@ -3,6 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from catalog.errors import ConfigError
 from catalog.feature_store import FeatureStore
@@ -44,12 +45,14 @@ def searched_space(workspace: Workspace, part: Part, space_file: Path | None) ->
 def study_folder(workspace: Workspace, part: Part, space: Space, inputs: dict[str, str]) -> Path:
     """The folder of the study of this data, these settings, this space and the code that trains; another of them is
     another study."""
-    facts = {
+    facts: dict[str, Any] = {
         "data": inputs,
         "settings": getattr(workspace.config, part).model_dump(mode="json"),
         "space": {name: dimension.model_dump(mode="json") for name, dimension in sorted(space.items())},
         "code": code_digest(PARTS[part].train.__module__),
     }
+    if part == "towers":
+        facts["preset"] = workspace.config.towers.text.preset_fingerprint()
     text = {name: json.dumps(fact, sort_keys=True) for name, fact in facts.items()}
     prints = {name: hashlib.sha256(fact.encode()).hexdigest()[:16] for name, fact in text.items()}
     tunes = workspace / "tune"

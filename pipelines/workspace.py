@@ -101,6 +101,7 @@ class Stage:
             tells one run from another, such as a time, where that can be.
         check: raises or says what would stop it, and can be known before the stages that it reads have run.
         module: the full name of the module that does the work; its result depends on what is written there.
+        forget: removes what the work would keep of an earlier run; called where a finished stage is forced.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Stage:
     outputs: Callable[[Workspace], list[Path]]
     check: Callable[[Workspace], None] | None = None
     module: str = ""
+    forget: Callable[[Workspace], None] | None = None
 
 
 def run_stages(workspace: Workspace, stages: tuple[Stage, ...], until: str | None, force: set[str]) -> list[str]:
@@ -117,7 +119,8 @@ def run_stages(workspace: Workspace, stages: tuple[Stage, ...], until: str | Non
 
     A stage is done when its record holds the fingerprint of its inputs (its settings, its code, what the stages that it
     reads have written, the shop's files) and its outputs exist. A stage that runs again and writes the same bytes as
-    before leaves those that read it done. Records are written last, so a killed run goes on where it was.
+    before leaves those that read it done. Records are written last, so a killed run goes on where it was, also one that
+    was forced.
 
     Returns:
         The names of the stages that ran.
@@ -136,6 +139,8 @@ def run_stages(workspace: Workspace, stages: tuple[Stage, ...], until: str | Non
         else:
             if not ran:
                 _check(workspace, wanted[place:])
+            if stage.name in force and stage.forget is not None and _record(workspace, stage.name).exists():
+                stage.forget(workspace)
             _run(workspace, stage, fingerprint, [other.name for other in stages if stage.name in other.after])
             ran.append(stage.name)
         states[stage.name] = _state(workspace, stage, fingerprint)

@@ -1,10 +1,12 @@
 """Settings of the towers and of their training."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from catalog.config import Config, Operational
+from catalog.files import fingerprint
 from catalog.thin_behaviour import ThinBehaviourConfig
 
 FusionKind = Literal["gated", "attention", "concat", "weighted_sum"]
@@ -29,6 +31,11 @@ class TextConfig(Config):
     noisy_share: float = Field(
         0.25, ge=0, le=1, description="share of the training queries that are given one or two misspellings"
     )
+
+    def preset_fingerprint(self) -> str:
+        """Of the preset's content where it is a folder, else ""."""
+        folder = Path(self.preset)
+        return fingerprint(folder) if self.preset and folder.is_dir() else ""
 
 
 class HistoryConfig(Config):

@@ -1,5 +1,6 @@
 """The image encoder: EfficientNet from pixels to an embedding, its weights, and the embeddings of a shop's pictures."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from towers.image_pretraining import pretrain_on_labels
 _BATCH_NORM_MOMENTUM = 0.9
 _FEWEST_TRAINED = 64  # below this a network from scratch learns nothing that holds
 _PROJECTION_SAMPLE = 4096
+_CHECKPOINT, _CACHE = "pretraining.npz", "cache"
 _TRAINING_SETTINGS = (
     "backbone", "size", "weights", "embedding_dim", "pretrain_epochs", "max_pretrain_images", "pretrain_batch",
     "pretrain_small_share", "learning_rate", "weight_decay", "label_smoothing", "looks_weight", "augment",
@@ -89,8 +91,16 @@ def prepare_images(shop: ShopData, config: ImageConfig, out_dir: Path) -> None:
         backbone = build_backbone(config)
         metrics = _give_weights(backbone, shop, hashes, config, out_dir)
         _save(backbone, hashes, metrics, config, out_dir)
-    embeddings = embed_pictures(backbone, images, hashes, out_dir / "cache", config.embed_batch, config.embed_chunk)
+    embeddings = embed_pictures(backbone, images, hashes, out_dir / _CACHE, config.embed_batch, config.embed_chunk)
     write_npy(out_dir / "embeddings.npy", embeddings)
+
+
+def forget_images(out_dir: Path) -> None:
+    """Remove what `prepare_images` would keep or go on from; `backbone.keras` stays, which may be its own weights."""
+    (out_dir / "state.json").unlink(missing_ok=True)
+    (out_dir / _CHECKPOINT).unlink(missing_ok=True)
+    if (out_dir / _CACHE).exists():
+        shutil.rmtree(out_dir / _CACHE)
 
 
 def _give_weights(
@@ -112,7 +122,7 @@ def _give_weights(
                 )
             held_out = _held_out(hashes, config.holdout)
             metrics["training"] = pretrain_on_labels(
-                backbone, shop.images, labels, held_out, config, out_dir / "pretraining.npz"
+                backbone, shop.images, labels, held_out, config, out_dir / _CHECKPOINT
             )
             for name, task in metrics["training"]["tasks"].items():
                 console.print(

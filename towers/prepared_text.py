@@ -1,6 +1,7 @@
 """Tokenizer and vocabulary of a training, and the key by which a killed one is known again."""
 
 import hashlib
+import json
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +26,8 @@ _UNREAD = ("request_", "impression_")
 
 def training_key(shop: ShopData, features: FeatureStore, images_dir: Path, config: TowersConfig) -> str:
     """What a checkpoint must agree with to be gone on from: Tandem's version, the config and all that towers read."""
-    digest = hashlib.sha256(f"{version('tandem-search')} {config.model_dump_json()}".encode())
+    settings = json.dumps(config.decisive(), sort_keys=True)
+    digest = hashlib.sha256(f"{version('tandem-search')} {settings} {config.text.preset_fingerprint()}".encode())
     for name in _COLUMNS:
         _add(digest, name, np.array(shop.products[name].to_pylist(), object))
     for field in fields(features):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +15,14 @@ import pytest
 import yaml
 
 from benchmarks import ablations as command
+from benchmarks.ablation_masks import UNCHANGED
 from benchmarks.ablation_scores import Kept, key
 from benchmarks.ablation_tables import answer, tables
-from benchmarks.ablation_variants import UNCHANGED, VARIANTS, preset_variants
+from benchmarks.ablation_variants import VARIANTS, preset_variants
 from catalog.config import parse_config
-from catalog.errors import ArtifactError, ConfigError
+from catalog.errors import ArtifactError, ConfigError, TandemError
 from catalog.files import write_json
+from catalog.progress import console
 from catalog.schema import PRODUCTS_SCHEMA, ShopData
 from pipelines.config import PipelineConfig, load_config
 from pipelines.fingerprints import code_digest
@@ -53,6 +56,7 @@ TINY = {
 }
 PARTS = [f"{name} {task}" for name in ("validation", "test") for task in ("search", "recommendation")]
 METRICS = ("ndcg@10", "recall@100", "clicks recall@10", "clicks recall@100", "recall@100 of new products")
+REPOSITORY = Path(command.__file__).parent.parent
 
 
 def test_every_variant_changes_what_it_says_and_nothing_else() -> None:
@@ -141,8 +145,8 @@ def no_judge(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def made_ablations(folder: Path, truth: str = "a", **sections: Any) -> command.Ablations:
     config = parse_config(PipelineConfig, TINY | sections, "the test")
-    for stage in ("source", "features", "images"):
-        outputs = {"raw/events.parquet": "b", "truth/world.npz": truth}
+    for stage in ("source", "ingest", "features", "images"):
+        outputs = {"truth/world.npz": truth} if stage == "source" else {f"{stage}/file": "b"}
         write_json(folder / "stages" / f"{stage}.json", {"fingerprint": stage, "outputs": outputs})
     return command.Ablations(Workspace(config, folder), folder / "out.json", {})
 
@@ -211,14 +215,46 @@ def test_other_requests_or_truth_are_scored_anew_and_not_trained(tmp_path: Path,
 
 @pytest.mark.usefixtures("no_judge")
 @pytest.mark.parametrize(
+    "changed",
+    [
+        {"images": {**TINY["images"], "checkpoint_seconds": 5.0}},
+        {"towers": {**TINY["towers"], "device": {"memory_growth": False}}},
+    ],
+)
+def test_how_a_run_goes_about_it_changes_no_key(tmp_path: Path, changed: dict[str, Any]) -> None:
+    one, two = made_ablations(tmp_path), made_ablations(tmp_path, **changed)
+    assert one._key(VARIANTS[0]) == two._key(VARIANTS[0])
+
+
+@pytest.mark.usefixtures("no_judge")
+@pytest.mark.parametrize("stage", ["ingest", "features", "images"])
+def test_stages_are_known_by_what_they_wrote(tmp_path: Path, stage: str) -> None:
+    def key(fingerprint: str, digest: str) -> str:
+        ablations = made_ablations(tmp_path)
+        outputs = {f"{stage}/file": digest} if digest else {}
+        write_json(tmp_path / "stages" / f"{stage}.json", {"fingerprint": fingerprint, "outputs": outputs})
+        return command.Ablations(ablations.workspace, ablations.out, {})._training_key(VARIANTS[0])
+
+    assert key("one", "a") == key("other", "a") != key("one", "b")
+    assert key("one", "") != key("other", "")  # where a record is of before digests were kept
+
+
+@pytest.mark.usefixtures("no_judge")
+@pytest.mark.parametrize(
     ("module", "name", "trains", "scores"),
     [
-        ("pipelines.s05_towers", UNCHANGED, True, True),
-        ("pipelines.s04_images", UNCHANGED, True, True),
+        ("towers.training_step", UNCHANGED, True, True),
+        ("towers.image_pretraining", UNCHANGED, True, True),
         ("benchmarks.ablation_texts", UNCHANGED, False, False),
         ("benchmarks.ablation_texts", "without reviews", True, True),
-        ("benchmarks.ablation_texts", "reviews as topics", True, True),
-        ("benchmarks.ablation_scores", UNCHANGED, False, True),
+        ("benchmarks.review_topics", UNCHANGED, False, False),
+        ("benchmarks.review_topics", "reviews as topics", True, True),
+        ("benchmarks.ablation_variants", UNCHANGED, False, False),
+        ("benchmarks.ablation_masks", "no time", False, True),
+        ("benchmarks.ablation_scores", "no time", False, True),
+        ("benchmarks.ablation_weights", UNCHANGED, False, True),
+        ("benchmarks.ablation_weights", "no time", False, False),
+        ("benchmarks.ablation_tables", UNCHANGED, False, False),
     ],
 )
 def test_other_code_makes_other_keys(
@@ -227,11 +263,44 @@ def test_other_code_makes_other_keys(
     variant = next(variant for variant in VARIANTS if variant.name == name)
     before = made_ablations(tmp_path)
     keys = before._training_key(variant), before._key(variant)
-    monkeypatch.setattr(command, "code_digest", lambda name: "new" if name == module else code_digest(name))
+    code = tree_with_other_code(tmp_path / "code", module)
+    monkeypatch.setattr(command, "code_digest", lambda name: code_digest(name, code))
     after = made_ablations(tmp_path)
     assert (after._training_key(variant) != keys[0]) is trains
     assert (after._key(variant) != keys[1]) is scores
     assert (before._training_key(variant), before._key(variant)) == keys  # what it began with
+
+
+def tree_with_other_code(root: Path, module: str) -> Path:
+    """The packages, with one more constant in the module."""
+    root.mkdir()
+    package, name = module.split(".")
+    for other in ("catalog", "towers", "rerank", "evaluation", "serving", "pipelines", "benchmarks"):
+        if other != package:
+            (root / other).symlink_to(REPOSITORY / other)
+    shutil.copytree(REPOSITORY / package, root / package, ignore=shutil.ignore_patterns("__pycache__", "results"))
+    with (root / package / f"{name}.py").open("a") as handle:
+        handle.write("ONE_MORE = 1\n")
+    return root
+
+
+@pytest.mark.usefixtures("no_judge")
+def test_pictures_of_other_code_are_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    variant = next(variant for variant in VARIANTS if variant.name == "labels alone")
+    left = ("state.json", "pretraining.npz", "cache/1.npz")
+    met = []
+
+    def prepare(shop: Any, config: Any, folder: Path) -> None:
+        met.append([(folder / name).exists() for name in left])
+        for name in left:
+            write_json(folder / name, {})
+
+    monkeypatch.setattr("towers.image.prepare_images", prepare)
+    for code in ("old", "old", "new", "new", "old"):
+        monkeypatch.setattr(command, "code_digest", lambda module, code=code: code)
+        ablations = made_ablations(tmp_path)
+        ablations._images(variant, ablations._config(variant))
+    assert met == [[False] * 3, [True] * 3, [False] * 3, [True] * 3, [False] * 3]
 
 
 @pytest.mark.usefixtures("no_judge")
@@ -313,6 +382,24 @@ def test_without_the_unchanged_towers_there_is_nothing_to_compare_with() -> None
         answer({"without text": Kept({}, {})}, fake_judge())
 
 
+@pytest.mark.parametrize("kept", [set(), {"small batches, finetuned"}])
+def test_what_is_compared_with_a_failed_training_is_left_out(kept: set[str]) -> None:
+    asked = command.with_references(["without text", "small batches, finetuned"])
+    ran: list[str] = []
+
+    def train(variant: Any) -> None:
+        ran.append(variant.name)
+        if variant.name == "small batches":
+            raise TandemError("the loss is not a number")
+
+    found: Any = SimpleNamespace(kept=lambda variant: {} if variant.name in kept else None, run=train)
+    with console.capture() as capture:
+        command.train_missing(found, asked)
+    assert ran == [UNCHANGED, "without text", "small batches"]
+    said = " ".join(capture.get().split())
+    assert "small batches, finetuned: left out, as 'small batches' failed, which it is compared with" in said
+
+
 @pytest.mark.usefixtures("eagerly")
 def test_a_tiny_shop_is_ablated_and_a_second_run_trains_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -359,8 +446,10 @@ def test_a_tiny_shop_is_ablated_and_a_second_run_trains_nothing(
         raise TrainingError("the loss is not a number")
 
     monkeypatch.setattr("towers.train.train", failing)
-    monkeypatch.setattr(sys, "argv", [*words, "--out", str(out), "--only", "without picture", "without text"])
-    with pytest.raises(SystemExit, match=r"^error: not finished, as told above: without text$"):
+    asked = ["without picture", "without text", "small batches, finetuned"]
+    monkeypatch.setattr(sys, "argv", [*words, "--out", str(out), "--only", *asked])
+    failed = "without text, small batches, small batches, finetuned"
+    with pytest.raises(SystemExit, match=rf"^error: not finished, as told above: {failed}$"):
         command.main()
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["variants"] == first["variants"]
 

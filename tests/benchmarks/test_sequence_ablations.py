@@ -31,6 +31,16 @@ def test_every_variant_but_the_seeds_and_the_attributes_changes_the_settings(var
     assert (variant.configure(config) == config) == (not variant.changes)
 
 
+def test_a_variant_that_names_logq_has_it_whatever_the_settings_say() -> None:
+    config = parse_config(TowersConfig, {"sequences": {"logq": False}}, "the test")
+    named = {variant.name: variant.configure(config).sequences.logq for variant in VARIANTS if "logQ" in variant.name}
+    assert named == {
+        "in-batch, logQ and uniform negatives": True,
+        "in-batch and uniform negatives, no logQ": False,
+        "in-batch and logQ alone": True,
+    }
+
+
 def test_names_are_told_apart_on_disk(tmp_path: Path) -> None:
     nothing: Any = None
     ablations = SequenceAblations(nothing, None, TowersConfig(), 1.0, tmp_path / "out.json")
@@ -136,11 +146,7 @@ def test_a_result_has_the_key_of_the_code_that_trained(tmp_path: Path, monkeypat
         (
             ", loss: in_batch, logq: false",
             10**10,
-            {
-                "no label smoothing",
-                "in-batch, logQ and uniform negatives",  # with the file's own logq
-                "in-batch and uniform negatives, no logQ",
-            },
+            {"no label smoothing", "in-batch and uniform negatives, no logQ"},
         ),
         (", loss: sampled", 10**10, {"no label smoothing", "sampled"}),
     ],

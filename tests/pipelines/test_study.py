@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 import pipelines.study as study
+from catalog.config import parse_config
 from catalog.errors import ConfigError
 from catalog.progress import console
 from pipelines.config import PipelineConfig
-from pipelines.study import searched_space
+from pipelines.search_space import Part
+from pipelines.study import searched_space, study_folder
 from pipelines.workspace import Workspace
 
 SPACE = "rerank: {list_length: [40, 60], dropout: [0.1, 0.2]}"
@@ -49,3 +51,23 @@ def test_list_lengths_that_do_not_compare_are_not_searched(
         return
     with pytest.raises(ConfigError, match=f"list_length: .*{problem}"):
         searched_space(workspace, "rerank", file)
+
+
+@pytest.mark.parametrize(("part", "studies"), [("towers", 2), ("rerank", 1)])
+def test_another_preset_in_the_same_folder_is_another_study_of_the_towers(
+    tmp_path: Path, part: Part, studies: int
+) -> None:
+    weights = tmp_path / "preset" / "model.weights.h5"
+    weights.parent.mkdir()
+    values = {"name": "shop", "towers": {"text": {"preset": str(weights.parent)}}}
+    workspace = Workspace(parse_config(PipelineConfig, values, "the test"), tmp_path / "run")
+    folders = []
+    for content in (b"one", b"two", b"one"):
+        weights.write_bytes(content)
+        with console.capture() as capture:
+            folders.append(study_folder(workspace, part, {}, {"towers": "as they are"}))
+        assert ("is a study of other preset" in " ".join(capture.get().split())) == (
+            part == "towers" and content == b"two"
+        )
+    assert folders[0] == folders[2]
+    assert len(set(folders)) == studies

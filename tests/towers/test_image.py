@@ -15,7 +15,7 @@ import pytest
 import towers.image
 from catalog.errors import ArtifactError, ConfigError
 from catalog.progress import console
-from towers.image import build_backbone, load_backbone, prepare_images
+from towers.image import build_backbone, forget_images, load_backbone, prepare_images
 from towers.image_cache import weights_fingerprint
 from towers.image_config import ImageConfig
 
@@ -111,6 +111,25 @@ def test_other_settings_or_mostly_new_pictures_make_it_again(
     monkeypatch.setattr(towers.image, "build_backbone", build)
     with pytest.raises(MadeAgainError):
         prepare_images(shop(80 if change else 200), CONFIG.model_copy(update=change), prepared)
+
+
+def test_what_is_forgotten_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = []
+    monkeypatch.setattr(towers.image, "_convolutions", lambda config: built.append(1) or small_convolutions(config))
+    forget_images(tmp_path)  # where there is nothing
+    for _ in range(2):
+        prepare_images(shop(5), CONFIG, tmp_path)
+    assert len(built) == 1
+    (tmp_path / "pretraining.npz").touch()
+    forget_images(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "backbone.keras",
+        "embeddings.npy",
+        "metrics.json",
+        "trained_on.npy",
+    }
+    prepare_images(shop(5), CONFIG, tmp_path)
+    assert len(built) == 2
 
 
 @pytest.mark.usefixtures("eagerly")

@@ -32,6 +32,22 @@ def test_a_key_is_of_the_settings_and_of_what_is_learned_from(toy, config: Tower
     assert len(others - {key}) == 4
 
 
+def test_a_key_is_of_what_a_folder_of_a_preset_holds(toy, config: TowersConfig, tmp_path: Path) -> None:
+    text = config.text.model_copy(update={"preset": str(tmp_path)})
+    keys = []
+    for content in ("one", "two", "one"):
+        (tmp_path / "model.weights.h5").write_text(content)
+        given = config.model_copy(update={"text": text})
+        keys.append(training_key(toy.shop, toy.features, toy.images_dir, given))
+    assert keys[0] == keys[2] != keys[1]
+
+
+def test_a_key_is_of_no_setting_that_decides_nothing(toy, config: TowersConfig) -> None:
+    device = config.device.model_copy(update={"memory_growth": not config.device.memory_growth})
+    key = training_key(toy.shop, toy.features, toy.images_dir, config)
+    assert training_key(toy.shop, toy.features, toy.images_dir, config.model_copy(update={"device": device})) == key
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
