@@ -85,6 +85,7 @@ VARIANTS = (
     Variant("no kinds", {"history": {"kinds": False}}),
     Variant("post-norm", {"history": {"norm": "post"}}),
     Variant("another seed", {"seed": 1}),
+    Variant("last weights", training={"average": 0.0}),
     Variant("no logQ", training={"logq": False}),
     Variant("fixed temperature", training={"learn_temperature": False}),
     Variant("temperature .1", training={"temperature": 0.1, "learn_temperature": False}),

@@ -66,6 +66,7 @@ SPACES: dict[Part, Space] = {
         "training.search_examples": OneOf(values=(128, 256, 384)),
         "training.next_items": OneOf(values=(96, 192, 384)),
         "training.learning_rate": Range(low=5e-4, high=8e-3, log=True),
+        "training.average": OneOf(values=(0.0, 0.95, 0.98, 0.99)),
     },
     "rerank": {
         "cross_layers": Range(low=1, high=4),

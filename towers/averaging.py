@@ -29,6 +29,11 @@ class WeightAverage:
         self._averages = [tf.Variable(variable.value, trainable=False) for variable in variables]
         self._updates = tf.Variable(0.0, trainable=False)
 
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """What a checkpoint keeps of it."""
+        return [self._updates, *self._averages]
+
     def update(self) -> None:
         """Take in the present weights; call it after each update, inside its graph."""
         self._updates.assign_add(1.0)

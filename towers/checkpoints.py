@@ -1,4 +1,4 @@
-"""What a killed training goes on from: weights, optimizer and random numbers after each whole epoch."""
+"""What a killed training goes on from: weights, their average, optimizer and random numbers after each whole epoch."""
 
 import shutil
 from collections.abc import Callable
@@ -11,6 +11,7 @@ import numpy as np
 
 from catalog.errors import ArtifactError
 from catalog.files import atomic_directory, atomic_path, read_json, write_json
+from towers.averaging import WeightAverage
 
 _KEPT = 2
 _STATES = "states.npz"
@@ -50,14 +51,17 @@ class Checkpoints:
         folder: where they are.
         model: whose weights are kept.
         optimizer: whose state is kept.
+        average: of the weights, whose state is kept, and which the best weights are of.
     """
 
-    def __init__(self, folder: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
-        self.folder, self.model, self.optimizer = folder, model, optimizer
+    def __init__(
+        self, folder: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer, average: WeightAverage
+    ) -> None:
+        self.folder, self.model, self.optimizer, self.average = folder, model, optimizer, average
 
     @property
     def best_weights(self) -> Path:
-        """The weights of the best epoch."""
+        """The averaged weights of the best epoch."""
         return self.folder / "best.weights.h5"
 
     def save(self, progress: Progress) -> None:
@@ -101,12 +105,14 @@ class Checkpoints:
 
     def _save_if_best(self, progress: Progress) -> None:
         if progress.best_epoch == progress.epoch:
-            save_weights(self.model, self.best_weights)
+            with self.average.applied():
+                save_weights(self.model, self.best_weights)
 
     def _states(self) -> list[Any]:
-        """The optimizer's variables, and those of the model's random numbers, which are none of its weights."""
+        """The variables of optimizer and average, and those of the model's random numbers, none of them weights."""
         weights = {id(weight) for weight in self.model.weights}
-        return [*self.optimizer.variables, *(item for item in self.model.variables if id(item) not in weights)]
+        random = (item for item in self.model.variables if id(item) not in weights)
+        return [*self.optimizer.variables, *self.average.variables, *random]
 
     def _path(self, epoch: int) -> Path:
         return self.folder / f"epoch-{epoch:04d}"

@@ -85,6 +85,9 @@ class TrainingConfig(Config):
     modality_dropout: float = Field(0.15, ge=0, lt=1, description="share of the present modalities hidden in training")
     id_dropout: float = Field(0.3, ge=0, le=1, description="share of product ids hidden in training")
     learning_rate: float = Field(2e-3, gt=0, description="of Adam after the warm-up; it rises on from there")
+    average: float = Field(
+        0.98, ge=0, lt=1, description="decay of the averaged weights, which are scored and kept; 0: the last weights"
+    )
     warmup_steps: int = Field(100, ge=0, description="steps of linear warm-up; at most a tenth of the training")
     clip_norm: float = Field(1.0, gt=0, description="gradients are scaled down to this global norm")
     patience: int = Field(2, ge=1, description="epochs without a better validation recall before training stops")

@@ -16,6 +16,7 @@ from catalog.feature_store import FeatureStore
 from catalog.files import write_json
 from catalog.progress import console, track
 from catalog.schema import ShopData
+from towers.averaging import WeightAverage
 from towers.batches import Batches
 from towers.behaviour import RAW_BEHAVIOUR
 from towers.checkpoints import Checkpoints, Progress, checkpoints_folder, load_weights, save_weights
@@ -108,6 +109,7 @@ class _Training:
             self.model = TwoTowers(config, vocabulary, tokenizer.vocab_size, backbone)
             self.optimizer = _optimizer(config, steps)
             self.optimizer.build(self.model.trainable_variables)
+            self.average = WeightAverage(self.model.trainable_variables, config.training.average)
         graph = GraphTables(tables, config.dim, images_change=self.pictures is not None)
         self.towers = Towers(self.model, graph, tokenizer, vocabulary, config, features)
         training = config.training
@@ -135,7 +137,7 @@ class _Training:
         )
 
     def run(self, after_epoch: AfterEpoch | None) -> None:
-        checkpoints = Checkpoints(checkpoints_folder(self.out_dir), self.model, self.optimizer)
+        checkpoints = Checkpoints(checkpoints_folder(self.out_dir), self.model, self.optimizer, self.average)
         progress = checkpoints.restore(self.key)
         if progress.epoch:
             console.print(f"towers: going on after epoch {progress.epoch}")
@@ -143,16 +145,18 @@ class _Training:
                 self.model.text.revive()
         else:
             self._describe()
-        update = make_update(self.step, self.optimizer, self.strategy)
+        update = make_update(self.step, self.optimizer, self.strategy, self.average)
         writer = tf.summary.create_file_writer(str(self.out_dir / "tensorboard"))
-        products = self._refresh()
+        with self.average.applied():
+            products = self._refresh()
         while progress.epoch < self.config.training.epochs and not progress.stopped:
             self._mine(products, progress.epoch)
             started = time.perf_counter()
             loss = self._epoch(update, progress)
             seconds = time.perf_counter() - started
-            products = self._refresh()
-            recall = self.validation.recall(self.towers.query_embeddings, products)
+            with self.average.applied():
+                products = self._refresh()
+                recall = self.validation.recall(self.towers.query_embeddings, products)
             self._record(progress, loss, seconds, recall, writer)
             checkpoints.save(progress)
             if after_epoch is not None:
@@ -172,9 +176,10 @@ class _Training:
     def _mine(self, products: npt.NDArray[np.float32], epoch: int) -> None:
         # Untrained towers rank at random: what they get wrong is not hard.
         if self.batches.sizes.hard and epoch:
-            self.batches.hard_negatives = mine_hard_negatives(
-                self.towers, self.batches, products, self.config.seed + epoch
-            )
+            with self.average.applied():
+                self.batches.hard_negatives = mine_hard_negatives(
+                    self.towers, self.batches, products, self.config.seed + epoch
+                )
 
     def _epoch(self, update: Any, progress: Progress) -> float:
         """All batches of one epoch; returns the mean loss."""

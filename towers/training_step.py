@@ -9,6 +9,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from towers.alignment import alignment_loss
+from towers.averaging import WeightAverage
 from towers.batches import BatchSizes
 from towers.config import TowersConfig
 from towers.product_tower import PRODUCT_MODALITIES
@@ -151,8 +152,12 @@ def _spread(sizes: tuple[int, ...], values: tf.Tensor, given: tuple[int, ...]) -
     return tf.concat(empty, axis=0)
 
 
-def make_update(step: TrainingStep, optimizer: keras.optimizers.Optimizer, strategy: Any) -> Step:
-    """A compiled function of a batch (one a replica): updates the weights, returns the loss over all replicas."""
+def make_update(
+    step: TrainingStep, optimizer: keras.optimizers.Optimizer, strategy: Any, average: WeightAverage
+) -> Step:
+    """A compiled function of a batch (one a replica): updates the weights and their average, returns the loss over all
+    replicas.
+    """
     variables = step.model.trainable_variables
 
     def update(batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
@@ -170,6 +175,8 @@ def make_update(step: TrainingStep, optimizer: keras.optimizers.Optimizer, strat
 
     @tf.function(autograph=False)
     def run(batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        return strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(update, args=(batch,)), axis=None)
+        loss = strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(update, args=(batch,)), axis=None)
+        average.update()
+        return loss
 
     return run

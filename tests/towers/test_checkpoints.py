@@ -5,49 +5,61 @@ import numpy as np
 import pytest
 
 from catalog.errors import ArtifactError
+from towers.averaging import WeightAverage
 from towers.checkpoints import Checkpoints, Progress, load_weights, save_weights
 
+Parts = tuple[keras.Model, keras.optimizers.Optimizer, WeightAverage]
 
-def make(units: int = 2) -> tuple[keras.Model, keras.optimizers.Optimizer]:
+
+def make(units: int = 2) -> Parts:
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dropout(0.5, seed=7), keras.layers.Dense(units)])
     optimizer = keras.optimizers.Adam(0.1)
     optimizer.build(model.trainable_variables)
-    return model, optimizer
+    return model, optimizer, WeightAverage(model.trainable_variables, 0.5)
 
 
-def step(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
+def step(model: keras.Model, optimizer: keras.optimizers.Optimizer, average: WeightAverage) -> None:
     optimizer.apply(
         [np.ones(variable.shape, np.float32) for variable in model.trainable_variables], model.trainable_variables
     )
+    average.update()
+
+
+def averaged(model: keras.Model, average: WeightAverage) -> list[np.ndarray]:
+    with average.applied():
+        return model.get_weights()
 
 
 def test_a_restored_training_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
-    model, optimizer = make()
-    step(model, optimizer)
+    model, optimizer, average = make()
+    step(model, optimizer, average)
     ones = np.ones((4, 3), np.float32)
     first = model(ones, training=True)
-    Checkpoints(tmp_path, model, optimizer).save(Progress("key", epoch=1, step=1, best_epoch=1, best=0.5))
+    Checkpoints(tmp_path, model, optimizer, average).save(Progress("key", epoch=1, step=1, best_epoch=1, best=0.5))
     second = model(ones, training=True)
-    step(model, optimizer)
-    other, other_optimizer = make()
-    progress = Checkpoints(tmp_path, other, other_optimizer).restore("key")
+    step(model, optimizer, average)
+    other, other_optimizer, other_average = make()
+    progress = Checkpoints(tmp_path, other, other_optimizer, other_average).restore("key")
     assert progress == Progress("key", epoch=1, step=1, best_epoch=1, best=0.5)
     np.testing.assert_allclose(other(ones, training=True), second, atol=1e-6)  # what is dropped goes on as well
     assert not np.allclose(first, second)
-    step(other, other_optimizer)
+    step(other, other_optimizer, other_average)
     for one, two in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-6)
+    for one, two in zip(averaged(model, average), averaged(other, other_average), strict=True):
         np.testing.assert_allclose(one, two, atol=1e-6)
 
 
 def test_two_checkpoints_and_the_best_weights_are_kept(tmp_path: Path) -> None:
-    model, optimizer = make()
-    checkpoints = Checkpoints(tmp_path, model, optimizer)
+    model, optimizer, average = make()
+    checkpoints = Checkpoints(tmp_path, model, optimizer, average)
     kept = []
     for epoch in range(1, 5):
-        step(model, optimizer)
-        kept.append(model.get_weights()[0])
+        step(model, optimizer, average)
+        kept.append(averaged(model, average)[0])
         checkpoints.save(Progress("key", epoch=epoch, best_epoch=min(epoch, 2)))
     assert sorted(path.name for path in tmp_path.glob("epoch-*")) == ["epoch-0003", "epoch-0004"]
+    assert not np.allclose(model.get_weights()[0], kept[-1])  # to train on, the model has its own
     load_weights(model, checkpoints.best_weights)
     np.testing.assert_allclose(model.get_weights()[0], kept[1])
     checkpoints.clear()
@@ -58,8 +70,8 @@ def test_a_kill_while_they_are_removed_leaves_nothing_to_go_on_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "checkpoints"
-    model, optimizer = make()
-    checkpoints = Checkpoints(folder, model, optimizer)
+    model, optimizer, average = make()
+    checkpoints = Checkpoints(folder, model, optimizer, average)
     checkpoints.save(Progress("key", epoch=1, best_epoch=1))
     with monkeypatch.context() as killed:
         killed.setattr("towers.checkpoints.shutil.rmtree", lambda path, ignore_errors: None)
@@ -76,11 +88,11 @@ def test_the_best_weights_are_those_of_the_epoch_that_is_known_to_be_best(
     def kill(*_: object) -> None:
         raise KeyboardInterrupt
 
-    model, optimizer = make()
-    checkpoints, kept = Checkpoints(tmp_path, model, optimizer), []
+    model, optimizer, average = make()
+    checkpoints, kept = Checkpoints(tmp_path, model, optimizer, average), []
     for epoch in (1, 2):
-        step(model, optimizer)
-        kept.append(model.get_weights()[0])
+        step(model, optimizer, average)
+        kept.append(averaged(model, average)[0])
         if epoch == 1:
             checkpoints.save(Progress("key", epoch=1, best_epoch=1))
     with monkeypatch.context() as patched:
@@ -93,8 +105,8 @@ def test_the_best_weights_are_those_of_the_epoch_that_is_known_to_be_best(
 
 
 def test_another_key_starts_anew(tmp_path: Path) -> None:
-    model, optimizer = make()
-    checkpoints = Checkpoints(tmp_path / "checkpoints", model, optimizer)
+    model, optimizer, average = make()
+    checkpoints = Checkpoints(tmp_path / "checkpoints", model, optimizer, average)
     assert checkpoints.restore("one") == Progress("one")
     checkpoints.save(Progress("one", epoch=1, best_epoch=1))
     assert checkpoints.restore("two") == Progress("two")
