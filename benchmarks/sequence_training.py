@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
@@ -95,7 +95,7 @@ def chosen_loss(settings: SequenceConfig, targets: int, items: int) -> Loss:
     return "in_batch" if settings.loss == "full" and not small else settings.loss
 
 
-def history_length(config: TowersConfig, lengths: npt.ArrayLike) -> int:
+def history_length(config: TowersConfig, lengths: Sequence[int]) -> int:
     """Items that a history holds: as many as 99 of 100 sequences have, within the settings' bounds.
 
     Args:
