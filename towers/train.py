@@ -210,8 +210,8 @@ class _Training:
     def _feed(self, epoch: int) -> Iterator[Any]:
         """Batches as tensors, made ahead while the step before runs; for several replicas one each.
 
-        Without tf.data's autotuning, which has nothing to tune here: whoever is done with an iterator waits until its
-        thread wakes up again, after 10 ms, 20, 40 and so on to a minute.
+        tf.data's autotuning is off: there is nothing to tune here, and with it whoever is done with an iterator waits
+        until its thread wakes up again, after 10 ms, 20, 40 and so on to a minute.
         """
         fixed = tf.data.Options()
         fixed.autotune.enabled = False
