@@ -146,16 +146,18 @@ class Composition(tf.Module):
 
     def rerank(self, inputs: Tensors) -> Tensors:
         """Score and probabilities [B, C] in the candidates' order."""
-        request = self.catalogue.request(inputs)
-        rows = self.catalogue.rows(inputs["candidate_product_id"])
-        return self._score(inputs, request, _finite(inputs["query_embedding"]), rows, inputs["candidate_score"])
+        assert self._rerank is not None
+        return dict(self._rerank(**self._given(inputs)))
+
+    def rerank_found_with_image(self, inputs: Tensors) -> Tensors:
+        """As `rerank`, of candidates that `retrieval` found with a picture."""
+        assert self._rerank is not None
+        return dict(self._rerank(found_with_picture=True, **self._given(inputs)))
 
     def explain(self, inputs: Tensors) -> Tensors:
         """Score, base and what each group of features adds [B, C], in the candidates' order."""
-        request = self.catalogue.request(inputs)
-        rows = self.catalogue.rows(inputs["candidate_product_id"])
-        embedding = _finite(inputs["query_embedding"])
-        return self._score(inputs, request, embedding, rows, inputs["candidate_score"], "explain")
+        assert self._rerank is not None
+        return dict(self._rerank.explain(**self._given(inputs)))
 
     def search(self, inputs: Tensors) -> Tensors:
         """{product_id, score, retrieval_score, and the probabilities} [B, K], best first."""
@@ -164,7 +166,11 @@ class Composition(tf.Module):
         rows, retrieval_scores = self._candidate_rows(embedding)
         kept = self._results if self._groups is None else self._candidates
         assert self._rerank is not None
-        best, order = self._rerank.best(kept, **self._rerank_inputs(inputs, request, embedding, rows, retrieval_scores))
+        best, order = self._rerank.best(
+            kept,
+            found_with_picture="query_image" in inputs,
+            **self._rerank_inputs(inputs, request, embedding, rows, retrieval_scores),
+        )
         best["retrieval_score"] = tf.gather(retrieval_scores, order, batch_dims=1)
         score, rows = best.pop("score"), tf.gather(rows, order, batch_dims=1)
         if self._groups is not None:
@@ -198,20 +204,11 @@ class Composition(tf.Module):
             query_image=inputs.get("query_image"),
         )
 
-    def _score(
-        self,
-        inputs: Tensors,
-        request: Tensors,
-        embedding: tf.Tensor,
-        rows: tf.Tensor,
-        scores: tf.Tensor,
-        method: str = "__call__",
-    ) -> Tensors:
-        assert self._rerank is not None
-        outputs: Tensors = getattr(self._rerank, method)(
-            **self._rerank_inputs(inputs, request, embedding, rows, scores)
-        )
-        return dict(outputs)
+    def _given(self, inputs: Tensors) -> dict[str, Any]:
+        """The reranker's inputs where a client names the candidates."""
+        rows = self.catalogue.rows(inputs["candidate_product_id"])
+        embedding = _finite(inputs["query_embedding"])
+        return self._rerank_inputs(inputs, self.catalogue.request(inputs), embedding, rows, inputs["candidate_score"])
 
     def _rerank_inputs(
         self, inputs: Tensors, request: Tensors, embedding: tf.Tensor, rows: tf.Tensor, scores: tf.Tensor

@@ -155,8 +155,10 @@ class Exporter:
                 "candidate_score": found["score"].numpy(),
             }
             warm.append(("serving_default", inputs | candidates))
-        warm.append(("explain", warm[0][1]))
         functions = {"serving_default": model.rerank, "explain": model.explain}
+        if self._backbone is not None:
+            functions["found_with_image"] = model.rerank_found_with_image
+        warm += [(name, warm[0][1]) for name in functions if name != "serving_default"]
         self._save("rerank", model, functions, dict.fromkeys(functions, specs), warm)
 
     def _save_product_tower(self) -> None:

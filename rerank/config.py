@@ -112,6 +112,11 @@ class RerankConfig(Config):
     )
     cart_weight: float = Field(1.0, ge=0, description="What a cart is worth in the score, in clicks.")
     purchase_weight: float = Field(2.0, ge=0, description="What a purchase is worth in the score, in clicks.")
+    picture_query_weight: float = Field(
+        7.5,
+        ge=0,
+        description="What retrieval's cosine adds to the score where a picture was asked with: no feature sees it.",
+    )
 
     learning_rate: float = Field(2e-3, gt=0, description="Adam's peak rate; it falls to a tenth by a cosine.")
     weight_decay: float = Field(

@@ -42,8 +42,10 @@ class Reranker(tf.Module):
         query [B] string ("" for a recommendation); query_embedding [B, D]; history_row, history_kind [B, H] int32,
         padded on the left with N and 0; history_timestamp [B, H] int64; timestamp [B] int64, seconds, never 0;
         user_columns {name: [B] string}; candidate_row [B, C] int32, N for absent; candidate_score [B, C].
-        Returns score, click_probability, cart_probability, purchase_probability, [B, C] float32 each. The score is
-        `order_score`; absent candidates get ABSENT_SCORE and probabilities of 0.
+        found_with_picture: whether candidates were retrieved by a picture, too. Returns score, click_probability,
+        cart_probability, purchase_probability, [B, C] float32 each. The score is `order_score`, to which candidates
+        found with a picture add `picture_query_weight` times candidate_score; absent candidates get ABSENT_SCORE and
+        probabilities of 0.
 
     Raises:
         ArtifactError: when the catalogue gives other features than the weights were trained on.
@@ -80,8 +82,12 @@ class Reranker(tf.Module):
         check_names(trained.spec, self.extractor)
         # A module does not look into these, since saving would trace a Keras model by itself; its variables are
         # tracked one by one, since a tf.Module misses those of layers that sit in lists.
-        # The best of a search's candidates are traced once for all signatures that search.
-        self._layers = SimpleNamespace(model=trained.model, best=tf.function(self._best, autograph=False))
+        # What signatures share is traced once for all of them.
+        self._layers = SimpleNamespace(
+            model=trained.model,
+            all=tf.function(self._all, autograph=False),
+            best=tf.function(self._best, autograph=False),
+        )
         weights: list[tf.Variable] = [variable.value for variable in trained.model.variables]
         self._tracked = [
             weight for weight in weights if weight.dtype.size * weight.shape.num_elements() > constant_bytes
@@ -93,26 +99,35 @@ class Reranker(tf.Module):
         groups = [name.partition(":")[0] for name in self.extractor.names]
         self._members = tf.constant([[group == name for name in groups] for group in GROUPS], tf.float32)
 
-    def __call__(self, **inputs: Any) -> Tensors:
-        score, logs, present = self._judge(inputs)
-        met = self._are_met(inputs["candidate_row"], present)
-        return {"score": score, **self._probabilities(logs, present, met, inputs["query"])}
+    def __call__(self, found_with_picture: bool = False, **inputs: Any) -> Tensors:
+        found: Tensors = self._layers.all(self._retrieval_weight(found_with_picture), **inputs)
+        return found
 
-    def best(self, count: int, **inputs: Any) -> tuple[Tensors, tf.Tensor]:
+    def best(self, count: int, found_with_picture: bool = False, **inputs: Any) -> tuple[Tensors, tf.Tensor]:
         """The candidates of the highest scores, best first; probabilities are computed of no other.
 
         Args:
             count: K, at most C.
-            inputs: as of a call.
+            found_with_picture, inputs: as of a call.
 
         Returns:
             What a call returns, [B, K] each, and their places among the candidates, [B, K] int32.
         """
-        found: tuple[Tensors, tf.Tensor] = self._layers.best(count, **inputs)
+        found: tuple[Tensors, tf.Tensor] = self._layers.best(
+            count, self._retrieval_weight(found_with_picture), **inputs
+        )
         return found
 
-    def _best(self, count: int, **inputs: Any) -> tuple[Tensors, tf.Tensor]:
-        score, logs, present = self._judge(inputs)
+    def _retrieval_weight(self, found_with_picture: bool) -> tf.Tensor:
+        return tf.constant(self.config.picture_query_weight if found_with_picture else 0.0, tf.float32)
+
+    def _all(self, retrieval_weight: tf.Tensor, **inputs: Any) -> Tensors:
+        score, logs, present = self._judge(inputs, retrieval_weight)
+        met = self._are_met(inputs["candidate_row"], present)
+        return {"score": score, **self._probabilities(logs, present, met, inputs["query"])}
+
+    def _best(self, count: int, retrieval_weight: tf.Tensor, **inputs: Any) -> tuple[Tensors, tf.Tensor]:
+        score, logs, present = self._judge(inputs, retrieval_weight)
         score, order = tf.math.top_k(score, k=count)
         chosen = tf.gather(tf.stack(logs, -1), order, batch_dims=1)
         present = tf.gather(present, order, batch_dims=1)
@@ -120,11 +135,12 @@ class Reranker(tf.Module):
         logs = HeadLogs(*tf.unstack(chosen, axis=-1))
         return {"score": score, **self._probabilities(logs, present, met, inputs["query"])}, order
 
-    def _judge(self, inputs: dict[str, Any]) -> tuple[tf.Tensor, HeadLogs, tf.Tensor]:
+    def _judge(self, inputs: dict[str, Any], retrieval_weight: tf.Tensor) -> tuple[tf.Tensor, HeadLogs, tf.Tensor]:
         """Scores, logs before calibration, and which candidates are present; [B, C] each."""
         features = self.features(**inputs)
         logs = self._rank(features.numeric, self._values(features, inputs["candidate_row"]), features.profile)
         score = order_score(logs, features.grade, self.config)
+        score += retrieval_weight * _finite(inputs["candidate_score"])
         return tf.where(features.present, score, ABSENT_SCORE), logs, features.present
 
     def _rank(self, numeric: tf.Tensor, values: tf.Tensor, profile: tf.Tensor) -> HeadLogs:
@@ -199,7 +215,7 @@ class Reranker(tf.Module):
         """What the ranking model reads of a call's inputs."""
         absent = (candidate_row < 0) | (candidate_row >= self.extractor.size)
         # A client's padding may carry any number, -inf and NaN too; real scores are cosines.
-        score = tf.where(absent | ~tf.math.is_finite(candidate_score), 0.0, candidate_score)
+        score = tf.where(absent, 0.0, _finite(candidate_score))
         rank, best = retrieval_ranks(score, ~absent)
         inputs = {
             "query": query,
@@ -216,6 +232,10 @@ class Reranker(tf.Module):
             **{f"user_{name}": values for name, values in user_columns.items()},
         }
         return self.extractor(inputs)
+
+
+def _finite(scores: tf.Tensor) -> tf.Tensor:
+    return tf.where(tf.math.is_finite(scores), scores, 0.0)
 
 
 class BatchScorer:

@@ -63,9 +63,15 @@ class Answer:
 
 @dataclass(frozen=True)
 class Retrieval(Answer):
-    """Candidates, best first, with the [D] query embedding they were found by."""
+    """Candidates, best first.
+
+    Attributes:
+        query_embedding: [D] what they were found by.
+        with_image: whether a picture was asked with.
+    """
 
     query_embedding: npt.NDArray[np.float32]
+    with_image: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,12 +152,12 @@ def read_answers(outputs: Outputs, k: int, excluded: Sequence[Collection[str]]) 
     return [Answer(each, outputs.model, outputs.version, reranked=True) for each in hits]
 
 
-def read_retrievals(outputs: Outputs) -> list[Retrieval]:
-    """What a `retrieval` model found for each request."""
+def read_retrievals(outputs: Outputs, with_image: bool) -> list[Retrieval]:
+    """What a `retrieval` model found for each request, of which all or none were asked with a picture."""
     embeddings = outputs.tensors["query_embedding"].astype(np.float32)
     hits = read_hits(outputs.tensors, None, [()] * len(embeddings))
     return [
-        Retrieval(each, outputs.model, outputs.version, False, embedding)
+        Retrieval(each, outputs.model, outputs.version, False, embedding, with_image)
         for each, embedding in zip(hits, embeddings, strict=True)
     ]
 

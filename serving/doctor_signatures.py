@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from serving.messages import DataType, SignatureDef, TensorInfo
+from serving.requests import FOUND_WITH_IMAGE
 from serving.tensors import data_type_name
 
 Signatures = Mapping[str, SignatureDef]
@@ -59,6 +60,8 @@ def signature_faults(model: str, signatures: Signatures) -> list[str]:
     if model in REQUEST_MODELS and "with_image" in signatures:
         pictured = _faults(signatures["with_image"], inputs | _PICTURE, outputs)
         faults += [f"with_image: {fault}" for fault in pictured]
+    if model == "rerank" and FOUND_WITH_IMAGE in signatures:
+        faults += [f"{FOUND_WITH_IMAGE}: {fault}" for fault in _faults(signatures[FOUND_WITH_IMAGE], inputs, outputs)]
     return faults
 
 

@@ -157,7 +157,8 @@ class Planner:
         ]
 
     def _retrieve(self, requests: Sequence[Request], context: _Context) -> Plan[list[Retrieval]]:
-        return read_retrievals((yield from self._ask(RETRIEVAL, Question(requests), context)))
+        outputs = yield from self._ask(RETRIEVAL, Question(requests), context)
+        return read_retrievals(outputs, with_image=requests[0].image is not None)
 
     def _rerank(
         self, requests: Sequence[Request], retrievals: Sequence[Retrieval], k: int, context: _Context

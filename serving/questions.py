@@ -8,7 +8,7 @@ import numpy as np
 from serving.answers import Retrieval
 from serving.errors import BadRequestError
 from serving.protos import GetModelMetadataRequest, PredictRequest
-from serving.requests import Contract, Request, fit_candidates
+from serving.requests import FOUND_WITH_IMAGE, Contract, Request, fit_candidates
 from serving.tensors import Array, make_proto
 
 
@@ -18,7 +18,7 @@ class Question:
 
     Attributes:
         requests: B of them, all with a picture or all without one.
-        retrievals: for a reranker, what retrieval found for each; all of one version.
+        retrievals: for a reranker, what retrieval found for each; all of one version, all or none with a picture.
     """
 
     requests: Sequence[Request]
@@ -43,6 +43,8 @@ class Question:
                 message.model_spec.version_label = label
         else:
             message.model_spec.version.value = self.retrievals[0].version
+            if self.retrievals[0].with_image and contract.found_with_image:
+                message.model_spec.signature_name = FOUND_WITH_IMAGE
         for name, values in self._inputs(contract).items():
             message.inputs[name].CopyFrom(make_proto(values))
         return message

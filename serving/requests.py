@@ -21,6 +21,9 @@ HISTORY_KINDS = tuple(kind for kind in KINDS if kind != "impression")
 MAX_QUERY_CHARACTERS = 1_000
 """Longer queries are cut: towers read a few dozen tokens, and nobody types more."""
 
+FOUND_WITH_IMAGE = "found_with_image"
+"""The signature of a reranker for candidates that were retrieved by a picture, which it does not see."""
+
 _MAX_ID_CHARACTERS = 512  # as catalog.schema has it
 _MAX_SECONDS = 100_000_000_000  # the year 5138; a number beyond it counts milliseconds
 _USER = "user_"
@@ -50,12 +53,14 @@ class Contract:
         user_columns: profile columns, without `user_`.
         picture: S, the edge of a query picture in pixels; None when the model takes none.
         candidates: C of a reranker; None for other models.
+        found_with_image: whether a reranker has a signature for candidates that were found with a picture.
     """
 
     history: int
     user_columns: tuple[str, ...]
     picture: int | None
     candidates: int | None
+    found_with_image: bool = False
 
 
 def read_contract(signatures: Mapping[str, SignatureDef]) -> Contract:
@@ -76,6 +81,7 @@ def read_contract(signatures: Mapping[str, SignatureDef]) -> Contract:
         user_columns=tuple(sorted(name.removeprefix(_USER) for name in default.inputs if name.startswith(_USER))),
         picture=_side(picture, "query_image") if picture is not None else None,
         candidates=_side(default, "candidate_product_id") if "candidate_product_id" in default.inputs else None,
+        found_with_image=FOUND_WITH_IMAGE in signatures,
     )
 
 

@@ -123,6 +123,25 @@ def test_all_models_share_one_version_and_answer_as_promised(workspace: Workspac
     np.testing.assert_allclose(found["search"]["score"], found["search_exact"]["score"], atol=1e-4)
 
 
+def test_a_picture_is_asked_with_in_one_step_and_in_two(workspace: Workspace, shop: ShopData) -> None:
+    release = latest_release(workspace.config.models_dir, "tiny")
+    sample = json.loads((release.folder / "sample_requests.json").read_text())[0] | {"query": ""}
+    whole = ("history_timestamp", "timestamp")
+    inputs = {name: np.array([value], np.int64 if name in whole else object) for name, value in sample.items()}
+    pictured = inputs | {"query_image": np.asarray(shop.images[:1])}
+    searched, retrieved, reranker = (Servable(release.model(name)) for name in ("search", "retrieval", "rerank"))
+    at_once = searched.run("with_image", pictured)["score"]
+    candidates = retrieved.run("with_image", pictured)
+    inputs["query_embedding"] = candidates["query_embedding"]
+    inputs |= {f"candidate_{name}": candidates[name] for name in ("product_id", "score")}
+    told, untold = (reranker.run(name, inputs)["score"] for name in ("found_with_image", "serving_default"))
+    for servable in (searched, retrieved, reranker):
+        servable.close()
+    np.testing.assert_allclose(-np.sort(-told)[:, : at_once.shape[1]], at_once, atol=1e-4)
+    weight = workspace.config.rerank.picture_query_weight
+    np.testing.assert_allclose(told - untold, weight * candidates["score"], atol=1e-4)
+
+
 def test_the_report_holds_every_system(workspace: Workspace) -> None:
     report = json.loads((workspace / "report.json").read_text())
     systems = [row["system"] for row in report["blocks"]["search_truth"]["rows"]]

@@ -153,6 +153,32 @@ def test_rerank_keeps_the_candidates_order(catalogue: Catalogue) -> None:
     assert composition(catalogue).rerank(inputs)["score"].numpy().tolist() == [[-1, -3, 0]]
 
 
+def test_the_reranker_is_told_of_pictures(catalogue: Catalogue) -> None:
+    told: list[object] = []
+
+    class Reranker(RowReranker):
+        def __call__(self, candidate_row: tf.Tensor, **inputs: object) -> dict[str, tf.Tensor]:
+            told.append(inputs.get("found_with_picture", False))
+            return super().__call__(candidate_row)
+
+        def best(self, count: int, candidate_row: tf.Tensor, **inputs: Any) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+            told.append(inputs["found_with_picture"])
+            return super().best(count, candidate_row)
+
+    graph = Composition(catalogue, lambda **_: tf.ones([1, 2]), CountingIndex(), Reranker(), candidates=5, results=4)
+    asked = request(["a"], ["view"])
+    graph.search(asked)
+    graph.search(asked | {"query_image": tf.zeros([1, 8, 8, 3], tf.uint8)})
+    candidates = {
+        "query_embedding": tf.ones([1, 2]),
+        "candidate_product_id": tf.constant([["b", "a"]]),
+        "candidate_score": tf.constant([[1.0, 2.0]]),
+    }
+    graph.rerank(asked | candidates)
+    graph.rerank_found_with_image(asked | candidates)
+    assert told == [False, True, False, True]
+
+
 def test_every_dimension_but_the_batch_is_static() -> None:
     for specs in (request_specs(50, ("country",), 64), rerank_specs(50, ("country",), 64, 200)):
         for spec in specs.values():

@@ -111,6 +111,26 @@ def test_the_best_are_those_of_a_call_in_order(reranker: Reranker, requests: dic
         np.testing.assert_allclose(best[name], expected, rtol=1e-6)
 
 
+def test_what_was_found_with_a_picture_is_ordered_by_its_cosine_too(
+    reranker: Reranker, requests: dict[str, Any]
+) -> None:
+    rows = requests["rows"].copy()
+    rows[0, 2:] = reranker.extractor.size
+    call = call_of(requests, rows)
+    plain = {name: values.numpy() for name, values in reranker(**call).items()}
+    pictured = {name: values.numpy() for name, values in reranker(found_with_picture=True, **call).items()}
+    weight = reranker.config.picture_query_weight
+    assert weight > 0
+    present = rows < reranker.extractor.size
+    told = np.where(present, plain["score"] + weight * requests["scores"], ABSENT_SCORE)
+    np.testing.assert_allclose(pictured["score"], told, rtol=1e-4, atol=1e-5)
+    for name in OUTPUTS[1:]:
+        np.testing.assert_array_equal(pictured[name], plain[name])
+    best, order = reranker.best(4, found_with_picture=True, **call)
+    np.testing.assert_allclose(best["score"], np.take_along_axis(told, order.numpy(), axis=1), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(best["score"], -np.sort(-told, axis=1)[:, :4], rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("padding", [0.0, 5.0, -np.inf, np.nan])
 def test_absent_candidates_score_lowest_and_change_nothing(
     reranker: Reranker, score: BatchScorer, requests: dict[str, Any], padding: float

@@ -113,15 +113,23 @@ def save_retrieval(path: Path, length: int = HISTORY) -> None:
         ids, scores = _candidates(inputs)
         return {"product_id": ids, "score": scores, "query_embedding": tf.ones([tf.shape(ids)[0], DIM])}
 
-    function = tf.function(retrieve).get_concrete_function(**_request_specs(length))
-    tf.saved_model.save(tf.Module(), str(path), signatures={"serving_default": function})
+    specs = _request_specs(length)
+    with_image = specs | {"query_image": tf.TensorSpec([None, PICTURE, PICTURE, 3], tf.uint8, "query_image")}
+    signatures = {
+        "serving_default": tf.function(retrieve).get_concrete_function(**specs),
+        "with_image": tf.function(retrieve).get_concrete_function(**with_image),
+    }
+    tf.saved_model.save(tf.Module(), str(path), signatures=signatures)
 
 
-def save_rerank(path: Path, length: int = HISTORY) -> None:
-    """Turns the order of retrieval round: score = -candidate_score; the click probability is their sum with 1."""
+def save_rerank(path: Path, length: int = HISTORY, pictures: bool = True) -> None:
+    """Turns the order of retrieval round: score = -candidate_score; the click probability is their sum with 1.
 
-    def rerank(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        score = -inputs["candidate_score"]
+    What pictures found stays in the order of retrieval: score = candidate_score.
+    """
+
+    def rerank(sign: float, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        score = sign * inputs["candidate_score"]
         return {
             "score": score,
             "click_probability": 1.0 + score / 10.0,
@@ -134,8 +142,12 @@ def save_rerank(path: Path, length: int = HISTORY) -> None:
         "candidate_product_id": tf.TensorSpec([None, CANDIDATES], tf.string, "candidate_product_id"),
         "candidate_score": tf.TensorSpec([None, CANDIDATES], tf.float32, "candidate_score"),
     }
-    function = tf.function(rerank).get_concrete_function(**specs)
-    tf.saved_model.save(tf.Module(), str(path), signatures={"serving_default": function})
+    signatures = {
+        name: tf.function(lambda sign=sign, **inputs: rerank(sign, inputs)).get_concrete_function(**specs)
+        for name, sign in (("serving_default", -1.0), ("found_with_image", 1.0))
+        if pictures or name == "serving_default"
+    }
+    tf.saved_model.save(tf.Module(), str(path), signatures=signatures)
 
 
 def save_tf1(path: Path) -> None:
@@ -189,6 +201,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_search(root / "search" / "2", length=6)
     save_retrieval(root / "retrieval" / "1")
     save_rerank(root / "rerank" / "1")
+    save_rerank(root / "rerank_of_words" / "1", pictures=False)
     save_rerank(root / "rerank" / "2", length=6)
     save_tf1(root / "tf1" / "1")
     save_tagged(root / "tagged" / "1")

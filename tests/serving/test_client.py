@@ -84,6 +84,23 @@ def test_retrieval_and_rerank_where_neither_is_loaded(connect: Connect, serve_mo
     assert client.rerank(found, "dress", HISTORY, {"country": "NL"}, k=1).hits == answer.hits[:1]
 
 
+@pytest.mark.parametrize(("reranker", "order"), [("rerank", ["dress", "seen"]), ("rerank_of_words", ["seen", "dress"])])
+def test_the_reranker_is_told_what_a_picture_found(
+    connect: Connect, serve_models: Serve, reranker: str, order: list[str]
+) -> None:
+    data = io.BytesIO()
+    Image.new("RGB", (30, 30), (255, 255, 255)).save(data, "PNG")
+    picture = data.getvalue()
+    client = connect(serve_models("retrieval", rerank=reranker).address)
+    # Words alone turn the order round; of pictures only a release that knows better does not.
+    found = client.retrieve("dress", HISTORY, image=picture)
+    assert (found.with_image, client.retrieve("dress", HISTORY).with_image) == (True, False)
+    assert [hit.product_id for hit in client.rerank(found, "dress", HISTORY)] == order
+    mixed = client.search_many([Request("dress", HISTORY), Request("dress", HISTORY, image=picture)])
+    assert [[hit.product_id for hit in answer] for answer in mixed] == [["seen", "dress"], order]
+    assert all(answer.reranked for answer in mixed)
+
+
 def test_the_reranker_holds_too_few_hits(connect: Connect, serve_models: Serve) -> None:
     client = connect(serve_models("retrieval", "rerank").address)
     assert [hit.product_id for hit in client.search("dress")] == ["dress"]

@@ -66,3 +66,17 @@ def test_a_missing_signature_and_a_wrong_picture() -> None:
     assert signature_faults("retrieval", signatures) == ["with_image: takes query_image as DT_FLOAT, not DT_UINT8"]
     signatures["with_image"] = signature(REQUEST | {"query_image": (UINT8, [-1, 64, 64, 3])}, OUTPUTS)
     assert signature_faults("retrieval", signatures) == []
+
+
+def test_a_reranker_for_what_pictures_found_takes_and_gives_what_the_other_does() -> None:
+    candidates = {
+        "query_embedding": (FLOAT, [-1, 8]),
+        "candidate_product_id": (STRING, [-1, 20]),
+        "candidate_score": (FLOAT, [-1, 20]),
+    }
+    scores = {f"{name}_probability": (FLOAT, [-1, 20]) for name in ("click", "cart", "purchase")}
+    whole = signature(REQUEST | candidates, scores | {"score": (FLOAT, [-1, 20])})
+    assert signature_faults("rerank", {"serving_default": whole, "found_with_image": whole}) == []
+    half = signature(REQUEST | candidates, scores)
+    faults = signature_faults("rerank", {"serving_default": whole, "found_with_image": half})
+    assert faults == ["found_with_image: lacks the output score"]
