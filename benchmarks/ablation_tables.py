@@ -77,7 +77,8 @@ def _compare(scores: Scores, system: str, base: Scores, against: str, judge: Jud
 
 def _pair(ours: Any, theirs: Any, part: Part, mask: Mask | None = None) -> dict[str, float]:
     chosen = np.ones(len(ours), np.bool_) if mask is None else mask
-    difference, _ = paired_intervals(ours[chosen], theirs[chosen], clusters=part.requests.user[chosen])
+    clusters = [each[chosen] for each in part.requests.clusters]
+    difference, _ = paired_intervals(ours[chosen], theirs[chosen], clusters)
     return {
         "mean": mean_of(ours[chosen]),
         "difference": difference.estimate,

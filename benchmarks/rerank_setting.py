@@ -111,7 +111,7 @@ def setting_key(workspace: Workspace) -> str:
     config = workspace.config
     candidates = read_json(workspace / "stages" / "candidates.json")["fingerprint"]
     asked = f"test {config.evaluate.requests} {config.evaluate.seed} {config.release.candidates}"
-    return f"{candidates} {config.rerank.model_dump_json()} {asked} {code_digest('rerank.train')}"
+    return f"{candidates} {config.rerank.model_dump_json()} {asked} {code_digest('benchmarks.rerank_variants')}"
 
 
 def build_setting(workspace: Workspace) -> Setting:

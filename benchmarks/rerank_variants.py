@@ -16,7 +16,6 @@ from benchmarks.rerank_rivals import fit_lambdamart, fit_logistic
 from benchmarks.rerank_setting import Setting
 from catalog.errors import ArtifactError
 from catalog.progress import console
-from pipelines.fingerprints import code_digest
 from rerank.artifacts import read_arrays, write_arrays
 from rerank.calibration import Calibrator
 from rerank.learner import Learner
@@ -71,11 +70,9 @@ def finished(name: str, setting: Setting, curve: Floats, folder: Path, with_grad
         with_grade: a rival's features hold the grade expected from judgments.
     """
     settings = {"setting": setting.key, "name": name, "with_grade": with_grade, "changes": VARIANTS.get(name)}
-    if name in RIVALS:
-        settings["code"] = code_digest(fit_logistic.__module__)
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     slug = "".join(letter if letter.isalnum() else "-" for letter in name.lower()) + ("-grade" if with_grade else "")
-    path, checkpoint = folder / f"{slug}.npz", folder / f"{slug}.checkpoint.npz"
+    path, checkpoint = folder / f"{slug}.npz", folder / f"{slug}.{key[:16]}.checkpoint.npz"
     try:
         arrays, notes = read_arrays(path) if path.exists() else ([], {})
     except ArtifactError:
@@ -86,6 +83,8 @@ def finished(name: str, setting: Setting, curve: Floats, folder: Path, with_grad
         return Finished(validation, test, probabilities, examination, notes["notes"])
     console.print(f"{name}{', with the grade as a feature' if with_grade else ''}", soft_wrap=True)
     folder.mkdir(parents=True, exist_ok=True)
+    for other in set(folder.glob(f"{slug}.*.checkpoint.npz")) - {checkpoint}:
+        other.unlink()  # of a killed training by another state of data, settings or code
     train: Callable[[], Finished] = (
         (lambda: _train_rival(name, setting, curve, with_grade))
         if name in RIVALS

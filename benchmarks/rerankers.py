@@ -4,9 +4,9 @@
 
 All are trained on the same pages and order the same candidates of test-day requests by the same dense features; they
 are judged against the simulator's truth and by clicks. Differences are our reranker's less the other's (among variants:
-that which learns from clicks alone, less the other), with 95 % intervals of a bootstrap over users. Runs first what
-`tandem run --until candidates` has not finished. Finished parts stay beside `--out` (in FILE.kept), and a killed run
-goes on from there. It does not measure retrieval or speed.
+that which learns from clicks alone, less the other), with 95 % intervals of a bootstrap over users or, where that is
+wider, over queries. Runs first what `tandem run --until candidates` has not finished. Finished parts stay beside
+`--out` (in FILE.kept), and a killed run goes on from there. It does not measure retrieval or speed.
 """
 
 import os
@@ -72,7 +72,7 @@ def compared(setting: "Setting", systems: dict[str, Floats], ours: str) -> dict[
     scores = setting.scores(setting.test, systems)
     tables: dict[str, Rows] = {}
     for task in TASKS:
-        clusters = setting.test.requests[task].user
+        clusters = setting.test.requests[task].clusters
         tables[task] = []
         for name in systems:
             row: dict[str, Any] = {"system": name}
@@ -97,11 +97,14 @@ def calibration(setting: "Setting", run: "Finished") -> tuple[CalibrationRow, ..
         of_task[judged.place[task]] = True
         parts[task] = of_task[shown]
         for name, mask in request_slices(requests).items():
+            if mask.all():  # the whole task a second time
+                continue
             chosen = np.zeros(shown.shape, bool)
             chosen[judged.place[task][mask]] = True
             parts[f"{task}, {name}"] = chosen[shown]
     for name, products in product_slices(setting.features, setting.products).items():
-        parts[name] = products[lists.row[shown]]
+        if not products[lists.row[shown]].all():
+            parts[name] = products[lists.row[shown]]
     for first, last in ((1, 1), (2, 3), (4, 8), (9, 100)):
         parts[f"positions {first} to {last}"] = ((lists.position >= first) & (lists.position <= last))[shown]
     return calibration_rows(lists.click[shown], whole[shown], parts)

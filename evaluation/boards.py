@@ -5,16 +5,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from catalog.errors import DataError
 from evaluation.arrays import Floats, Mask
 from evaluation.glossary import label
 from evaluation.scores import Scores, mean_of, restricted, shared_requests
-from evaluation.significance import Interval, paired_intervals
+from evaluation.significance import Clusters, Interval, paired_intervals
 
 Role = Literal["ours", "baseline", "oracle"]
-Clusters = npt.NDArray[np.generic] | None
 Cell = str | int | float | None
 COVERAGE = "coverage@10"
 
@@ -98,7 +96,7 @@ def make_board(
     Args:
         scores: of the systems. roles: system -> role; the systems and the order of the rows.
         metrics: names in `scores`, in the order of the columns; "coverage@10" is added from `scores.coverage`.
-        clusters: [R], what the bootstrap resamples as a whole: the user of each request, or its query.
+        clusters: of the requests, as the bootstrap resamples them.
         against: compare every other system with this one instead (modality masks, retrieval order).
         ours_only: of those, compare only ours; baselines then stand by for scale.
         uncompared: more names in `scores`, whose means say of what kind the answers are, not how good.

@@ -52,15 +52,16 @@ def _met(features: FeatureStore, before: int) -> Mask:
 
 @dataclass(frozen=True)
 class MatchedRecall:
-    """Hits among the cold wanted products of each request, and as many as known products in their place would have.
+    """Cold wanted products, and what known ones in their place would have; P pairs of a request and a product.
 
     Args:
-        cold: [R] how many cold wanted products are matched.
-        found: [R] how many of them are among the first hundred.
-        expected: [R] the sum over them of the recall of the known wanted products of the same cell.
+        request, product: [P] rows.
+        found: [P] 1 for a product among the first hundred, else 0.
+        expected: [P] the recall of the known wanted products of the same cell.
     """
 
-    cold: Ints
+    request: Ints
+    product: Ints
     found: Floats
     expected: Floats
 
@@ -91,8 +92,9 @@ def matched_recall(
     right = np.bincount(cell[is_known], hits[is_known], minlength=count * cells)
     is_cold &= total[cell] > 0
     rate = np.divide(right, total, out=np.zeros(len(total)), where=total > 0)
+    request, column = np.nonzero(is_cold)
     return MatchedRecall(
-        is_cold.sum(axis=1), (hits & is_cold).sum(axis=1).astype(np.float64), (rate[cell] * is_cold).sum(axis=1)
+        request, rows[request, column], hits[request, column].astype(np.float64), rate[cell[request, column]]
     )
 
 
@@ -131,14 +133,14 @@ def cold_rows(
     wanted: Rows,
     grades: npt.NDArray[np.uint8],
     groups: dict[str, Mask],
-    clusters: npt.NDArray[np.generic],
+    users: npt.NDArray[np.generic],
     seed: int = 0,
 ) -> list[ColdRow]:
     """Every system on every group of `cold_products`; groups that nobody wants anything of are left out.
 
     Args:
         rankings: system -> [R, K]. wanted, grades: as in `matched_recall`. groups: as `cold_products` gives them.
-        clusters: [R], what the bootstrap resamples as a whole: the user. seed: of the bootstrap.
+        users: [R], of the requests; the bootstrap resamples them and, apart, the products. seed: of the bootstrap.
     """
     rows = []
     for group, cold in groups.items():
@@ -146,13 +148,13 @@ def cold_rows(
             continue
         for system, ranked in rankings.items():
             matched = matched_recall(ranked, wanted, grades, cold, groups["known"])
-            asked = matched.cold > 0
-            if not asked.any():
+            pairs = len(matched.request)
+            if not pairs:
                 continue
-            pairs = int(matched.cold.sum())
-            _, ratio = paired_intervals(matched.found[asked], matched.expected[asked], clusters[asked], seed=seed)
-            found, expected = matched.found.sum() / pairs, matched.expected.sum() / pairs
-            rows.append(ColdRow(group, system, int(asked.sum()), pairs, float(found), float(expected), ratio))
+            alike = (users[matched.request], matched.product)
+            _, ratio = paired_intervals(matched.found, matched.expected, alike, seed=seed)
+            found, expected = float(matched.found.mean()), float(matched.expected.mean())
+            rows.append(ColdRow(group, system, len(np.unique(matched.request)), pairs, found, expected, ratio))
     return rows
 
 
@@ -160,7 +162,8 @@ def cold_table(rows: list[ColdRow], key: str, title: str) -> PlainTable:
     """The rows as a block of the report."""
     note = (
         "Wanted products that the towers never met, beside known ones with the same grade and about the same appeal to "
-        "the same request (cells of places 1 to 10, 25, 50, 100 of what is wanted). 95 % intervals by user."
+        "the same request (cells of places 1 to 10, 25, 50, 100 of what is wanted). 95 % intervals by user or by "
+        "product, the wider."
     )
     columns = (
         "products",

@@ -1,13 +1,12 @@
 """Whether a query is answered as well in one script as in another, and misspelt as well as not."""
 
 import numpy as np
-import numpy.typing as npt
 
 from evaluation.arrays import Mask
 from evaluation.boards import PlainTable
 from evaluation.report import Claim, interval_claim
 from evaluation.scores import Scores
-from evaluation.significance import Interval, group_ratio
+from evaluation.significance import Clusters, Interval, group_ratio
 from evaluation.slices import HAN, LATIN, OTHER, SEVERAL
 
 BAR = 0.95
@@ -21,7 +20,7 @@ def language_table(
     scores: Scores,
     systems: list[str],
     slices: dict[str, Mask],
-    clusters: npt.NDArray[np.generic],
+    clusters: Clusters,
     key: str = "search_languages",
     seed: int = 0,
 ) -> PlainTable | None:
@@ -29,7 +28,7 @@ def language_table(
 
     Args:
         scores: of the searches. systems: in the order of the rows. slices: of `request_slices`.
-        clusters: [R], what the bootstrap resamples as a whole: the user. seed: of the bootstrap.
+        clusters: of the requests, as the bootstrap resamples them. seed: of the bootstrap.
     """
     parts = {name: slices[name] for name in _PARTS if name in slices}
     if len(parts) < 2:
@@ -45,14 +44,15 @@ def language_table(
             rows.append((name, system, len(known), mean, *cells))
     note = (
         "A script may be that of several languages. The ratio is to the same system's queries in Latin letters, for "
-        "misspelt ones to all others; 95 % intervals by user. The oracle orders for the shopper and so is not 1."
+        "misspelt ones to all others; 95 % intervals by user or by query, the wider. The oracle orders for the shopper "
+        "and so is not 1."
     )
     columns = ("queries", "system", "requests", _METRIC, "ratio", "from", "to")
     return PlainTable(key, "Search by script and spelling", note, columns, tuple(rows))
 
 
 def language_claims(
-    scores: Scores, system: str, slices: dict[str, Mask], clusters: npt.NDArray[np.generic], seed: int = 0
+    scores: Scores, system: str, slices: dict[str, Mask], clusters: Clusters, seed: int = 0
 ) -> list[Claim]:
     """Whether queries in Chinese characters are answered as well as those in Latin letters, in the demo Chinese ones as
     well as English ones; nothing where one of them was not asked."""
@@ -68,7 +68,7 @@ def _against_first(
     system: str,
     name: str,
     slices: dict[str, Mask],
-    clusters: npt.NDArray[np.generic],
+    clusters: Clusters,
     seed: int,
 ) -> Interval | None:
     if name == FIRST or (name != _MISSPELT and FIRST not in slices):

@@ -1,6 +1,7 @@
 """What is asked in an evaluation: a sample of the log's requests, or queries made up, with the history before each."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, Self
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy.typing as npt
 
 from catalog.errors import DataError
 from catalog.feature_store import FeatureStore
+from catalog.splits import folded_query
 from evaluation.arrays import ABSENT, Ints, Mask, Rows, Strings, compact, ragged_indices
 from evaluation.relevance import Relevance
 
@@ -56,6 +58,14 @@ class Requests:
     def history_lengths(self) -> Ints:
         """How many events each request's history has, [R]."""
         return np.diff(self.history_start)
+
+    @cached_property
+    def clusters(self) -> tuple[npt.NDArray[np.integer], ...]:
+        """[R] each, what makes requests alike, for the bootstrap: the user, and of searches the query."""
+        if self.task == "recommendation":
+            return (self.user,)
+        _, asked = np.unique([folded_query(query) for query in self.queries.tolist()], return_inverse=True)
+        return (self.user, asked)
 
     def select(self, chosen: Ints | Mask) -> Self:
         """The chosen requests, in the order given."""

@@ -1,7 +1,7 @@
 """Intervals for means, differences and ratios by the paired bootstrap (Efron and Tibshirani 1993; Sakai 2006)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,10 @@ from evaluation.arrays import Floats, Mask
 
 FEWEST = 20
 """Requests, or users of them, from which an interval says something."""
+
+Clusters = npt.NDArray[np.generic] | Sequence[npt.NDArray[np.generic]] | None
+"""[R], what is resampled as a whole (the user of each request); None resamples requests. Of several (the user and the
+query) each is resampled alone and the widest interval taken: requests may be alike in either."""
 _DRAWS_AT_ONCE = 4_000_000  # 32 MB of resampled cluster numbers a chunk.
 
 
@@ -20,7 +24,8 @@ class Interval:
 
     Args:
         estimate: of the data. low, high: NaN where fewer than two units were there to resample.
-        units: how many clusters, or requests where there are none, were resampled; in the smaller of two groups.
+        units: how many clusters, or requests where there are none, were resampled; in the smaller of two groups, of
+            several kinds of clusters those that are fewest.
     """
 
     estimate: float
@@ -44,23 +49,26 @@ class Interval:
 
 def mean_interval(
     values: Floats,
-    clusters: npt.NDArray[np.generic] | None = None,
+    clusters: Clusters = None,
     resamples: int = 2000,
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
     """Mean of the values that are not NaN, with its interval. Arguments as in `paired_intervals`."""
-    totals = _resampled_totals((values,), clusters, resamples, seed)
-    if totals is None:
-        return _UNDEFINED
-    sums, counts = totals.columns
-    return _interval(sums[0] / counts[0], sums[1:] / counts[1:], level, totals.units)
+    intervals = []
+    for each in _kinds(clusters):
+        totals = _resampled_totals((values,), each, resamples, seed)
+        if totals is None:
+            return _UNDEFINED
+        sums, counts = totals.columns
+        intervals.append(_interval(sums[0] / counts[0], sums[1:] / counts[1:], level, totals.units))
+    return _widest(intervals)
 
 
 def paired_intervals(
     values: Floats,
     baseline: Floats,
-    clusters: npt.NDArray[np.generic] | None = None,
+    clusters: Clusters = None,
     resamples: int = 2000,
     level: float = 0.95,
     seed: int = 0,
@@ -69,28 +77,31 @@ def paired_intervals(
 
     Args:
         values, baseline: [R], one number a request of two systems. Requests where either is NaN are left out.
-        clusters: [R], what is resampled as a whole (the user of each request); None resamples requests.
+        clusters: of the requests, see `Clusters`.
         resamples: number of bootstrap samples. level: of the two-sided interval. seed: of the resampling.
 
     Returns:
         Difference and ratio; all NaN when no request is left; x / 0 is infinite.
     """
-    totals = _resampled_totals((values, baseline), clusters, resamples, seed)
-    if totals is None:
-        return _UNDEFINED, _UNDEFINED
-    ours, theirs, count = totals.columns
-    difference = (ours - theirs) / count
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = ours / theirs
-    first, second = (_interval(one[0], one[1:], level, totals.units) for one in (difference, ratio))
-    return first, second
+    differences, ratios = [], []
+    for each in _kinds(clusters):
+        totals = _resampled_totals((values, baseline), each, resamples, seed)
+        if totals is None:
+            return _UNDEFINED, _UNDEFINED
+        ours, theirs, count = totals.columns
+        difference = (ours - theirs) / count
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = ours / theirs
+        differences.append(_interval(difference[0], difference[1:], level, totals.units))
+        ratios.append(_interval(ratio[0], ratio[1:], level, totals.units))
+    return _widest(differences), _widest(ratios)
 
 
 def group_ratio(
     values: Floats,
     group: Mask,
     against: Mask,
-    clusters: npt.NDArray[np.generic] | None = None,
+    clusters: Clusters = None,
     resamples: int = 2000,
     level: float = 0.95,
     seed: int = 0,
@@ -109,14 +120,17 @@ def group_ratio(
     if not all(part.any() for part in parts):
         return _UNDEFINED
     columns = [column for part in parts for column in (np.where(part, values, 0.0), part.astype(np.float64))]
-    totals = _resampled_totals(tuple(columns), clusters, resamples, seed)
-    if totals is None:
-        return _UNDEFINED
-    with np.errstate(divide="ignore", invalid="ignore"):
-        sums, counts, sums_against, counts_against = totals.columns[:4]
-        ratio = (sums / counts) / (sums_against / counts_against)
-    units = min(_count_units(part, clusters) for part in parts)
-    return _interval(ratio[0], ratio[1:], level, units)
+    intervals = []
+    for each in _kinds(clusters):
+        totals = _resampled_totals(tuple(columns), each, resamples, seed)
+        if totals is None:
+            return _UNDEFINED
+        with np.errstate(divide="ignore", invalid="ignore"):
+            sums, counts, sums_against, counts_against = totals.columns[:4]
+            ratio = (sums / counts) / (sums_against / counts_against)
+        units = min(_count_units(part, each) for part in parts)
+        intervals.append(_interval(ratio[0], ratio[1:], level, units))
+    return _widest(intervals)
 
 
 def holm(p_values: Sequence[float], level: float = 0.05) -> Mask:
@@ -147,6 +161,16 @@ class _Totals:
 
     columns: tuple[Floats, ...]
     units: int
+
+
+def _kinds(clusters: Clusters) -> Sequence[npt.NDArray[np.generic] | None]:
+    return [clusters] if clusters is None or isinstance(clusters, np.ndarray) else clusters
+
+
+def _widest(intervals: Sequence[Interval]) -> Interval:
+    """The widest of one estimate's intervals, of the fewest units; one without ends is the narrowest."""
+    widest = max(intervals, key=lambda one: np.nan_to_num(one.high - one.low, nan=-1.0, posinf=np.inf))
+    return replace(widest, units=min(one.units for one in intervals))
 
 
 def _count_units(mask: Mask, clusters: npt.NDArray[np.generic] | None) -> int:

@@ -27,7 +27,7 @@ def taught_table(scores: Scores, systems: list[str], taught: Mask) -> PlainTable
             rows.append((name, system, count, mean_of(values) if count else None))
     note = (
         "Judgments have no time, so a query whose grades the reranker learned from may be asked on the test days. "
-        "Every table holds these searches. Baselines know no judgments."
+        "Every table holds these searches. Of the baselines LightGBM learns from the same judgments."
     )
     title, columns = "Search by whether the query was judged for training", ("query", "system", "requests", _METRIC)
     return PlainTable("search_taught", title, note, columns, tuple(rows))

@@ -29,7 +29,7 @@ NOTE = {
 _GRADE_WEIGHT = 1.25  # of an expected grade in LightGBM's score: what `rerank.relevance.weight` is by default
 
 _RERANK = 1
-_LEARNED_FROM = 1000  # Requests of the reranker's slice; twice as many took twice the time and ranked no better.
+_LEARNED_FROM = 4000  # Requests of the reranker's slice; 1,000 found 6 % less than all of the fashion catalogue's.
 
 
 class Baselines:

@@ -85,6 +85,6 @@ def counted_once(
         key=f"{requests.task}_duplicates_once",
         title=f"{requests.task.capitalize()}, duplicates counted once",
         note=note,
-        clusters=requests.user,
+        clusters=requests.clusters,
         seed=seed,
     )

@@ -156,7 +156,7 @@ class TaskReport:
             ours=OURS,
             key=f"{self.task}_slices",
             title=f"{self.task.capitalize()} by slice",
-            clusters=self.requests.user,
+            clusters=self.requests.clusters,
             seed=self._seed,
         )
 
@@ -170,7 +170,7 @@ class TaskReport:
         if self.task != "search":
             return None
         systems = [*self._roles, *([ORACLE] if self.true is not None else [])]
-        return language_table(self.scores, systems, self._slices, self.requests.user, seed=self._seed)
+        return language_table(self.scores, systems, self._slices, self.requests.clusters, seed=self._seed)
 
     def taught(self) -> PlainTable | None:
         """Searches of queries that the reranker learned from, beside the others; None where there are none."""
@@ -193,7 +193,7 @@ class TaskReport:
         """What cold start, languages and short histories were to show."""
         claims = cold_claims(self._cold, self.task, OURS)
         if self.task == "search":
-            claims += language_claims(self.scores, OURS, self._slices, self.requests.user, self._seed)
+            claims += language_claims(self.scores, OURS, self._slices, self.requests.clusters, self._seed)
         else:
             lengths, users = self.requests.history_lengths, self.requests.user
             claims += history_claims(self.scores, OURS, _POPULARITY, lengths, users, self._seed)
@@ -268,7 +268,7 @@ class TaskReport:
             key=key,
             title=f"{self.task.capitalize()}, {title}",
             note=note,
-            clusters=self.requests.user,
+            clusters=self.requests.clusters,
             against=against,
             ours_only=True,
             seed=self._seed,

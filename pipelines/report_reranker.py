@@ -196,11 +196,13 @@ def calibration_table(shop: Shop, pages: Sequence[Pages], truth: AlignedTruth | 
     parts = {"all": np.ones(len(clicked), bool)} | parts_by_prediction(predicted)
     for number, part in enumerate(pages):
         chosen = {part.requests.task: np.ones(len(part.requests), bool)} | {
-            f"{part.requests.task}, {name}": mask for name, mask in request_slices(part.requests).items()
+            f"{part.requests.task}, {name}": mask
+            for name, mask in request_slices(part.requests).items()
+            if not mask.all()  # it would be the whole task a second time
         }
         parts |= {name: _of_requests(present, number, mask) for name, mask in chosen.items()}
     slices = product_slices(shop.features, shop.data.products)
-    parts |= {name: products[rows] for name, products in slices.items()}
+    parts |= {name: products[rows] for name, products in slices.items() if not products[rows].all()}
     columns = _CALIBRATION
     count = sum(len(part.requests) for part in pages)
     note = (
@@ -226,7 +228,7 @@ def _expected(truth: AlignedTruth, pages: Pages) -> npt.NDArray[np.float64]:
 
 
 def _beside_truth(predicted: float, expected: float) -> tuple[float, float]:
-    return round(expected, 1), round(predicted / expected, 3) if expected else float("inf")
+    return round(expected, 1), predicted / expected if expected else float("inf")
 
 
 def _of_requests(present: list[Mask], number: int, mask: Mask) -> Mask:

@@ -129,6 +129,7 @@ class Batches:
     def _probabilities(self) -> npt.NDArray[np.float32]:
         """[N] how likely a candidate of a batch is this product: Q of the logQ correction, over the largest Q.
 
+        Hard negatives are left out: once mined, they are a query's own. Until then they are uniform draws besides.
         RetrievalTask takes what is below 1e-6 for 1e-6, as every product of a catalogue of millions would be.
         """
         n, sizes, features = self._tables.n_products, self.sizes, self._features

@@ -5,6 +5,8 @@ import math
 import time
 import zipfile
 from collections.abc import Iterator
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from towers.image_pixels import LOOKS, augment, looks, resize
 
 _WARMUP_SHARE = 0.1
 _FEWEST_STEPS = 400
+_HASHED_AT_ONCE = 1024  # pictures
 _EVALUATED = 4000  # held-out pictures that are scored at most
 
 
@@ -51,7 +54,7 @@ def pretrain_on_labels(
         Steps, seconds, and for each task the accuracy on held-out pictures beside that of the commonest class.
     """
     rows = np.flatnonzero(~held_out)
-    trainer = _Trainer(backbone, labels, rows, config)
+    trainer = _Trainer(backbone, images, labels, rows, config)
     batch = _batch_size(len(rows), config)
     steps = _step_count(len(rows), batch, config)
     started = time.monotonic()
@@ -86,7 +89,12 @@ class _Trainer:
     """The heads, the optimizer and the compiled step."""
 
     def __init__(
-        self, backbone: keras.Model, labels: PictureLabels, rows: npt.NDArray[np.int64], config: ImageConfig
+        self,
+        backbone: keras.Model,
+        images: npt.NDArray[np.uint8],
+        labels: PictureLabels,
+        rows: npt.NDArray[np.int64],
+        config: ImageConfig,
     ) -> None:
         self.network = backbone.get_layer("pictures_of_any_size")
         self.embed = tf.function(
@@ -116,7 +124,17 @@ class _Trainer:
             *(variable for layer in self.layers for variable in layer.variables),
             *self.optimizer.variables,
         ]
-        self.identity = json.dumps([config.model_dump(), labels.names, self.sizes, len(labels.values)], sort_keys=True)
+        self._images, self._labels, self._rows = images, labels, rows
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 in hex of what a training depends on: settings, pictures, labels, and which of them it sees."""
+        digest = sha256(self.config.model_dump_json().encode())
+        digest.update(json.dumps([self._labels.names, self._labels.classes]).encode())
+        digest.update(np.ascontiguousarray(self._labels.values).tobytes() + self._rows.tobytes())
+        for at in range(0, len(self._images), _HASHED_AT_ONCE):
+            digest.update(self._images[at : at + _HASHED_AT_ONCE].tobytes())
+        return digest.hexdigest()
 
     def step(
         self,

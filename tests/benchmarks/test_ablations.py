@@ -347,7 +347,7 @@ def made_up(scores: dict[str, list[float]]) -> dict[str, np.ndarray]:
 
 
 def fake_judge() -> Any:
-    requests = SimpleNamespace(user=np.array([0, 1, 2, 3]))
+    requests = SimpleNamespace(clusters=(np.array([0, 1, 2, 3]),))
     parts = [SimpleNamespace(name=part, slice=part.split()[0], requests=requests) for part in PARTS]
     halves = {"late": np.array([False, False, True, True])}
     return SimpleNamespace(parts=parts, request_slices=lambda part: halves)

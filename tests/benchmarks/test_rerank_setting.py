@@ -38,7 +38,7 @@ def test_other_code_of_the_reranker_has_another_key(tmp_path: Path, monkeypatch:
     before = key(tmp_path)
     monkeypatch.setattr(rerank_setting, "code_digest", lambda module: f"{module}, changed")
     assert key(tmp_path) != before
-    assert key(tmp_path).endswith("rerank.train, changed")
+    assert key(tmp_path).endswith("benchmarks.rerank_variants, changed")
 
 
 def test_what_the_comparison_does_not_read_changes_nothing(tmp_path: Path) -> None:

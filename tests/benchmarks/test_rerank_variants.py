@@ -43,14 +43,25 @@ def test_other_settings_are_trained_anew(tmp_path: Path, trainings: list[str]) -
     assert trainings == ["LambdaMART, False", "LambdaMART, True", "LambdaMART, False"]
 
 
-def test_other_code_of_a_rival_is_trained_anew(
-    tmp_path: Path, trainings: list[str], monkeypatch: pytest.MonkeyPatch
+def test_a_killed_training_of_another_state_is_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    setting: Any = SimpleNamespace(key="this shop")
-    finished(RIVALS[0], setting, CURVE, tmp_path)
-    monkeypatch.setattr(variants, "code_digest", lambda module: f"{module}, changed")
-    finished(RIVALS[0], setting, CURVE, tmp_path)
-    assert len(trainings) == 2
+    seen: list[list[str]] = []
+
+    def train(name: str, setting: Any, checkpoint: Path) -> Finished:
+        seen.append(sorted(file.name for file in tmp_path.glob("*.checkpoint.npz")))
+        checkpoint.write_bytes(b"half-way")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(variants, "_train_variant", train)
+    other = tmp_path / "dcn-v2-by-clicks-alone.0.checkpoint.npz"
+    other.write_bytes(b"of another variant")
+    for key in ("this shop", "this shop", "other code"):
+        with pytest.raises(KeyboardInterrupt):
+            finished("DCN-V2", SimpleNamespace(key=key), CURVE, tmp_path)  # type: ignore[arg-type]
+    first, again, after = ([name for name in names if name != other.name] for names in seen)
+    assert (len(first), len(again), len(after)) == (0, 1, 0)
+    assert other.exists()
 
 
 def test_a_broken_file_is_no_result(tmp_path: Path, trainings: list[str]) -> None:

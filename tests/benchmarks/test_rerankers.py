@@ -15,7 +15,7 @@ class FakeSetting:
     """Two searches and two recommendations of different users, each with two candidates; the second is right."""
 
     def __init__(self) -> None:
-        requests = SimpleNamespace(user=np.arange(2))
+        requests = SimpleNamespace(clusters=(np.arange(2),))
         grade = tf.constant([[0.0, 1.0]] * 4)
         stored = SimpleNamespace(grade=grade)
         self.validation = self.test = SimpleNamespace(
@@ -54,24 +54,27 @@ def test_examination_beside_the_truth() -> None:
 
 
 def test_calibration_of_what_the_pages_showed(monkeypatch: pytest.MonkeyPatch) -> None:
-    # One search and one recommendation; two products shown at places 1 and 2, of which the second is seen by half.
-    shown = np.ones((2, 2), bool)
+    # Two searches about a recommendation; two products shown at places 1 and 2, of which the second is seen by half.
+    shown = np.ones((3, 2), bool)
     lists = SimpleNamespace(
-        position=np.array([[1, 2]] * 2), shown=shown, click=np.array([[True, False], [True, True]]),
-        row=np.array([[0, 1], [1, 0]]),
+        position=np.array([[1, 2]] * 3), shown=shown, click=np.array([[True, False], [True, True], [False, True]]),
+        row=np.array([[0, 1], [1, 0], [0, 1]]),
     )  # fmt: skip
     judged = SimpleNamespace(
-        lists=lists, requests=dict.fromkeys(("search", "recommendation")),
-        place={"search": np.array([0]), "recommendation": np.array([1])},
+        lists=lists, requests={"search": [False, True], "recommendation": [True]},
+        place={"search": np.array([0, 2]), "recommendation": np.array([1])},
     )  # fmt: skip
     setting: Any = SimpleNamespace(test=judged, features=None, products=None)
-    run: Any = SimpleNamespace(probabilities=np.full((3, 2, 2), 0.8), examination=np.array([1.0, 0.5]))
-    monkeypatch.setattr(rerankers, "request_slices", lambda requests: {"new users": np.array([True])})
-    monkeypatch.setattr(rerankers, "product_slices", lambda *_: {"first": np.array([True, False])})
+    run: Any = SimpleNamespace(probabilities=np.full((3, 3, 2), 0.8), examination=np.array([1.0, 0.5]))
+    monkeypatch.setattr(rerankers, "request_slices", lambda requests: {"new users": np.array(requests)})
+    slices = {"first": np.array([True, False]), "with picture": np.array([True, True])}
+    monkeypatch.setattr(rerankers, "product_slices", lambda *_: slices)
     rows = {row.part: row for row in rerankers.calibration(setting, run)}
-    assert (rows["all"].predicted, rows["all"].observed) == (pytest.approx(2.4), 3)
-    assert (rows["search"].predicted, rows["search"].observed) == (pytest.approx(1.2), 1)
-    assert rows["recommendation, new users"].observed == 2
-    # The first product stood at place 1 of the search and at place 2 of the recommendation.
-    assert rows["first"].predicted == pytest.approx(0.8 + 0.4)
-    assert rows["positions 2 to 3"].ratio == pytest.approx(0.8)
+    assert (rows["all"].predicted, rows["all"].observed) == (pytest.approx(3.6), 4)
+    assert (rows["search"].predicted, rows["search"].observed) == (pytest.approx(2.4), 2)
+    assert (rows["search, new users"].predicted, rows["search, new users"].observed) == (pytest.approx(1.2), 1)
+    # The first product stood at place 1 of the searches and at place 2 of the recommendation.
+    assert rows["first"].predicted == pytest.approx(0.8 + 0.4 + 0.8)
+    assert rows["positions 2 to 3"].ratio == pytest.approx(1.2 / 2)
+    # What would only be the whole once more is told once.
+    assert not {"recommendation, new users", "with picture"} & set(rows)

@@ -33,6 +33,29 @@ def test_requests_of_one_user_are_no_independent_evidence():
     assert (clustered.high - clustered.low) / (naive.high - naive.low) == pytest.approx(np.sqrt(50), rel=0.25)
 
 
+def test_of_two_kinds_of_clusters_the_wider_interval_counts():
+    # 400 users each ask one of 20 queries, and all that a request is worth is its query's: it is 20 numbers.
+    queries = np.arange(400) % 20
+    values = np.random.default_rng(6).normal(size=20)[queries]
+    by_user, by_query = (mean_interval(values, clusters) for clusters in (np.arange(400), queries))
+    assert by_query.high - by_query.low > 3 * (by_user.high - by_user.low)
+    assert mean_interval(values, (np.arange(400), queries)) == by_query
+    assert mean_interval(values, (queries, np.arange(400))) == by_query
+    baseline = np.zeros(400)
+    both = paired_intervals(values, baseline, (np.arange(400), queries))
+    assert both[0] == paired_intervals(values, baseline, queries)[0]
+    first, others = queries < 10, queries >= 10
+    ratio = group_ratio(values + 9, first, others, (np.arange(400), queries))
+    assert ratio == group_ratio(values + 9, first, others, queries)
+
+
+def test_of_two_kinds_of_clusters_the_fewest_units_count():
+    # All ask the same: by user there is an interval, and what it rests on is one query.
+    interval = mean_interval(np.arange(30.0), (np.arange(30), np.zeros(30)))
+    assert interval.low < interval.high
+    assert (interval.units, interval.is_decided) == (1, False)
+
+
 def test_clusters_of_one_change_nothing():
     values, baseline = np.random.default_rng(3).random((2, 40))
     alone = paired_intervals(values, baseline, clusters=np.arange(40))

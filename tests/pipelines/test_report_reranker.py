@@ -130,11 +130,27 @@ def test_calibration_by_task_person_and_product(monkeypatch: pytest.MonkeyPatch)
     rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
     assert (rows["all"]["shown"], rows["all"]["clicks"], rows["all"]["predicted"]) == (3, 2, 1.5)
     assert rows["all"]["predicted / observed"] == 0.75
-    assert rows["search, new users"]["predicted / observed"] == 1.25
-    assert rows["recommendation, known users"]["predicted"] == pytest.approx(0.2)  # 0.25, to one place
+    assert rows["search"]["predicted / observed"] == 1.25
+    assert rows["recommendation"]["predicted"] == pytest.approx(0.2)  # 0.25, to one place
     # The second product: 0.5 in the search, not clicked, and 0.25 on the home page, clicked.
     assert (rows["head products"]["shown"], rows["head products"]["clicks"]) == (2, 1)
     assert rows["head products"]["predicted / observed"] == 0.75
+
+
+def test_what_would_be_a_whole_task_or_all_products_once_more_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    slices = {"strangers": np.array([True, False]), "everybody": np.array([True, True])}
+    monkeypatch.setattr(report_reranker, "request_slices", lambda requests: slices)
+    masks = {"head products": np.array([False, True]), "with picture": np.array([True, True])}
+    monkeypatch.setattr(report_reranker, "product_slices", lambda *_: masks)
+    rows, clicks = np.array([[0], [1]]), np.array([[True], [False]])
+    shown = ShownLists(rows, np.ones_like(rows), dict.fromkeys(("click", "cart", "purchase"), clicks))
+    none, told = np.zeros((2, 1), np.float32), {"click": np.array([[0.5], [0.25]], np.float32)}
+    part = Pages(ManyRequests(np.arange(2)), shown, rows, none, none, told)  # type: ignore[arg-type]
+    table = calibration_table(SimpleNamespace(features=None, data=SimpleNamespace(products=None)), [part], None)  # type: ignore[arg-type]
+    found = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
+    assert (found["search, strangers"]["shown"], found["search, strangers"]["predicted / observed"]) == (1, 0.5)
+    assert (found["head products"]["shown"], found["head products"]["clicks"]) == (1, 0)
+    assert not {"search, everybody", "with picture"} & set(found)
 
 
 class FakeTruth:

@@ -1,5 +1,6 @@
 """Training on labels, with a small network in EfficientNet's place."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,15 +84,25 @@ def test_a_killed_training_ends_where_an_unbroken_one_does(
 
 
 def test_a_checkpoint_that_is_broken_or_anothers_is_not_taken(tmp_path: Path) -> None:
-    _, labels, held_out = coloured()
+    images, labels, held_out = coloured()
     rows = np.flatnonzero(~held_out)
-    trainer = pretraining._Trainer(small_backbone(), labels, rows, CONFIG)
+    trainer = pretraining._Trainer(small_backbone(), images, labels, rows, CONFIG)
     path = tmp_path / "state.npz"
     trainer.save(path, 7, 48)
     assert trainer.restore(path, 48) == 7
     assert trainer.restore(path, 50) == 0
-    other = pretraining._Trainer(small_backbone(), labels, rows, CONFIG.model_copy(update={"seed": 1}))
-    assert other.restore(path, 48) == 0
+    relabelled = replace(labels, values=np.roll(labels.values, 1, axis=0))
+    renamed = replace(labels, classes=tuple((*names[::-1],) for names in labels.classes))
+    settings = CONFIG.model_copy(update={"seed": 1})
+    for changed in (
+        (images, labels, rows, settings),
+        (images[::-1], labels, rows, CONFIG),
+        (images, relabelled, rows, CONFIG),
+        (images, renamed, rows, CONFIG),
+        (images, labels, rows[1:], CONFIG),
+    ):
+        assert pretraining._Trainer(small_backbone(), *changed).restore(path, 48) == 0
+    assert pretraining._Trainer(small_backbone(), images.copy(), labels, rows, CONFIG).restore(path, 48) == 7
     path.write_bytes(path.read_bytes()[:100])
     assert trainer.restore(path, 48) == 0
 
@@ -100,15 +111,15 @@ def test_a_checkpoint_that_is_broken_or_anothers_is_not_taken(tmp_path: Path) ->
 def test_pictures_change_from_step_to_step_only_if_augmented(augmented: bool) -> None:
     images, labels, held_out = coloured(16)
     config = CONFIG.model_copy(update={"augment": augmented})
-    trainer = pretraining._Trainer(small_backbone(), labels, np.flatnonzero(~held_out), config)
+    trainer = pretraining._Trainer(small_backbone(), images, labels, np.flatnonzero(~held_out), config)
     # Nothing is learned at a rate of 0, so the same pictures cost the same.
     first, second = (float(trainer.step(images, labels.values, SIDE, number, 0.0)) for number in (0, 1))
     assert (first != pytest.approx(second, rel=1e-5)) == augmented
 
 
 def test_missing_labels_teach_nothing() -> None:
-    _, labels, held_out = coloured()
-    trainer = pretraining._Trainer(small_backbone(), labels, np.flatnonzero(~held_out), CONFIG)
+    images, labels, held_out = coloured()
+    trainer = pretraining._Trainer(small_backbone(), images, labels, np.flatnonzero(~held_out), CONFIG)
     logits = tf.constant([[2.0, 0.0, 0.0], [0.0, 5.0, 0.0]])
     # Softmax of [2, 0, 0]: log p = [2, 0, 0] - log(e^2 + 2) = [-0.23954, -2.23954, -2.23954]; smoothed by 0.05:
     # 0.95 * 0.23954 + 0.05 * (0.23954 + 2 * 2.23954) / 3 = 0.30621. The second row is missing.
