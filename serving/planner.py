@@ -11,7 +11,7 @@ import grpc
 import numpy as np
 
 from serving.answers import Answer, Outputs, Retrieval, read_answers, read_outputs, read_reranked, read_retrievals
-from serving.calls import Caller, Plan, Rpc, explain
+from serving.calls import Caller, Plan, Rpc, explain, too_large
 from serving.channels import GET_MODEL_METADATA, PREDICT, call_metadata
 from serving.client_config import LONGEST_TIMEOUT, ClientConfig
 from serving.errors import (
@@ -179,7 +179,9 @@ class Planner:
             message = question.message(model.name, model.contract, self._config.version_label)
         try:
             response = yield from self._call(PREDICT, message, model.name, context)
-        except (BadRequestError, ModelNotFoundError):
+        except (BadRequestError, ModelNotFoundError) as error:
+            if too_large(error.__cause__):
+                raise
             changed = yield from self._learn(names, question.version, context)
             if changed == model:
                 raise
