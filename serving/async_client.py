@@ -177,13 +177,14 @@ class AsyncSearchClient:
         return await self._reply(first)
 
     async def _reply(self, handle: Any) -> Reply:
+        task = asyncio.current_task()
+        before = task.cancelling() if task is not None else 0  # cancellations that the task has swallowed
         try:
             return Reply(await handle, handle=handle)
         except grpc.RpcError as error:
             return Reply(error=error, handle=handle)
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or not task.cancelling():  # not the caller: a channel that is closed cancels its RPCs
+            if task is None or task.cancelling() == before:  # not the caller: a channel that is closed cancels its RPCs
                 self._check_open()
             raise
 

@@ -9,6 +9,7 @@ from typing import Any, SupportsIndex
 
 import grpc
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from serving.answers import Answer, Outputs, Retrieval, read_answers, read_outputs, read_reranked, read_retrievals
 from serving.calls import Caller, Plan, Rpc, explain, too_large
@@ -213,7 +214,10 @@ class Planner:
             except ModelNotFoundError:
                 continue
             signatures = SignatureDefMap()
-            response.metadata["signature_def"].Unpack(signatures)
+            try:
+                response.metadata["signature_def"].Unpack(signatures)
+            except DecodeError as error:
+                raise ServingError(f"{name} answered with unreadable signatures: {error}") from error
             model = _Model(
                 name, response.model_spec.version.value, read_contract(signatures.signature_def), time.monotonic()
             )

@@ -78,6 +78,7 @@ class ScriptedServer(PredictionServiceServicer):
         metadata: what came with the last call.
         widths: the shapes of the models' inputs.
         versions: what the models say their version is when their shapes are asked; the last is repeated.
+        broken: models whose shapes come in bytes that do not parse.
     """
 
     def __init__(self, scripts: dict[str, list[Behaviour]], credentials: grpc.ServerCredentials | None) -> None:
@@ -88,6 +89,7 @@ class ScriptedServer(PredictionServiceServicer):
         self.metadata: dict[str, str] = {}
         self.widths = dict(WIDTHS)
         self.versions = [1]
+        self.broken: set[str] = set()
         self.server = grpc.server(futures.ThreadPoolExecutor(8))
         add_PredictionServiceServicer_to_server(self, self.server)
         if credentials is None:
@@ -118,6 +120,8 @@ class ScriptedServer(PredictionServiceServicer):
         response.model_spec.version.value = self.versions[0]
         self.versions = self.versions[1:] or self.versions
         response.metadata["signature_def"].Pack(signatures)
+        if request.model_spec.name in self.broken:
+            response.metadata["signature_def"].value = b"\xff"
         return response
 
     def predicted(self, model: str) -> int:

@@ -1,6 +1,7 @@
 """What only the asyncio client has: it agrees with the other one, runs calls side by side, and can be cancelled."""
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -114,6 +115,34 @@ def test_a_call_under_way_ends_when_the_client_is_closed(
     async def closed() -> None:
         client = AsyncSearchClient(config=ClientConfig(address=server.address, hedge_after=hedge_after))
         task = asyncio.create_task(client.search("dress", timeout=60))
+        await asyncio.to_thread(never.asked.wait, 30)
+        await client.close()
+        with pytest.raises(ServingError, match="is closed"):
+            await task
+
+    asyncio.run_coroutine_threadsafe(closed(), loop).result()
+
+
+@pytest.mark.parametrize("hedge_after", [None, 0.01])
+def test_a_task_that_swallowed_a_cancellation_is_told_that_the_client_is_closed(
+    scripted: Scripts, loop: asyncio.AbstractEventLoop, hedge_after: float | None
+) -> None:
+    never = Never()
+    server = scripted(search=[never])
+
+    async def closed() -> None:
+        client = AsyncSearchClient(config=ClientConfig(address=server.address, hedge_after=hedge_after))
+        started = asyncio.Event()
+
+        async def stubborn() -> None:
+            with contextlib.suppress(asyncio.CancelledError):
+                started.set()
+                await asyncio.Event().wait()
+            await client.search("dress", timeout=60)
+
+        task = asyncio.create_task(stubborn())
+        await started.wait()
+        task.cancel()
         await asyncio.to_thread(never.asked.wait, 30)
         await client.close()
         with pytest.raises(ServingError, match="is closed"):

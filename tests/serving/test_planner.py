@@ -164,6 +164,15 @@ def test_an_odd_answer_of_the_reranker_degrades(connect: Connect, scripted: Scri
         client.rerank(client.retrieve("dress"), "dress")
 
 
+def test_a_reranker_whose_shapes_do_not_parse_degrades(connect: Connect, scripted: Scripts) -> None:
+    server = scripted(retrieval=[answer], rerank=[answer])
+    server.broken.add("rerank")
+    client = connect(server.address)
+    assert client.search("dress").degraded == "the reranker failed"
+    with pytest.raises(ServingError, match="rerank answered with unreadable signatures"):
+        client.rerank(client.retrieve("dress"), "dress")
+
+
 def test_what_a_reranker_says_of_padding_does_not_count(connect: Connect, scripted: Scripts) -> None:
     padded = answers_with("score", [[3.0, math.nan, -math.inf]])  # one candidate of three
     assert connect(scripted(retrieval=[answer], rerank=[padded]).address).search("dress").hits[0].score == 3.0
