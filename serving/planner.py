@@ -30,7 +30,8 @@ _log = logging.getLogger(__name__)
 
 _RETRIEVED = ("product_id", "score", "query_embedding")
 _REMEMBERED_SECONDS = 5.0
-"""How long a model that the server does not hold is not asked for again, and its shapes are not doubted."""
+"""How long a model that the server does not hold is not asked for again, also while another answers in its place, and
+shapes are not doubted."""
 
 _RESERVE_SECONDS, _RESERVE_SHARE = 0.02, 0.05
 """What is kept of the time for handing out retrieval's order when the reranker is late: the smaller of the two. With
@@ -170,11 +171,15 @@ class Planner:
     def _ask(self, names: _Names, question: Question, context: _Context) -> Plan[Outputs]:
         """Ask the first of `names` that the server holds; once more if it turns out to have changed its shapes."""
         sought = (names, question.version)
-        model = self._models.get(sought) or (yield from self._learn(names, question.version, context))
+        model = self._models.get(sought)
+        if model is not None and model.name != names.names[0] and _is_old(model):
+            self._models[sought] = replace(model, learned=time.monotonic())  # one call looks for the preferred one
+            model = None
+        model = model or (yield from self._learn(names, question.version, context))
         try:
             message = question.message(model.name, model.contract, self._config.version_label)
         except BadRequestError:
-            if time.monotonic() - model.learned < _REMEMBERED_SECONDS:
+            if not _is_old(model):
                 raise
             model = yield from self._learn(names, question.version, context)
             message = question.message(model.name, model.contract, self._config.version_label)
@@ -247,6 +252,10 @@ class Planner:
             )
         metadata = call_metadata(self._config, options.traceparent, options.metadata)
         return _Context(float(seconds), time.monotonic() + float(seconds), metadata)
+
+
+def _is_old(model: _Model) -> bool:
+    return time.monotonic() - model.learned >= _REMEMBERED_SECONDS
 
 
 def _retrieved(found: Retrieval, excluded: Collection[str], k: int, degraded: str) -> Answer:

@@ -2,7 +2,7 @@
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent import futures
 
 import grpc
@@ -82,9 +82,9 @@ class ScriptedServer(PredictionServiceServicer):
     """
 
     def __init__(self, scripts: dict[str, list[Behaviour]], credentials: grpc.ServerCredentials | None) -> None:
-        self._scripts = {
-            name: itertools.chain(script, itertools.repeat(script[-1])) for name, script in scripts.items()
-        }
+        self._scripts: dict[str, Iterator[Behaviour]] = {}
+        for name, script in scripts.items():
+            self.load(name, script)
         self.calls: list[tuple[str, str]] = []
         self.metadata: dict[str, str] = {}
         self.widths = dict(WIDTHS)
@@ -123,6 +123,10 @@ class ScriptedServer(PredictionServiceServicer):
         if request.model_spec.name in self.broken:
             response.metadata["signature_def"].value = b"\xff"
         return response
+
+    def load(self, model: str, script: list[Behaviour]) -> None:
+        """Answer for one more model, or for one as another script says."""
+        self._scripts[model] = itertools.chain(script, itertools.repeat(script[-1]))
 
     def predicted(self, model: str) -> int:
         """How often this model was asked."""

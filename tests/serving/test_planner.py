@@ -1,6 +1,7 @@
 """How one search is planned: the time it is given, what comes when the reranker fails, which version is followed."""
 
 import math
+import time
 from collections.abc import Callable
 
 import grpc
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from serving import planner
-from serving.client import SearchClient
+from serving.client import Request, SearchClient
 from serving.errors import BadRequestError, DeadlineError, ServingError
 from serving.messages import PredictRequest, PredictResponse
 from serving.tensors import make_proto
@@ -212,6 +213,57 @@ def test_two_versions_behind_one_address_are_followed_without_asking_for_their_s
     assert [client.search("dress").version for _ in range(6)] == [1, 2, 2, 1, 2, 2]
     assert server.predicted("search") == 6
     assert server.calls.count(("GetModelMetadata", "search")) == 2
+
+
+class Clock:
+    """In the place of the module `time`: stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = time.monotonic()
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(planner, "time", clock)
+    return clock
+
+
+def test_the_preferred_model_is_found_when_it_comes_later(connect: Connect, scripted: Scripts, clock: Clock) -> None:
+    server = scripted(search_exact=[answer], retrieval_exact=[answer])
+    client = connect(server.address)
+    assert (client.search("dress").model, client.retrieve("dress").model) == ("search_exact", "retrieval_exact")
+    server.load("search", [answer])
+    server.load("retrieval", [answer])
+    assert (client.search("dress").model, client.retrieve("dress").model) == ("search_exact", "retrieval_exact")
+    clock.now += 5.1
+    assert (client.search("dress").model, client.retrieve("dress").model) == ("search", "retrieval")
+
+
+def test_the_preferred_model_is_looked_for_once_in_five_seconds(
+    connect: Connect, scripted: Scripts, clock: Clock
+) -> None:
+    server = scripted(search_exact=[answer])
+    client = connect(server.address)
+    for looks in (1, 2, 3):
+        assert {client.search("dress").model for _ in range(5)} == {"search_exact"}
+        assert server.calls.count(("GetModelMetadata", "search")) == looks
+        clock.now += 5.1
+    assert server.predicted("search_exact") == 15
+
+
+def test_the_preferred_model_is_looked_for_by_one_call_of_many(scripted: Scripts, clock: Clock) -> None:
+    server = scripted(search_exact=[answer])
+    with SearchClient(server.address) as client:
+        client.search("dress")
+        clock.now += 5.1
+        look = client._planner.search([Request("dress")], 10, planner.CallOptions())
+        assert next(look).rpc.method == "GetModelMetadata"
+        client.search("dress")  # while the look is under way
+    assert server.calls.count(("GetModelMetadata", "search")) == 1  # the first one's
 
 
 def test_a_profile_column_of_a_new_version_is_learned(
