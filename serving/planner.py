@@ -11,7 +11,7 @@ import grpc
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from serving.answers import Answer, Outputs, Retrieval, read_answers, read_outputs, read_reranked, read_retrievals
+from serving.answers import Answer, Hit, Outputs, Retrieval, read_answers, read_outputs, read_reranked, read_retrievals
 from serving.calls import Caller, Plan, Rpc, explain, too_large
 from serving.channels import GET_MODEL_METADATA, PREDICT, call_metadata
 from serving.client_config import LONGEST_TIMEOUT, ClientConfig
@@ -121,8 +121,7 @@ class Planner:
     def rerank(self, request: Request, retrieval: Retrieval, k: int, options: CallOptions) -> Plan[Answer]:
         """The candidates in the order of the reranker of their version."""
         wanted = _count(k)
-        if not isinstance(retrieval, Retrieval):
-            raise BadRequestError(f"retrieval: received {retrieval!r}; expected what `retrieve` returned")
+        _check_retrieval(retrieval)
         answers = yield from self._rerank([request], [retrieval], wanted, self._context(options))
         return answers[0]
 
@@ -273,6 +272,19 @@ def _count(k: SupportsIndex) -> int:
     if count < 1:
         raise BadRequestError(f"k: received {k!r}; expected how many products, 1 or more")
     return count
+
+
+def _check_retrieval(retrieval: Any) -> None:
+    """BadRequestError for what cannot be asked with; a caller may have built it anew. Ids and scores are read later."""
+    if not isinstance(retrieval, Retrieval):
+        raise BadRequestError(f"retrieval: received {retrieval!r}; expected what `retrieve` returned")
+    hits, version, embedding = retrieval.hits, retrieval.version, retrieval.query_embedding
+    if not isinstance(hits, Sequence) or not all(isinstance(hit, Hit) for hit in hits):
+        raise BadRequestError(f"retrieval hits: received {hits!r}; expected a tuple of Hits")
+    if not isinstance(version, int) or not 0 <= version < 2**63:
+        raise BadRequestError(f"retrieval version: received {version!r}; expected an int of 64 bits")
+    if not isinstance(embedding, np.ndarray) or embedding.dtype != np.float32:
+        raise BadRequestError(f"retrieval query_embedding: received {embedding!r}; expected an array of float32")
 
 
 def _checked(requests: Iterable[Request]) -> list[Request]:

@@ -220,8 +220,10 @@ def epoch_seconds(moment: int | float | datetime, name: str) -> float:
 
 def fit_candidates(product_ids: Sequence[str], scores: Sequence[float], size: int) -> tuple[Array, Array]:
     """Candidates cut or padded (with "", which ranks last) to the C that a reranker takes: [1, C] and [1, C]."""
+    for product_id in product_ids:
+        _text(product_id, "candidate product_id", math.inf)
     for score in scores:
-        if not math.isfinite(score):
+        if not isinstance(score, int | float | np.integer | np.floating) or not math.isfinite(score):
             raise BadRequestError(f"candidate score: received {score!r}; expected a finite number")
     ids = [*product_ids[:size], *[""] * (size - len(product_ids))]
     values = [*scores[:size], *[0.0] * (size - len(scores))]

@@ -3,13 +3,14 @@
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import grpc
 import numpy as np
 import pytest
 
 from serving import planner
-from serving.client import Request, SearchClient
+from serving.client import Hit, Request, SearchClient
 from serving.errors import BadRequestError, DeadlineError, ServingError
 from serving.messages import PredictRequest, PredictResponse
 from serving.tensors import make_proto
@@ -98,6 +99,30 @@ def test_a_late_retrieval_is_an_error(connect: Connect, scripted: Scripts) -> No
     client.search("dress")
     with pytest.raises(DeadlineError):
         client.search("dress", timeout=0.3)
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"query_embedding": [1.0, 1.0]}, r"retrieval query_embedding: received \[1.0, 1.0\]; expected an array"),
+        ({"query_embedding": np.array(["a"])}, "retrieval query_embedding: received array"),
+        ({"version": 2**63}, "retrieval version: received 9223372036854775808; expected an int of 64 bits"),
+        ({"version": -1}, "retrieval version: received -1"),
+        ({"version": "1"}, "retrieval version: received '1'"),
+        ({"hits": None}, "retrieval hits: received None; expected a tuple of Hits"),
+        ({"hits": (("dress", 1.0),)}, "retrieval hits: received"),
+        ({"hits": (Hit(5, 1.0),)}, "candidate product_id: received 5"),
+        ({"hits": (Hit("dress", "1"),)}, "candidate score: received '1'"),
+    ],
+)
+def test_a_retrieval_that_was_built_wrongly_is_the_callers_error(
+    connect: Connect, scripted: Scripts, changed: dict[str, object], reason: str
+) -> None:
+    client = connect(scripted(retrieval=[answer], rerank=[answer]).address)
+    found = client.retrieve("dress")
+    with pytest.raises(BadRequestError, match=reason):
+        client.rerank(replace(found, **changed), "dress")
+    assert client.rerank(replace(found, hits=list(found.hits)), "dress").reranked
 
 
 def test_a_model_that_is_no_reranker_is_named(

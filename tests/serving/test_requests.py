@@ -164,8 +164,12 @@ def test_candidates_are_cut_and_padded() -> None:
     ids, scores = fit_candidates(["a", "b"], [0.5, 0.25], 3)
     assert (ids.tolist(), scores.tolist()) == ([[b"a", b"b", b""]], [[0.5, 0.25, 0.0]])
     assert fit_candidates(["a", "b"], [0.5, 0.25], 1)[0].tolist() == [[b"a"]]
-    with pytest.raises(BadRequestError, match="finite"):
-        fit_candidates(["a"], [math.nan], 1)
+    for score in (math.nan, "1", None):
+        with pytest.raises(BadRequestError, match=f"candidate score: received {score!r}; expected a finite number"):
+            fit_candidates(["a"], [score], 1)
+    for product_id, reason in ((5, "received 5"), ("\ud800", "not valid Unicode")):
+        with pytest.raises(BadRequestError, match=f"candidate product_id: .*{reason}"):
+            fit_candidates([product_id], [1.0], 1)
 
 
 def signature(**inputs: tuple[int, ...]) -> SignatureDef:
