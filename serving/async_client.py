@@ -12,7 +12,7 @@ import grpc
 import grpc.aio
 
 from serving.answers import Answer, Retrieval
-from serving.calls import Handle, Pause, Plan, Reply, Rpc, Send, Start, Step, T, Wait
+from serving.calls import Handle, Pause, Plan, Reply, Rpc, Send, Start, Step, T, Wait, Work
 from serving.channels import channel_credentials, check_process, open_channel, open_methods
 from serving.client_config import ClientConfig, client_config
 from serving.errors import ServingError
@@ -155,6 +155,8 @@ class AsyncSearchClient:
                     async with asyncio.timeout(seconds):
                         await self._closed.wait()
                 return None
+            case Work():
+                return await asyncio.to_thread(step.reply)
 
     def _started(self, rpc: Rpc) -> Handle:
         self._check_open()

@@ -7,7 +7,7 @@ steps out by blocking, `AsyncSearchClient` by awaiting; everything else is their
 import random
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -98,7 +98,21 @@ class Pause:
     seconds: float
 
 
-Step = Send | Start | Wait | Pause
+@dataclass(frozen=True)
+class Work:
+    """Call `function`, which may take milliseconds; what comes back is its `Reply`."""
+
+    function: Callable[[], Any]
+
+    def reply(self) -> Reply:
+        """What it returns, or its ServingError."""
+        try:
+            return Reply(self.function())
+        except ServingError as error:
+            return Reply(error=error)
+
+
+Step = Send | Start | Wait | Pause | Work
 Plan = Generator[Step, Any, T]
 
 

@@ -5,6 +5,7 @@ import operator
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, SupportsIndex
 
 import grpc
@@ -12,7 +13,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from serving.answers import Answer, Hit, Outputs, Retrieval, read_answers, read_outputs, read_reranked, read_retrievals
-from serving.calls import Caller, Plan, Rpc, explain, too_large
+from serving.calls import Caller, Plan, Reply, Rpc, Work, explain, too_large
 from serving.channels import GET_MODEL_METADATA, PREDICT, call_metadata
 from serving.client_config import LONGEST_TIMEOUT, ClientConfig
 from serving.errors import (
@@ -22,7 +23,7 @@ from serving.errors import (
     ServerUnavailableError,
     ServingError,
 )
-from serving.protos import SignatureDefMap
+from serving.protos import PredictRequest, SignatureDefMap
 from serving.questions import Question, metadata_message
 from serving.requests import Contract, Request, read_contract
 
@@ -176,12 +177,12 @@ class Planner:
             model = None
         model = model or (yield from self._learn(names, question.version, context))
         try:
-            message = question.message(model.name, model.contract, self._config.version_label)
+            message = yield from self._message(question, model)
         except BadRequestError:
             if not _is_old(model):
                 raise
             model = yield from self._learn(names, question.version, context)
-            message = question.message(model.name, model.contract, self._config.version_label)
+            message = yield from self._message(question, model)
         try:
             response = yield from self._call(PREDICT, message, model.name, context)
         except (BadRequestError, ModelNotFoundError) as error:
@@ -191,13 +192,23 @@ class Planner:
             if changed == model:
                 raise
             model = changed
-            message = question.message(model.name, model.contract, self._config.version_label)
+            message = yield from self._message(question, model)
             response = yield from self._call(PREDICT, message, model.name, context)
         width = model.contract.candidates
         outputs = read_outputs(response, model.name, len(question.requests), names.outputs, width)
         if outputs.version != model.version:
             self._follow(sought, model, outputs.version)
         return outputs
+
+    def _message(self, question: Question, model: _Model) -> Plan[PredictRequest]:
+        """The request; decoding a picture is work that other tasks should not wait for."""
+        build = partial(question.message, model.name, model.contract, self._config.version_label)
+        if question.retrievals is not None or question.requests[0].image is None:
+            return build()
+        built: Reply = yield Work(build)
+        if built.error is not None:
+            raise built.error
+        return built.response
 
     def _follow(self, sought: tuple[_Names, int | None], model: _Model, version: int) -> None:
         """Another version answered than was learned: behind one address there may be servers of both for a while."""

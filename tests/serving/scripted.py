@@ -77,6 +77,7 @@ class ScriptedServer(PredictionServiceServicer):
         calls: the (method, model) that were asked, in order.
         metadata: what came with the last call.
         widths: the shapes of the models' inputs.
+        picture: the edge of a query picture; None where the models take none.
         versions: what the models say their version is when their shapes are asked; the last is repeated.
         broken: models whose shapes come in bytes that do not parse.
     """
@@ -88,6 +89,7 @@ class ScriptedServer(PredictionServiceServicer):
         self.calls: list[tuple[str, str]] = []
         self.metadata: dict[str, str] = {}
         self.widths = dict(WIDTHS)
+        self.picture: int | None = None
         self.versions = [1]
         self.broken: set[str] = set()
         self.server = grpc.server(futures.ThreadPoolExecutor(8))
@@ -116,6 +118,10 @@ class ScriptedServer(PredictionServiceServicer):
             if name != "candidate_product_id" or request.model_spec.name == "rerank":
                 for size in (-1, width):
                     inputs[name].tensor_shape.dim.add().size = size
+        if self.picture is not None:
+            shape = signatures.signature_def["with_image"].inputs["query_image"].tensor_shape
+            for size in (-1, self.picture, self.picture, 3):
+                shape.dim.add().size = size
         response = GetModelMetadataResponse()
         response.model_spec.version.value = self.versions[0]
         self.versions = self.versions[1:] or self.versions

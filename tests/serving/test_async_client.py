@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from serving.async_client import AsyncSearchClient
 from serving.client import ClientConfig, HistoryEvent, Request, SearchClient
 from serving.errors import ServingError
 from serving.local_server import Server, ServerConfig, serve
+from serving.tensors import Array
 from tests.serving.scripted import Never, ScriptedServer, answer
 
 Scripts = Callable[..., ScriptedServer]
@@ -166,6 +169,31 @@ def test_calls_run_side_by_side(scripted: Scripts, loop: asyncio.AbstractEventLo
             return overtaking.hits[0].product_id
 
     assert asyncio.run_coroutine_threadsafe(both(), loop).result() == "shoes"
+
+
+def test_other_tasks_run_while_a_picture_is_decoded(
+    scripted: Scripts, loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoding, others_ran = threading.Event(), threading.Event()
+
+    def decoded(data: bytes, size: int) -> Array:
+        decoding.set()
+        assert others_ran.wait(30)
+        return np.zeros((size, size, 3), np.uint8)
+
+    monkeypatch.setattr("serving.requests.decode_picture", decoded)
+    server = scripted(search=[answer])
+    server.picture = 8
+
+    async def both() -> int:
+        async with AsyncSearchClient(server.address) as client:
+            pictured = asyncio.create_task(client.search("dress", image=b"picture", timeout=60))
+            await asyncio.to_thread(decoding.wait, 30)
+            await client.search("shoes")
+            others_ran.set()
+            return len(await pictured)
+
+    assert asyncio.run_coroutine_threadsafe(both(), loop).result() == 1
 
 
 def test_a_client_that_never_connected_is_closed(loop: asyncio.AbstractEventLoop) -> None:

@@ -125,7 +125,7 @@ def test_a_message_over_the_limit_is_not_sent_again(connect: Connect, scripted: 
 def test_metadata_over_the_hard_limit_is_the_callers_error(connect: Connect, scripted: Scripts) -> None:
     client = connect(scripted(search=[answer]).address)
     client.search("dress")
-    with pytest.raises(BadRequestError, match="metadata size exceeds hard limit .* send less metadata"):
+    with pytest.raises(BadRequestError, match=r"metadata size exceeds hard limit .* send less metadata"):
         client.search("dress", metadata={"x-basket": "b" * 20_000})
     assert len(client.search("dress")) == 1
 
