@@ -293,7 +293,7 @@ def _check_retrieval(retrieval: Any) -> None:
     if not isinstance(hits, Sequence) or not all(isinstance(hit, Hit) for hit in hits):
         raise BadRequestError(f"retrieval hits: received {hits!r}; expected a tuple of Hits")
     if not isinstance(version, int) or not 0 <= version < 2**63:
-        raise BadRequestError(f"retrieval version: received {version!r}; expected an int of 64 bits")
+        raise BadRequestError(f"retrieval version: received {version!r}; expected an int from 0 to 2^63 - 1")
     if not isinstance(embedding, np.ndarray) or embedding.dtype != np.float32:
         raise BadRequestError(f"retrieval query_embedding: received {embedding!r}; expected an array of float32")
 
