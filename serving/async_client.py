@@ -12,7 +12,7 @@ import grpc
 import grpc.aio
 
 from serving.answers import Answer, Retrieval
-from serving.calls import Handle, Pause, Plan, Reply, Rpc, Send, Start, Step, T, Wait
+from serving.calls import Handle, Pause, Plan, Reply, Rpc, Send, Start, Step, T, Wait, Work
 from serving.channels import channel_credentials, check_process, open_channel, open_methods
 from serving.client_config import ClientConfig, client_config
 from serving.errors import ServingError
@@ -155,6 +155,8 @@ class AsyncSearchClient:
                     async with asyncio.timeout(seconds):
                         await self._closed.wait()
                 return None
+            case Work():
+                return await asyncio.to_thread(step.reply)
 
     def _started(self, rpc: Rpc) -> Handle:
         self._check_open()
@@ -177,13 +179,14 @@ class AsyncSearchClient:
         return await self._reply(first)
 
     async def _reply(self, handle: Any) -> Reply:
+        task = asyncio.current_task()
+        before = task.cancelling() if task is not None else 0  # cancellations that the task has swallowed
         try:
             return Reply(await handle, handle=handle)
         except grpc.RpcError as error:
             return Reply(error=error, handle=handle)
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or not task.cancelling():  # not the caller: a channel that is closed cancels its RPCs
+            if task is None or task.cancelling() == before:  # not the caller: a channel that is closed cancels its RPCs
                 self._check_open()
             raise
 

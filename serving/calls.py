@@ -7,7 +7,7 @@ steps out by blocking, `AsyncSearchClient` by awaiting; everything else is their
 import random
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -19,8 +19,11 @@ from serving.errors import BadRequestError, DeadlineError, ModelNotFoundError, S
 T = TypeVar("T")
 
 _RETRYABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
-_TOO_LARGE = "larger than max"
-"""In gRPC's text for a message over a size limit, which is RESOURCE_EXHAUSTED too and stays too large."""
+_TOO_LARGE = ("larger than max", "metadata size exceeds hard limit")
+"""In gRPC's texts for a message and for metadata over a size limit, RESOURCE_EXHAUSTED too; both stay too large."""
+
+_TOO_MUCH_METADATA = "metadata size exceeds"
+"""In gRPC's text for metadata over its hard limit, and over the soft one, where chance decides what is refused."""
 
 _OVERLOADED = ("batch scheduling queue", "more requests waiting")
 """In what TF Serving's batching and the embedded server say with UNAVAILABLE when they have too much to do."""
@@ -95,13 +98,28 @@ class Pause:
     seconds: float
 
 
-Step = Send | Start | Wait | Pause
+@dataclass(frozen=True)
+class Work:
+    """Call `function`, which may take milliseconds; what comes back is its `Reply`."""
+
+    function: Callable[[], Any]
+
+    def reply(self) -> Reply:
+        """What it returns, or its ServingError."""
+        try:
+            return Reply(self.function())
+        except ServingError as error:
+            return Reply(error=error)
+
+
+Step = Send | Start | Wait | Pause | Work
 Plan = Generator[Step, Any, T]
 
 
 def too_large(error: Any) -> bool:
     """Whether the request or the answer is over a size limit."""
-    return error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE in (error.details() or "")
+    details = error.details() or ""
+    return error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and any(text in details for text in _TOO_LARGE)
 
 
 def retryable(error: Any) -> bool:
@@ -117,6 +135,8 @@ def explain(error: Any, model: str, address: str) -> ServingError:
         return ServerUnavailableError(
             f"no server answers at {address} ({details}); start one with `tandem serve`, or check the address"
         )
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_MUCH_METADATA in (details or ""):
+        return BadRequestError(f"{model} at {address}: {details}; send less metadata, a shorter token for one")
     if too_large(error):
         return BadRequestError(
             f"{model} at {address}: {details}; ask for fewer requests at once, or raise max_message_bytes"

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 
 from serving.answers import Answer, Hit, Retrieval
-from serving.calls import Handle, Pause, Plan, Reply, Rpc, Send, Start, Step, T, Wait
+from serving.calls import Handle, Pause, Plan, Reply, Rpc, Send, Start, Step, T, Wait, Work
 from serving.channels import channel_credentials, check_process, open_channel, open_methods
 from serving.client_config import ClientConfig, Tls, client_config
 from serving.errors import ServingError
@@ -181,6 +181,8 @@ class SearchClient:
             case Pause(seconds):
                 self._closed.wait(seconds)
                 return None
+            case Work():
+                return step.reply()
 
     def _send(self, rpc: Rpc) -> Reply:
         with self._open():

@@ -5,13 +5,15 @@ import operator
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, SupportsIndex
 
 import grpc
 import numpy as np
+from google.protobuf.message import DecodeError
 
-from serving.answers import Answer, Outputs, Retrieval, read_answers, read_outputs, read_reranked, read_retrievals
-from serving.calls import Caller, Plan, Rpc, explain
+from serving.answers import Answer, Hit, Outputs, Retrieval, read_answers, read_outputs, read_reranked, read_retrievals
+from serving.calls import Caller, Plan, Reply, Rpc, Work, explain, too_large
 from serving.channels import GET_MODEL_METADATA, PREDICT, call_metadata
 from serving.client_config import LONGEST_TIMEOUT, ClientConfig
 from serving.errors import (
@@ -21,7 +23,7 @@ from serving.errors import (
     ServerUnavailableError,
     ServingError,
 )
-from serving.protos import SignatureDefMap
+from serving.protos import PredictRequest, SignatureDefMap
 from serving.questions import Question, metadata_message
 from serving.requests import Contract, Request, read_contract
 
@@ -29,7 +31,8 @@ _log = logging.getLogger(__name__)
 
 _RETRIEVED = ("product_id", "score", "query_embedding")
 _REMEMBERED_SECONDS = 5.0
-"""How long a model that the server does not hold is not asked for again, and its shapes are not doubted."""
+"""How long a model that the server does not hold is not asked for again, also while another answers in its place, and
+shapes are not doubted."""
 
 _RESERVE_SECONDS, _RESERVE_SHARE = 0.02, 0.05
 """What is kept of the time for handing out retrieval's order when the reranker is late: the smaller of the two. With
@@ -119,8 +122,7 @@ class Planner:
     def rerank(self, request: Request, retrieval: Retrieval, k: int, options: CallOptions) -> Plan[Answer]:
         """The candidates in the order of the reranker of their version."""
         wanted = _count(k)
-        if not isinstance(retrieval, Retrieval):
-            raise BadRequestError(f"retrieval: received {retrieval!r}; expected what `retrieve` returned")
+        _check_retrieval(retrieval)
         answers = yield from self._rerank([request], [retrieval], wanted, self._context(options))
         return answers[0]
 
@@ -169,28 +171,44 @@ class Planner:
     def _ask(self, names: _Names, question: Question, context: _Context) -> Plan[Outputs]:
         """Ask the first of `names` that the server holds; once more if it turns out to have changed its shapes."""
         sought = (names, question.version)
-        model = self._models.get(sought) or (yield from self._learn(names, question.version, context))
+        model = self._models.get(sought)
+        if model is not None and model.name != names.names[0] and _is_old(model):
+            self._models[sought] = replace(model, learned=time.monotonic())  # one call looks for the preferred one
+            model = None
+        model = model or (yield from self._learn(names, question.version, context))
         try:
-            message = question.message(model.name, model.contract, self._config.version_label)
+            message = yield from self._message(question, model)
         except BadRequestError:
-            if time.monotonic() - model.learned < _REMEMBERED_SECONDS:
+            if not _is_old(model):
                 raise
             model = yield from self._learn(names, question.version, context)
-            message = question.message(model.name, model.contract, self._config.version_label)
+            message = yield from self._message(question, model)
         try:
             response = yield from self._call(PREDICT, message, model.name, context)
-        except (BadRequestError, ModelNotFoundError):
+        except (BadRequestError, ModelNotFoundError) as error:
+            if too_large(error.__cause__):
+                raise
             changed = yield from self._learn(names, question.version, context)
             if changed == model:
                 raise
             model = changed
-            message = question.message(model.name, model.contract, self._config.version_label)
+            message = yield from self._message(question, model)
             response = yield from self._call(PREDICT, message, model.name, context)
         width = model.contract.candidates
         outputs = read_outputs(response, model.name, len(question.requests), names.outputs, width)
         if outputs.version != model.version:
             self._follow(sought, model, outputs.version)
         return outputs
+
+    def _message(self, question: Question, model: _Model) -> Plan[PredictRequest]:
+        """The request; decoding a picture is work that other tasks should not wait for."""
+        build = partial(question.message, model.name, model.contract, self._config.version_label)
+        if question.retrievals is not None or question.requests[0].image is None:
+            return build()
+        built: Reply = yield Work(build)
+        if built.error is not None:
+            raise built.error
+        return built.response
 
     def _follow(self, sought: tuple[_Names, int | None], model: _Model, version: int) -> None:
         """Another version answered than was learned: behind one address there may be servers of both for a while."""
@@ -211,7 +229,10 @@ class Planner:
             except ModelNotFoundError:
                 continue
             signatures = SignatureDefMap()
-            response.metadata["signature_def"].Unpack(signatures)
+            try:
+                response.metadata["signature_def"].Unpack(signatures)
+            except DecodeError as error:
+                raise ServingError(f"{name} answered with unreadable signatures: {error}") from error
             model = _Model(
                 name, response.model_spec.version.value, read_contract(signatures.signature_def), time.monotonic()
             )
@@ -243,6 +264,10 @@ class Planner:
         return _Context(float(seconds), time.monotonic() + float(seconds), metadata)
 
 
+def _is_old(model: _Model) -> bool:
+    return time.monotonic() - model.learned >= _REMEMBERED_SECONDS
+
+
 def _retrieved(found: Retrieval, excluded: Collection[str], k: int, degraded: str) -> Answer:
     """Retrieval's order, when the reranker gives none."""
     hits = tuple(hit for hit in found.hits if hit.product_id not in excluded)[:k]
@@ -258,6 +283,19 @@ def _count(k: SupportsIndex) -> int:
     if count < 1:
         raise BadRequestError(f"k: received {k!r}; expected how many products, 1 or more")
     return count
+
+
+def _check_retrieval(retrieval: Any) -> None:
+    """BadRequestError for what cannot be asked with; a caller may have built it anew. Ids and scores are read later."""
+    if not isinstance(retrieval, Retrieval):
+        raise BadRequestError(f"retrieval: received {retrieval!r}; expected what `retrieve` returned")
+    hits, version, embedding = retrieval.hits, retrieval.version, retrieval.query_embedding
+    if not isinstance(hits, Sequence) or not all(isinstance(hit, Hit) for hit in hits):
+        raise BadRequestError(f"retrieval hits: received {hits!r}; expected a tuple of Hits")
+    if not isinstance(version, int) or not 0 <= version < 2**63:
+        raise BadRequestError(f"retrieval version: received {version!r}; expected an int from 0 to 2^63 - 1")
+    if not isinstance(embedding, np.ndarray) or embedding.dtype != np.float32:
+        raise BadRequestError(f"retrieval query_embedding: received {embedding!r}; expected an array of float32")
 
 
 def _checked(requests: Iterable[Request]) -> list[Request]:

@@ -130,7 +130,7 @@ class Request:
                     f"history: received {event!r}; expected HistoryEvent(product_id, kind, timestamp)"
                 )
             _text(event.product_id, "history product_id", _MAX_ID_CHARACTERS)
-            if event.kind not in HISTORY_KINDS:
+            if not isinstance(event.kind, str) or event.kind not in HISTORY_KINDS:
                 raise BadRequestError(
                     f"history kind: received {event.kind!r}; expected one of {', '.join(HISTORY_KINDS)}"
                 )
@@ -171,8 +171,8 @@ class Request:
         events = sorted(self.history, key=lambda event: epoch_seconds(event.timestamp, "history timestamp"))
         events = events[max(len(events) - length, 0) :]
         padding = length - len(events)
-        seconds = [epoch_seconds(event.timestamp, "history timestamp") for event in events]
-        now = int(time.time()) if self.timestamp is None else epoch_seconds(self.timestamp, "timestamp")
+        seconds = [int(epoch_seconds(event.timestamp, "history timestamp")) for event in events]
+        now = int(time.time() if self.timestamp is None else epoch_seconds(self.timestamp, "timestamp"))
         inputs = {
             "query": _strings([self.query[:MAX_QUERY_CHARACTERS]]),
             "history_product_id": _strings([""] * padding + [event.product_id for event in events])[None],
@@ -205,8 +205,8 @@ class Request:
             raise BadRequestError(f"image: {error}") from error
 
 
-def epoch_seconds(moment: int | float | datetime, name: str) -> int:
-    """Whole seconds since the epoch; BadRequestError for what is no time."""
+def epoch_seconds(moment: int | float | datetime, name: str) -> float:
+    """Seconds since the epoch, with their fraction; BadRequestError for what is no time."""
     if isinstance(moment, datetime):
         moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     if isinstance(moment, bool) or not isinstance(moment, int | float | np.integer | np.floating):
@@ -215,13 +215,15 @@ def epoch_seconds(moment: int | float | datetime, name: str) -> int:
         hint = " (are these milliseconds?)" if _MAX_SECONDS <= moment < math.inf else ""
         shown = "a number of more than 30 digits" if isinstance(moment, int) and abs(moment) > 10**30 else repr(moment)
         raise BadRequestError(f"{name}: received {shown}{hint}; expected seconds since the epoch, 0 or more")
-    return int(moment)
+    return float(moment)
 
 
 def fit_candidates(product_ids: Sequence[str], scores: Sequence[float], size: int) -> tuple[Array, Array]:
     """Candidates cut or padded (with "", which ranks last) to the C that a reranker takes: [1, C] and [1, C]."""
+    for product_id in product_ids:
+        _text(product_id, "candidate product_id", math.inf)
     for score in scores:
-        if not math.isfinite(score):
+        if not isinstance(score, int | float | np.integer | np.floating) or not math.isfinite(score):
             raise BadRequestError(f"candidate score: received {score!r}; expected a finite number")
     ids = [*product_ids[:size], *[""] * (size - len(product_ids))]
     values = [*scores[:size], *[0.0] * (size - len(scores))]

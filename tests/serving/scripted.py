@@ -2,7 +2,7 @@
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent import futures
 
 import grpc
@@ -77,17 +77,21 @@ class ScriptedServer(PredictionServiceServicer):
         calls: the (method, model) that were asked, in order.
         metadata: what came with the last call.
         widths: the shapes of the models' inputs.
+        picture: the edge of a query picture; None where the models take none.
         versions: what the models say their version is when their shapes are asked; the last is repeated.
+        broken: models whose shapes come in bytes that do not parse.
     """
 
     def __init__(self, scripts: dict[str, list[Behaviour]], credentials: grpc.ServerCredentials | None) -> None:
-        self._scripts = {
-            name: itertools.chain(script, itertools.repeat(script[-1])) for name, script in scripts.items()
-        }
+        self._scripts: dict[str, Iterator[Behaviour]] = {}
+        for name, script in scripts.items():
+            self.load(name, script)
         self.calls: list[tuple[str, str]] = []
         self.metadata: dict[str, str] = {}
         self.widths = dict(WIDTHS)
+        self.picture: int | None = None
         self.versions = [1]
+        self.broken: set[str] = set()
         self.server = grpc.server(futures.ThreadPoolExecutor(8))
         add_PredictionServiceServicer_to_server(self, self.server)
         if credentials is None:
@@ -114,11 +118,21 @@ class ScriptedServer(PredictionServiceServicer):
             if name != "candidate_product_id" or request.model_spec.name == "rerank":
                 for size in (-1, width):
                     inputs[name].tensor_shape.dim.add().size = size
+        if self.picture is not None:
+            shape = signatures.signature_def["with_image"].inputs["query_image"].tensor_shape
+            for size in (-1, self.picture, self.picture, 3):
+                shape.dim.add().size = size
         response = GetModelMetadataResponse()
         response.model_spec.version.value = self.versions[0]
         self.versions = self.versions[1:] or self.versions
         response.metadata["signature_def"].Pack(signatures)
+        if request.model_spec.name in self.broken:
+            response.metadata["signature_def"].value = b"\xff"
         return response
+
+    def load(self, model: str, script: list[Behaviour]) -> None:
+        """Answer for one more model, or for one as another script says."""
+        self._scripts[model] = itertools.chain(script, itertools.repeat(script[-1]))
 
     def predicted(self, model: str) -> int:
         """How often this model was asked."""

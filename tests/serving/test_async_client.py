@@ -1,10 +1,13 @@
 """What only the asyncio client has: it agrees with the other one, runs calls side by side, and can be cancelled."""
 
 import asyncio
+import contextlib
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,6 +16,7 @@ from serving.async_client import AsyncSearchClient
 from serving.client import ClientConfig, HistoryEvent, Request, SearchClient
 from serving.errors import ServingError
 from serving.local_server import Server, ServerConfig, serve
+from serving.tensors import Array
 from tests.serving.scripted import Never, ScriptedServer, answer
 
 Scripts = Callable[..., ScriptedServer]
@@ -122,6 +126,34 @@ def test_a_call_under_way_ends_when_the_client_is_closed(
     asyncio.run_coroutine_threadsafe(closed(), loop).result()
 
 
+@pytest.mark.parametrize("hedge_after", [None, 0.01])
+def test_a_task_that_swallowed_a_cancellation_is_told_that_the_client_is_closed(
+    scripted: Scripts, loop: asyncio.AbstractEventLoop, hedge_after: float | None
+) -> None:
+    never = Never()
+    server = scripted(search=[never])
+
+    async def closed() -> None:
+        client = AsyncSearchClient(config=ClientConfig(address=server.address, hedge_after=hedge_after))
+        started = asyncio.Event()
+
+        async def stubborn() -> None:
+            with contextlib.suppress(asyncio.CancelledError):
+                started.set()
+                await asyncio.Event().wait()
+            await client.search("dress", timeout=60)
+
+        task = asyncio.create_task(stubborn())
+        await started.wait()
+        task.cancel()
+        await asyncio.to_thread(never.asked.wait, 30)
+        await client.close()
+        with pytest.raises(ServingError, match="is closed"):
+            await task
+
+    asyncio.run_coroutine_threadsafe(closed(), loop).result()
+
+
 def test_calls_run_side_by_side(scripted: Scripts, loop: asyncio.AbstractEventLoop) -> None:
     never = Never()
     server = scripted(search=[answer, never, answer])
@@ -137,6 +169,31 @@ def test_calls_run_side_by_side(scripted: Scripts, loop: asyncio.AbstractEventLo
             return overtaking.hits[0].product_id
 
     assert asyncio.run_coroutine_threadsafe(both(), loop).result() == "shoes"
+
+
+def test_other_tasks_run_while_a_picture_is_decoded(
+    scripted: Scripts, loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoding, others_ran = threading.Event(), threading.Event()
+
+    def decoded(data: bytes, size: int) -> Array:
+        decoding.set()
+        assert others_ran.wait(30)
+        return np.zeros((size, size, 3), np.uint8)
+
+    monkeypatch.setattr("serving.requests.decode_picture", decoded)
+    server = scripted(search=[answer])
+    server.picture = 8
+
+    async def both() -> int:
+        async with AsyncSearchClient(server.address) as client:
+            pictured = asyncio.create_task(client.search("dress", image=b"picture", timeout=60))
+            await asyncio.to_thread(decoding.wait, 30)
+            await client.search("shoes")
+            others_ran.set()
+            return len(await pictured)
+
+    assert asyncio.run_coroutine_threadsafe(both(), loop).result() == 1
 
 
 def test_a_client_that_never_connected_is_closed(loop: asyncio.AbstractEventLoop) -> None:

@@ -21,6 +21,7 @@ Connect = Callable[..., SearchClient]
 Scripts = Callable[..., ScriptedServer]
 
 UNAVAILABLE = fails(grpc.StatusCode.UNAVAILABLE)
+HARD_LIMIT = "received metadata size exceeds hard limit (value length 20000 vs. 16384)"
 
 
 class Handle:
@@ -31,15 +32,15 @@ class Handle:
 
 
 class Failure(grpc.RpcError):
-    def __init__(self, code: grpc.StatusCode) -> None:
+    def __init__(self, code: grpc.StatusCode, details: str = "") -> None:
         super().__init__()
-        self._code = code
+        self._code, self._details = code, details
 
     def code(self) -> grpc.StatusCode:
         return self._code
 
     def details(self) -> str:
-        return ""
+        return self._details
 
 
 def rpc() -> Rpc:
@@ -118,7 +119,32 @@ def test_a_message_over_the_limit_is_not_sent_again(connect: Connect, scripted: 
     client.search("dress")
     with pytest.raises(BadRequestError, match="raise max_message_bytes"):
         client.search("x" * 999, user={"country": "y" * 1000})
-    assert server.predicted("search") == 1
+    assert server.calls == [("GetModelMetadata", "search"), ("Predict", "search")]  # the first search's
+
+
+def test_metadata_over_the_hard_limit_is_the_callers_error(connect: Connect, scripted: Scripts) -> None:
+    client = connect(scripted(search=[answer]).address)
+    client.search("dress")
+    with pytest.raises(BadRequestError, match=r"metadata size exceeds hard limit .* send less metadata"):
+        client.search("dress", metadata={"x-basket": "b" * 20_000})
+    assert len(client.search("dress")) == 1
+
+
+def test_metadata_over_the_hard_limit_is_sent_once_and_costs_no_token() -> None:
+    caller = Caller(ClientConfig(retry_tokens=2))
+    plan = caller.call(rpc())
+    assert isinstance(next(plan), Send)
+    with pytest.raises(Failure):
+        plan.send(Reply(error=Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, HARD_LIMIT)))
+    assert caller._budget.allows  # one token less would be half
+
+
+def test_metadata_over_the_soft_limit_is_sent_again_and_then_named(connect: Connect, scripted: Scripts) -> None:
+    refused = fails(grpc.StatusCode.RESOURCE_EXHAUSTED, "received metadata size exceeds soft limit (9191 vs. 8192)")
+    client = connect(scripted(search=[refused, answer, refused]).address)
+    assert len(client.search("dress")) == 1
+    with pytest.raises(BadRequestError, match="send less metadata"):
+        client.search("dress")
 
 
 def test_one_attempt_is_no_retry(connect: Connect, scripted: Scripts) -> None:

@@ -1,14 +1,16 @@
 """How one search is planned: the time it is given, what comes when the reranker fails, which version is followed."""
 
 import math
+import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import grpc
 import numpy as np
 import pytest
 
 from serving import planner
-from serving.client import SearchClient
+from serving.client import Hit, Request, SearchClient
 from serving.errors import BadRequestError, DeadlineError, ServingError
 from serving.messages import PredictRequest, PredictResponse
 from serving.tensors import make_proto
@@ -99,6 +101,30 @@ def test_a_late_retrieval_is_an_error(connect: Connect, scripted: Scripts) -> No
         client.search("dress", timeout=0.3)
 
 
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"query_embedding": [1.0, 1.0]}, r"retrieval query_embedding: received \[1.0, 1.0\]; expected an array"),
+        ({"query_embedding": np.array(["a"])}, "retrieval query_embedding: received array"),
+        ({"version": 2**63}, "retrieval version: received 9223372036854775808; expected an int from 0 to"),
+        ({"version": -1}, "retrieval version: received -1"),
+        ({"version": "1"}, "retrieval version: received '1'"),
+        ({"hits": None}, "retrieval hits: received None; expected a tuple of Hits"),
+        ({"hits": (("dress", 1.0),)}, "retrieval hits: received"),
+        ({"hits": (Hit(5, 1.0),)}, "candidate product_id: received 5"),
+        ({"hits": (Hit("dress", "1"),)}, "candidate score: received '1'"),
+    ],
+)
+def test_a_retrieval_that_was_built_wrongly_is_the_callers_error(
+    connect: Connect, scripted: Scripts, changed: dict[str, object], reason: str
+) -> None:
+    client = connect(scripted(retrieval=[answer], rerank=[answer]).address)
+    found = client.retrieve("dress")
+    with pytest.raises(BadRequestError, match=reason):
+        client.rerank(replace(found, **changed), "dress")
+    assert client.rerank(replace(found, hits=list(found.hits)), "dress").reranked
+
+
 def test_a_model_that_is_no_reranker_is_named(
     connect: Connect, scripted: Scripts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +190,15 @@ def test_an_odd_answer_of_the_reranker_degrades(connect: Connect, scripted: Scri
         client.rerank(client.retrieve("dress"), "dress")
 
 
+def test_a_reranker_whose_shapes_do_not_parse_degrades(connect: Connect, scripted: Scripts) -> None:
+    server = scripted(retrieval=[answer], rerank=[answer])
+    server.broken.add("rerank")
+    client = connect(server.address)
+    assert client.search("dress").degraded == "the reranker failed"
+    with pytest.raises(ServingError, match="rerank answered with unreadable signatures"):
+        client.rerank(client.retrieve("dress"), "dress")
+
+
 def test_what_a_reranker_says_of_padding_does_not_count(connect: Connect, scripted: Scripts) -> None:
     padded = answers_with("score", [[3.0, math.nan, -math.inf]])  # one candidate of three
     assert connect(scripted(retrieval=[answer], rerank=[padded]).address).search("dress").hits[0].score == 3.0
@@ -203,6 +238,57 @@ def test_two_versions_behind_one_address_are_followed_without_asking_for_their_s
     assert [client.search("dress").version for _ in range(6)] == [1, 2, 2, 1, 2, 2]
     assert server.predicted("search") == 6
     assert server.calls.count(("GetModelMetadata", "search")) == 2
+
+
+class Clock:
+    """In the place of the module `time`: stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = time.monotonic()
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(planner, "time", clock)
+    return clock
+
+
+def test_the_preferred_model_is_found_when_it_comes_later(connect: Connect, scripted: Scripts, clock: Clock) -> None:
+    server = scripted(search_exact=[answer], retrieval_exact=[answer])
+    client = connect(server.address)
+    assert (client.search("dress").model, client.retrieve("dress").model) == ("search_exact", "retrieval_exact")
+    server.load("search", [answer])
+    server.load("retrieval", [answer])
+    assert (client.search("dress").model, client.retrieve("dress").model) == ("search_exact", "retrieval_exact")
+    clock.now += 5.1
+    assert (client.search("dress").model, client.retrieve("dress").model) == ("search", "retrieval")
+
+
+def test_the_preferred_model_is_looked_for_once_in_five_seconds(
+    connect: Connect, scripted: Scripts, clock: Clock
+) -> None:
+    server = scripted(search_exact=[answer])
+    client = connect(server.address)
+    for looks in (1, 2, 3):
+        assert {client.search("dress").model for _ in range(5)} == {"search_exact"}
+        assert server.calls.count(("GetModelMetadata", "search")) == looks
+        clock.now += 5.1
+    assert server.predicted("search_exact") == 15
+
+
+def test_the_preferred_model_is_looked_for_by_one_call_of_many(scripted: Scripts, clock: Clock) -> None:
+    server = scripted(search_exact=[answer])
+    with SearchClient(server.address) as client:
+        client.search("dress")
+        clock.now += 5.1
+        look = client._planner.search([Request("dress")], 10, planner.CallOptions())
+        assert next(look).rpc.method == "GetModelMetadata"
+        client.search("dress")  # while the look is under way
+    assert server.calls.count(("GetModelMetadata", "search")) == 1  # the first one's
 
 
 def test_a_profile_column_of_a_new_version_is_learned(

@@ -41,6 +41,25 @@ def test_histories_are_sorted_and_padded_on_the_left() -> None:
     assert inputs["timestamp"].tolist() == [30]
 
 
+@pytest.mark.parametrize(
+    ("earlier", "later", "second"),
+    [
+        (100.2, 100.9, 100),
+        (100, np.float64(100.5), 100),
+        (datetime(1970, 1, 1), datetime(1970, 1, 1, microsecond=1), 0),
+        (60, datetime(1970, 1, 1, 0, 1, microsecond=800_000), 60),
+    ],
+)
+def test_events_of_one_second_are_sorted_by_its_fractions(
+    earlier: float | datetime, later: float | datetime, second: int
+) -> None:
+    request = Request(history=[HistoryEvent("b", "cart", later), HistoryEvent("a", "view", earlier)])
+    inputs = request.inputs(CONTRACT)
+    assert inputs["history_product_id"].tolist() == [[b"", b"a", b"b"]]
+    assert inputs["history_timestamp"].tolist() == [[0, second, second]]
+    assert request.inputs(Contract(1, (), None, None))["history_product_id"].tolist() == [[b"b"]]
+
+
 def test_long_histories_keep_their_last_events() -> None:
     events = [HistoryEvent(f"p{i}", "click", i) for i in range(100)]
     assert Request(history=events).inputs(CONTRACT)["history_product_id"].tolist() == [[b"p97", b"p98", b"p99"]]
@@ -101,6 +120,8 @@ def test_user_columns_are_the_models() -> None:
         ({"history": [HistoryEvent("p" * 513, "click", 1)]}, "513 characters; at most 512"),
         ({"history": [HistoryEvent("p", "bought", 1)]}, "received 'bought'; expected one of view, click, cart"),
         ({"history": [HistoryEvent("p", "impression", 1)]}, "history kind"),
+        ({"history": [HistoryEvent("p", np.array(["view", "cart"]), 1)]}, "history kind: received array"),
+        ({"history": [HistoryEvent("p", np.array(["view"]), 1)]}, "history kind: received array"),
         ({"history": [HistoryEvent("p", "click", math.nan)]}, "history timestamp: received nan"),
         ({"history": [HistoryEvent("p", "click", -1)]}, "history timestamp: received -1"),
         ({"history": [HistoryEvent("p", "click", "2024")]}, "history timestamp: received '2024'"),
@@ -136,14 +157,19 @@ def test_datetimes_are_utc_unless_they_say_otherwise() -> None:
     assert epoch_seconds(datetime(1970, 1, 1, 0, 1), "t") == 60
     assert epoch_seconds(datetime(1970, 1, 1, 0, 1, tzinfo=UTC), "t") == 60
     assert epoch_seconds(datetime(1970, 1, 1, 2, 1, tzinfo=timezone(timedelta(hours=2))), "t") == 60
+    assert epoch_seconds(datetime(1970, 1, 1, 0, 1, microsecond=500_000), "t") == 60.5
 
 
 def test_candidates_are_cut_and_padded() -> None:
     ids, scores = fit_candidates(["a", "b"], [0.5, 0.25], 3)
     assert (ids.tolist(), scores.tolist()) == ([[b"a", b"b", b""]], [[0.5, 0.25, 0.0]])
     assert fit_candidates(["a", "b"], [0.5, 0.25], 1)[0].tolist() == [[b"a"]]
-    with pytest.raises(BadRequestError, match="finite"):
-        fit_candidates(["a"], [math.nan], 1)
+    for score in (math.nan, "1", None):
+        with pytest.raises(BadRequestError, match=f"candidate score: received {score!r}; expected a finite number"):
+            fit_candidates(["a"], [score], 1)
+    for product_id, reason in ((5, "received 5"), ("\ud800", "not valid Unicode")):
+        with pytest.raises(BadRequestError, match=f"candidate product_id: .*{reason}"):
+            fit_candidates([product_id], [1.0], 1)
 
 
 def signature(**inputs: tuple[int, ...]) -> SignatureDef:
