@@ -67,7 +67,7 @@ class Line:
         """Cancel calls that keep silent, where calls wait for threads or soon will."""
         before = perf_counter() - self._patience
         with self._lock:
-            wanted = self.pool.waiting or len(self._silent) >= self._threads // 2
+            wanted = self.pool.waiting or len(self._silent) >= max(self._threads // 2, 2)
             ended = [context for context, since in self._silent.items() if wanted and since < before]
             for context in ended:
                 del self._silent[context]
