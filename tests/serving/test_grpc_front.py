@@ -51,3 +51,13 @@ def test_a_unix_socket_alone_answers_and_the_health_check_can_be_left_out(
     finally:
         server.stop()
     assert not (tmp_path / "s.sock").exists()
+
+
+def test_who_watches_the_health_holds_up_nobody_who_stops_the_server(exported: Path) -> None:
+    config = ServerConfig(model_name="scale", model_base_path=exported / "scale", port=0, drain_seconds=3600)
+    server = serve(config)
+    with grpc.insecure_channel(server.address) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=60)
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+        assert server.stop()
+        assert [answer.status for answer in watch] == [health_pb2.HealthCheckResponse.NOT_SERVING]

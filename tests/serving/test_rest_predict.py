@@ -101,7 +101,7 @@ def test_a_row_of_as_many_dimensions_as_a_tensor_may_have_is_one_too_many() -> N
     row: object = 1
     for _ in range(64):
         row = [row]
-    with pytest.raises(Rejection, match="^a tensor of more than 64 dimensions is not read"):
+    with pytest.raises(Rejection, match=r"^a tensor of more than 64 dimensions is not read"):
         read({"instances": [row]}, ONE)
 
 
