@@ -37,12 +37,17 @@ tells a client nothing; once accepted, those that are too many are refused with 
 _PATIENCE = 3.0
 """Seconds that a call may hold a thread that others want while its request has not come: time for some megabytes."""
 
-_BESIDE = {health.SERVICE_NAME: (16, 0.5), reflection.SERVICE_NAME: (2, 3.0)}
-"""Services with threads of their own: how many, and the patience. A health check is a few bytes that come at once, and
-whoever asks expects the answer within a second or so; over reflection a person's tool talks, with pauses."""
+_BESIDE = {
+    health.SERVICE_NAME: (16, 0.5),
+    reflection.SERVICE_NAME: (2, 3.0),
+    f"{MODEL_SERVICE}/HandleReloadConfigRequest": (4, 3.0),
+}
+"""Services and methods with threads of their own: how many, and the patience. A health check is a few bytes that come
+at once, and whoever asks expects the answer within a second or so; over reflection a person's tool talks, with pauses; a
+new config waits for its models, and for the config before it."""
 
 _BESIDE_WAITING = 64
-"""Calls that may wait for a thread of such a service."""
+"""Calls that may wait for a thread of those."""
 
 
 class GrpcFront:
