@@ -43,8 +43,8 @@ _BESIDE = {
     f"{MODEL_SERVICE}/HandleReloadConfigRequest": (4, 3.0),
 }
 """Services and methods with threads of their own: how many, and the patience. A health check is a few bytes that come
-at once, and whoever asks expects the answer within a second or so; over reflection a person's tool talks, with pauses; a
-new config waits for its models, and for the config before it."""
+at once, and whoever asks expects the answer within a second or so; over reflection a person's tool talks, with pauses;
+a new config waits for its models, and for the config before it."""
 
 _BESIDE_WAITING = 64
 """Calls that may wait for a thread of those."""

@@ -4,10 +4,11 @@ import threading
 from collections.abc import Callable, Collection
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest as Question
+from grpc_health.v1.health_pb2 import HealthCheckResponse as Answer
 
-Status = health_pb2.HealthCheckResponse
-Send = Callable[[Status | None], None]
+Send = Callable[[Answer | None], None]
 """Sends one message of a call and returns when it is on its way; None ends the call."""
 
 
@@ -27,15 +28,15 @@ class HealthService(health_pb2_grpc.HealthServicer):
         self._leaving = False
         self._lock = threading.Lock()  # of these two
 
-    def Check(self, request: health_pb2.HealthCheckRequest, context: grpc.ServicerContext) -> Status:
+    def Check(self, request: Question, context: grpc.ServicerContext) -> Answer:
         """Whether a service serves; NOT_FOUND for one that is not there."""
         if request.service not in self._services:
             context.abort(grpc.StatusCode.NOT_FOUND, "")
-        return Status(status=Status.NOT_SERVING if self._leaving else Status.SERVING)
+        return Answer(status=Answer.NOT_SERVING if self._leaving else Answer.SERVING)
 
-    def Watch(self, request: health_pb2.HealthCheckRequest, context: grpc.ServicerContext, send: Send) -> None:
+    def Watch(self, request: Question, context: grpc.ServicerContext, send: Send) -> None:
         """The same at once, and once more when it changes, which is the end."""
-        send(Status(status=Status.SERVING if request.service in self._services else Status.SERVICE_UNKNOWN))
+        send(Answer(status=Answer.SERVING if request.service in self._services else Answer.SERVICE_UNKNOWN))
         with self._lock:
             leaving = self._leaving
             if not leaving:
@@ -57,5 +58,5 @@ class HealthService(health_pb2_grpc.HealthServicer):
 
 
 def _end(send: Send) -> None:
-    send(Status(status=Status.NOT_SERVING))
+    send(Answer(status=Answer.NOT_SERVING))
     send(None)
