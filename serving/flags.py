@@ -105,6 +105,16 @@ FLAGS: dict[str, Flag] = {
 }
 
 
+_NEGATIVE_IS_ZERO = (
+    "rest_api_timeout_in_ms",
+    "model_config_file_poll_wait_seconds",
+    "num_request_iterations_for_warmup",
+    "tensorflow_intra_op_parallelism",
+    "tensorflow_inter_op_parallelism",
+)
+"""Settings that the real server heeds from 1 on, and takes for unset below."""
+
+
 @dataclass(frozen=True)
 class Flags:
     """What a command line says.
@@ -250,15 +260,15 @@ def _settings(given: dict[str, Any], notes: list[str]) -> dict[str, Any]:
             notes.append(
                 "--monitoring_config_file has no effect: metrics are shown on --rest_api_port, which is not set"
             )
-    for name in ("rest_api_timeout_in_ms", "model_config_file_poll_wait_seconds"):
+    for name in _NEGATIVE_IS_ZERO:
         if settings.get(name, 0) < 0:
-            settings[name] = 0  # no limit, and never, there
+            settings[name] = 0
     if settings.get("port") == 0 and "grpc_socket_path" in settings:
         settings["port"] = None
     if settings.get("model_config_file_poll_wait_seconds") and "model_config_file" not in settings:
         del settings["model_config_file_poll_wait_seconds"]
         notes.append("--model_config_file_poll_wait_seconds has no effect: --model_config_file is not set")
-    _share_threads(given.get("tensorflow_session_parallelism", 0), settings)
+    _share_threads(max(given.get("tensorflow_session_parallelism", 0), 0), settings)
     return settings
 
 

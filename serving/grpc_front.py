@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from catalog.errors import ConfigError
@@ -12,6 +12,7 @@ from serving.addresses import host_port
 from serving.auth import Token
 from serving.call_record import CallPool, Record
 from serving.errors import ServingError
+from serving.health_service import HealthService
 from serving.intake import Intake, Line
 from serving.manager import ModelManager
 from serving.messages import (
@@ -36,12 +37,17 @@ tells a client nothing; once accepted, those that are too many are refused with 
 _PATIENCE = 3.0
 """Seconds that a call may hold a thread that others want while its request has not come: time for some megabytes."""
 
-_BESIDE = {health.SERVICE_NAME: (16, 0.5), reflection.SERVICE_NAME: (2, 3.0)}
-"""Services with threads of their own: how many, and the patience. A health check is a few bytes that come at once, and
-whoever asks expects the answer within a second or so; over reflection a person's tool talks, with pauses."""
+_BESIDE = {
+    health.SERVICE_NAME: (16, 0.5),
+    reflection.SERVICE_NAME: (2, 3.0),
+    f"{MODEL_SERVICE}/HandleReloadConfigRequest": (4, 3.0),
+}
+"""Services and methods with threads of their own: how many, and the patience. A health check is a few bytes that come
+at once, and whoever asks expects the answer within a second or so; over reflection a person's tool talks, with pauses;
+a new config waits for its models, and for the config before it."""
 
 _BESIDE_WAITING = 64
-"""Calls that may wait for a thread of such a service."""
+"""Calls that may wait for a thread of those."""
 
 
 class GrpcFront:
@@ -72,7 +78,7 @@ class GrpcFront:
         token: Token | None = None,
         count: Callable[[str], int] = lambda name: 0,
     ) -> None:
-        self._health = health.HealthServicer()
+        self._health = HealthService(_HEALTHY)
         threads = config.threads(config.grpc_threads)
         pool = CallPool(threads, "grpc", record, config.queue_length(threads))
         beside = {
@@ -110,21 +116,20 @@ class GrpcFront:
             raise
 
     def start(self) -> None:
-        """Answer requests, and say so to who checks the health."""
-        self._start()
-        for service in _HEALTHY:
-            self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
-
-    def stop(self, drain_seconds: float) -> None:
-        """Refuse new requests and let those in flight finish, for `drain_seconds` at most. It need not have started."""
-        self._health.enter_graceful_shutdown()
-        if not self._started:
-            self._start()  # gRPC stops, and lets go of its ports, only what has been started
-        self._server.stop(drain_seconds).wait()
-
-    def _start(self) -> None:
+        """Answer requests."""
         self._started = True
         self._server.start()
+
+    def stop(self, drain_seconds: float) -> None:
+        """Refuse new requests and let those in flight finish, for `drain_seconds` at most. It need not have started.
+
+        Whoever watches the health is told, and not waited for.
+        """
+        if not self._started:
+            self.start()  # gRPC stops, and lets go of its ports, only what has been started
+        stopped = self._server.stop(drain_seconds)
+        self._health.leave()
+        stopped.wait()
 
     def _bind(self, address: str) -> int:
         try:

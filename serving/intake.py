@@ -67,7 +67,7 @@ class Line:
         """Cancel calls that keep silent, where calls wait for threads or soon will."""
         before = perf_counter() - self._patience
         with self._lock:
-            wanted = self.pool.waiting or len(self._silent) >= self._threads // 2
+            wanted = self.pool.waiting or len(self._silent) >= max(self._threads // 2, 2)
             ended = [context for context, since in self._silent.items() if wanted and since < before]
             for context in ended:
                 del self._silent[context]
@@ -86,8 +86,8 @@ class Intake(grpc.ServerInterceptor):
 
     Args:
         calls: where calls wait.
-        beside: the services whose calls wait elsewhere, by name: what is asked of them is answered however busy the
-            others are.
+        beside: the services and methods whose calls wait elsewhere, by name: what is asked of them is answered however
+            busy the others are, and holds up none of these.
         record: gets each call refused here; the model it asked for is not known.
     """
 
@@ -103,7 +103,7 @@ class Intake(grpc.ServerInterceptor):
         """The handler that answers the call, or the one that refuses it."""
         called = handler_call_details.method.strip("/")
         service, _, method = called.rpartition("/")
-        line = self._beside.get(service, self._calls)
+        line = self._beside.get(called) or self._beside.get(service, self._calls)
         handlers = self._handlers.get(called)
         if handlers is None:
             handler = continuation(handler_call_details)

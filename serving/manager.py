@@ -15,6 +15,7 @@ from time import monotonic
 
 import grpc
 
+from serving.call_record import current_call
 from serving.errors import Rejection, as_rejection
 from serving.logs import where_it_failed
 from serving.messages import ModelConfig, ModelServerConfig, ModelSpec
@@ -26,6 +27,7 @@ from serving.versions import find_versions, no_versions, wanted_versions
 _log = logging.getLogger(__name__)
 
 _PATIENCE = 1.0  # seconds that a config without new models waits for versions that load
+_LOOK_SECONDS = 0.1  # how often a config that waits longer looks whether anybody still waits for it
 
 Loader = Callable[[str, Path], Servable]
 """Loads and warms one version: (model name, folder) -> servable; any exception is the version's error."""
@@ -58,11 +60,13 @@ class ModelManager:
         self._wait_for_versions = wait_for_versions and poll_seconds > 0
         self._config = ModelServerConfig()
         self._taken: set[str] = set()  # models of the config that have once been available
-        self._change = threading.Lock()  # of the config: one at a time, and none waits for a version that loads
+        self._turn = threading.Lock()  # of a config that comes, until its new models are available
+        self._change = threading.Lock()  # of the config: held for moments, and never while a version loads
         self._work = threading.Lock()  # one change of the set of versions at a time
         self._without: set[str] = set()  # models whose base path gives no version, as the log says
         self._due = False  # the config has changed since the versions were last looked at
         self._wake = threading.Event()
+        self._ended = threading.Event()  # a version has been unloaded
         self._table = VersionTable(on_drained=self._wake.set)
         self._closing = False
         self._thread = threading.Thread(target=self._watch, name="model-versions", daemon=True)
@@ -80,11 +84,13 @@ class ModelManager:
     def reload(self, config: ModelServerConfig) -> None:
         """Replace the config: move labels, load the new models, unload those that are gone; all, if it lists none.
 
-        Without new models it waits a second at most for versions that load: what else is wanted is done after them.
+        One config comes after the other, as in TF Serving: a later one waits for the new models of this. Without new
+        models it waits a second at most for versions that load: what else is wanted is done after them.
 
         Raises:
             Rejection: if the config is refused (nothing has changed then), or a new model has no version that loads.
                 The config holds all the same then, as in TF Serving; the model stays new until it is available.
+                CANCELLED if meanwhile the client whose call this thread works on goes, or the server stops.
         """
         self._replace(config, "model(s)")
 
@@ -95,9 +101,26 @@ class ModelManager:
 
     def _replace(self, config: ModelServerConfig, called: str, wait: bool = False) -> None:
         """As `reload`; an error calls the models so. Waits for models that have no version yet, or fails for them."""
+        self._take(self._turn)
+        try:
+            new = self._change_config(config)
+            if new:
+                self._load_new(new, called, wait)
+                return
+        finally:
+            self._turn.release()
+        if not self._work.acquire(timeout=_PATIENCE):
+            self._wake.set()
+            return
+        try:
+            self._update()
+        finally:
+            self._work.release()
+
+    def _change_config(self, config: ModelServerConfig) -> list[str]:
+        """Put a config in the place of the one that holds; its new models."""
         with self._change:
-            if self._closing:
-                raise Rejection(grpc.StatusCode.CANCELLED, "the server is stopping")
+            self._check_awaited()
             if self._config.WhichOneof("config") and not config.WhichOneof("config"):
                 text = "the model config is empty; to unload every model it must hold an empty model_config_list"
                 raise Rejection(grpc.StatusCode.FAILED_PRECONDITION, text)
@@ -108,25 +131,43 @@ class ModelManager:
             self._taken &= set(self.model_names())
             self._table.set_labels(labels)
             self._due = True
-            new = [name for name in self.model_names() if name not in self._taken]
             if not self.model_names():
                 _log.warning("the model config lists no model: nothing is served until one does")
-        if not self._work.acquire(timeout=-1 if new else _PATIENCE):
-            self._wake.set()
-            return
-        try:
-            if not set(new) <= set(self.model_names()):
-                raise Rejection(grpc.StatusCode.ABORTED, "another model config has come meanwhile")
-            if wait:
-                self._wait_for_all()
-            problems = self._update()
-            for name in new:
-                if name in problems:
-                    raise problems[name]
-            self._require_available(new, called)
-            self._taken.update(new)
-        finally:
-            self._work.release()
+            return [name for name in self.model_names() if name not in self._taken]
+
+    def _load_new(self, new: list[str], called: str, wait: bool) -> None:
+        """Load the new models of the config, those that come back once what is left of them has gone."""
+        current_call().departure.tell(self._ended.set)
+        while True:
+            self._ended.clear()
+            self._take(self._work)
+            try:
+                self._check_awaited()
+                if wait:
+                    self._wait_for_all()
+                problems = self._update()
+                for name in new:
+                    if name in problems:
+                        raise problems[name]
+                if not any(map(self._table.returning, new)):
+                    self._require_available(new, called)
+                    self._taken.update(new)
+                    return
+            finally:
+                self._work.release()
+            self._ended.wait()
+
+    def _take(self, lock: threading.Lock) -> None:
+        """Wait for a lock as long as anybody waits for what comes then."""
+        while not lock.acquire(timeout=_LOOK_SECONDS):
+            self._check_awaited()
+
+    def _check_awaited(self) -> None:
+        """Raise CANCELLED if the client has gone, or the server stops."""
+        if self._closing or current_call().departure.gone:
+            self._wake.set()  # what a config has changed by now is done without it
+            text = "the server is stopping" if self._closing else "the client has gone"
+            raise Rejection(grpc.StatusCode.CANCELLED, text)
 
     def lease(self, spec: ModelSpec) -> AbstractContextManager[Version]:
         """As `VersionTable.lease`."""
@@ -157,6 +198,7 @@ class ModelManager:
         until = monotonic() + patience
         self._closing = True
         self._wake.set()
+        self._ended.set()
         if self._thread.is_alive():
             self._thread.join(patience)
         if not self._work.acquire(timeout=max(until - monotonic(), 0.0)):
@@ -224,8 +266,7 @@ class ModelManager:
             self._tell(problems)
             self._wake.wait(self._poll_seconds)
             self._wake.clear()
-            if self._closing:
-                raise Rejection(grpc.StatusCode.CANCELLED, "the server is stopping")
+            self._check_awaited()
 
     def _wanted(self, model: ModelConfig) -> dict[int, Path]:
         return wanted_versions(model, find_versions(model))
@@ -261,6 +302,10 @@ class ModelManager:
             give_memory_back()
             self._table.set_ended(version)
             _log.info("unloaded %s version %d", version.model, version.number)
+            if version.wanted:  # again
+                self._due = True
+                self._wake.set()
+            self._ended.set()
 
     def _require_available(self, names: list[str], called: str) -> None:
         missing = []

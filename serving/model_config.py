@@ -47,8 +47,11 @@ def parse_model_config(text: str, origin: str) -> ModelServerConfig:
 
 
 def single_model_config(name: str, base_path: Path) -> ModelServerConfig:
-    """The config of one model, its latest version, as the flags --model_name and --model_base_path stand for."""
-    model = ModelConfig(name=name, base_path=str(base_path.resolve()), model_platform=PLATFORM)
+    """The config of one model, its latest version, as the flags --model_name and --model_base_path stand for.
+
+    A symlink stays one: a release may be made by pointing it elsewhere.
+    """
+    model = ModelConfig(name=name, base_path=str(base_path.absolute()), model_platform=PLATFORM)
     return ModelServerConfig(model_config_list=ModelConfigList(config=[model]))
 
 
@@ -71,7 +74,7 @@ def render_config(template: Path, models_dir: Path, versions: Mapping[str, int] 
         text = template.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{template}: the template cannot be read: {error}") from error
-    path = str(models_dir.resolve())
+    path = str(models_dir.absolute())
     if re.search(r'["\\\n]', path):
         raise ConfigError(f"{path!r}: a models folder whose name has quotes, backslashes or line ends is not rendered")
     text = text.replace(PLACEHOLDER, path)

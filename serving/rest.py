@@ -45,8 +45,12 @@ from serving.version_table import Version
 _log = logging.getLogger(__name__)
 
 _VERSION = r"(?:(?:/versions/(?P<version>\d+))|(?:/labels/(?P<label>[^/:]+)))?"
-_INFERENCE = re.compile(rf"/v1/models/(?P<model>[^/:]+){_VERSION}:(?P<method>classify|regress|predict)", re.I | re.A)
-_INFORMATION = re.compile(rf"/v1/models(?:/(?P<model>[^/:]+))?{_VERSION}(?:/(?P<method>metadata))?", re.I | re.A)
+_INFERENCE = re.compile(
+    rf"/v1/models/(?P<model>[^/:]+){_VERSION}:(?P<method>(?-i:classify|regress|predict))", re.I | re.A
+)
+_INFORMATION = re.compile(
+    rf"/v1/models(?:/(?P<model>[^/:]+))?{_VERSION}(?:/(?:(?P<method>(?-i:metadata))|metadata))?", re.I | re.A
+)  # METADATA is no method and asks for the status, as in TF Serving
 _API = re.compile(r"/v1/.*", re.I | re.S)
 
 _CODE = grpc.StatusCode
@@ -143,7 +147,7 @@ class RestApi:
         if match is None:
             raise invalid_argument(f"Malformed request: {method} {target}")
         spec = _model_spec(match)
-        call.model, call.api = spec.name, (match["method"] or "status").lower()
+        call.model, call.api = spec.name, match["method"] or "status"
         if method == "GET":
             return self._information(spec, call.api == "metadata")
         return self._inference(spec, call.api, request.body)

@@ -127,6 +127,7 @@ def read_signature_name(document: dict[str, Any]) -> str:
     name = document.get("signature_name", "")
     if not isinstance(name, str):
         raise format_error(document, "not formatted correctly. 'signature_name' key must be a string value.")
+    encode_text(name)  # no message holds half of a surrogate pair
     return name
 
 

@@ -101,57 +101,54 @@ def _rows(document: dict[str, Any], dtypes: dict[str, int]) -> dict[str, Array]:
             "instances is a plain list, but expecting list of objects as multiple "
             "input tensors required as per tensorinfo_map"
         )
-    named = isinstance(instances[0], dict) and not is_base64(instances[0])
+    named = _is_named(instances[0])
+    if not all(_is_named(item) == named and (not named or item.keys() == dtypes.keys()) for item in instances):
+        _check_in_order(instances, dtypes, named)
+    columns = {name: [item[name] for item in instances] for name in dtypes} if named else {min(dtypes): instances}
+    try:
+        return {name: to_tensor(column, dtypes[name]) for name, column in columns.items()}
+    except Rejection:
+        _check_in_order(instances, dtypes, named)
+        raise
+
+
+def _is_named(item: Any) -> bool:
+    return isinstance(item, dict) and not is_base64(item)
+
+
+def _check_in_order(instances: list[Any], dtypes: dict[str, int], named: bool) -> None:
+    """Raise for what TF Serving finds first: it goes row by row, and in each by the row's own order of names."""
+    firsts: dict[str, Array] = {}
     for number, item in enumerate(instances):
-        is_object = isinstance(item, dict) and not is_base64(item)
-        if is_object != named:
+        if _is_named(item) != named:
             expected, got = ("object", "list") if named else ("value/list", "object")
             raise invalid_argument(f"Expecting {expected} but got {got} at item {number} of input list")
-        if named:
-            _check_keys(item, number, dtypes)
-    if not named:
-        name = min(dtypes)
-        return {name: _row_tensor(instances, dtypes[name], "")}
-    return {
-        name: _row_tensor([item[name] for item in instances], dtype, f" key: {name}") for name, dtype in dtypes.items()
-    }
-
-
-def _check_keys(item: dict[str, Any], number: int, dtypes: dict[str, int]) -> None:
-    for name in item:
-        if name not in dtypes:
+        for name, value in item.items() if named else [(min(dtypes), item)]:
+            try:
+                _check_value(name, value, dtypes, firsts)
+            except Rejection as rejection:
+                key = f" key: {name}" if named else ""
+                raise invalid_argument(
+                    f"Failed to process element: {number}{key} of 'instances' list. "
+                    f"Error: {rejection.code.name}: {rejection.message}"
+                ) from None
+        if named and item.keys() != dtypes.keys():
             raise invalid_argument(
-                f"Failed to process element: {number} key: {name} of 'instances' list. "
-                f"Error: INVALID_ARGUMENT: JSON object: does not have named input: {name}"
+                f"Failed to process element: {number} of 'instances' list. JSON object: {shown(item)} "
+                f"keys must be equal to: {','.join(sorted(dtypes))}"
             )
-    if len(item) != len(dtypes):
-        raise invalid_argument(
-            f"Failed to process element: {number} of 'instances' list. JSON object: {shown(item)} "
-            f"keys must be equal to: {','.join(sorted(dtypes))}"
-        )
 
 
-def _row_tensor(items: list[Any], dtype: int, key: str) -> Array:
-    """[instances, ...]; an error names the first instance that is wrong or unlike the first."""
-    try:
-        return to_tensor(items, dtype)
-    except Rejection as rejection:
-        failure = rejection
-    first: Array | None = None
-    for number, item in enumerate(items):
-        try:
-            array = to_tensor(item, dtype)
-            first = array if first is None else first
-            if array.size != first.size:
-                raise invalid_argument(f"Expecting tensor size: {first.size} but got: {array.size}")
-            if array.shape != first.shape:
-                raise invalid_argument(f"Expecting shape {_brackets(first)} but got: {_brackets(array)}")
-        except Rejection as rejection:
-            raise invalid_argument(
-                f"Failed to process element: {number}{key} of 'instances' list. "
-                f"Error: {rejection.code.name}: {rejection.message}"
-            ) from None
-    raise failure
+def _check_value(name: str, value: Any, dtypes: dict[str, int], firsts: dict[str, Array]) -> None:
+    """Raise for a value that is wrong, or unlike the first of its name, which `firsts` keeps."""
+    if name not in dtypes:
+        raise invalid_argument(f"JSON object: does not have named input: {name}")
+    array = to_tensor(value, dtypes[name])
+    first = firsts.setdefault(name, array)
+    if array.size != first.size:
+        raise invalid_argument(f"Expecting tensor size: {first.size} but got: {array.size}")
+    if array.shape != first.shape:
+        raise invalid_argument(f"Expecting shape {_brackets(first)} but got: {_brackets(array)}")
 
 
 def _brackets(array: Array) -> str:

@@ -111,19 +111,28 @@ class VersionTable:
             self._labels = labels
 
     def add_wanted(self, model: str, wanted: dict[int, Path]) -> list[Version]:
-        """Take up what is wanted and neither loaded nor known to fail, newest first."""
+        """Take up what is wanted and neither loaded nor known to fail, newest first.
+
+        What still unloads is not taken up yet, but `returning`.
+        """
         with self._lock:
             versions = self._versions.setdefault(model, {})
             new = []
             for number in sorted(wanted, reverse=True):
                 known = versions.get(number)
-                if known is None or (known.state is State.END and not known.wanted):
+                if known is None or (known.state is State.END and not (known.wanted and known.error)):
                     versions[number] = Version(model, number, wanted[number])
                     new.append(versions[number])
             for number, version in versions.items():
-                if version.state is State.END:
+                if version.state >= State.UNLOADING:
                     version.wanted = number in wanted
             return new
+
+    def returning(self, model: str) -> bool:
+        """Whether a version that is wanted again has to be unloaded first, or has been since it was last looked at."""
+        with self._lock:
+            versions = self._versions.get(model, {}).values()
+            return any(each.state >= State.UNLOADING and each.wanted and each.error is None for each in versions)
 
     def set_loading(self, version: Version) -> None:
         """Its load begins."""

@@ -85,8 +85,15 @@ def test_what_zero_and_absence_mean_is_as_in_the_real_server() -> None:
     assert config_of(MODELS, "--saved_model_tags=").saved_model_tags == "serve"
     assert config_of(MODELS, "--rest_api_port=0").rest_api_port is None
     assert config_of(MODELS, "--port=0", "--grpc_socket_path=/s").port is None
-    assert config_of(MODELS, "--rest_api_timeout_in_ms=-1").rest_api_timeout_in_ms == 0
-    assert config_of(MODELS, "--model_config_file_poll_wait_seconds=-1").model_config_file_poll_wait_seconds == 0
+    for name in (
+        "rest_api_timeout_in_ms",
+        "model_config_file_poll_wait_seconds",
+        "num_request_iterations_for_warmup",
+        "tensorflow_intra_op_parallelism",
+        "tensorflow_inter_op_parallelism",
+    ):
+        assert getattr(config_of(MODELS, f"--{name}=-1"), name) == 0
+    assert config_of(MODELS, "--tensorflow_session_parallelism=-1").tensorflow_intra_op_parallelism == 1
     assert config_of(MODELS, "--port=0").port == 0, "a free one: the real server needs a socket then"
     both = config_of(MODELS, "--tensorflow_session_parallelism=3")
     assert (both.tensorflow_intra_op_parallelism, both.tensorflow_inter_op_parallelism) == (3, 3)

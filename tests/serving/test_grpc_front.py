@@ -1,5 +1,6 @@
 """What gRPC listens on, and what it tells about its health."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,9 +10,17 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from catalog.errors import ConfigError
-from serving.grpc_front import channel_arguments
+from serving.grpc_front import GrpcFront, channel_arguments
 from serving.local_server import ServerConfig, serve
-from serving.messages import PredictionServiceStub, PredictRequest
+from serving.manager import ModelManager
+from serving.messages import (
+    GetModelStatusRequest,
+    ModelServerConfig,
+    ModelServiceStub,
+    PredictionServiceStub,
+    PredictRequest,
+    ReloadConfigRequest,
+)
 
 
 def test_channel_arguments_are_numbers_or_text() -> None:
@@ -51,3 +60,40 @@ def test_a_unix_socket_alone_answers_and_the_health_check_can_be_left_out(
     finally:
         server.stop()
     assert not (tmp_path / "s.sock").exists()
+
+
+def test_who_watches_the_health_holds_up_nobody_who_stops_the_server(exported: Path) -> None:
+    config = ServerConfig(model_name="scale", model_base_path=exported / "scale", port=0, drain_seconds=3600)
+    server = serve(config)
+    with grpc.insecure_channel(server.address) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=60)
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+        assert server.stop()
+        assert [answer.status for answer in watch] == [health_pb2.HealthCheckResponse.NOT_SERVING]
+
+
+def test_configs_that_wait_for_their_models_hold_up_nothing_else() -> None:
+    came, held = threading.Event(), threading.Event()
+
+    class Held(ModelManager):
+        def reload(self, config: ModelServerConfig) -> None:
+            came.set()
+            held.wait(60)
+
+    config = ServerConfig(model_name="none", model_base_path=Path("/"), port=0, grpc_threads=2)
+    front = GrpcFront(config, Held(lambda name, path: pytest.fail("nothing to load")), lambda call: None)
+    front.start()
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{front.port}") as channel:
+            stub, reload = ModelServiceStub(channel), ReloadConfigRequest()
+            reload.config.model_config_list.SetInParent()
+            waiting = [stub.HandleReloadConfigRequest.future(reload, timeout=60) for _ in range(8)]
+            assert came.wait(20)
+            with pytest.raises(grpc.RpcError) as error:
+                stub.GetModelStatus(GetModelStatusRequest(model_spec={"name": "m"}), timeout=10)
+            assert error.value.code() is grpc.StatusCode.NOT_FOUND
+            held.set()
+            assert {call.code() for call in waiting} == {grpc.StatusCode.OK}
+    finally:
+        held.set()
+        front.stop(0)

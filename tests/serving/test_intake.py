@@ -13,8 +13,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from serving import grpc_front
+from serving.call_record import CallPool
 from serving.grpc_front import GrpcFront
 from serving.health import check_health
+from serving.intake import Line
 from serving.local_server import Server, ServerConfig, serve
 from serving.manager import ModelManager
 from serving.messages import GetModelStatusRequest, ModelServiceStub, PredictRequest, PredictResponse
@@ -122,6 +124,32 @@ def test_who_watches_the_health_holds_no_thread(empty: str) -> None:
         assert check_health(channel, SECONDS) == ""
         for watch in watches:
             watch.cancel()
+
+
+class Caller:
+    """The context of a call, which only notes that it was ended."""
+
+    ended = False
+
+    def cancel(self) -> None:
+        self.ended = True
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_one_call_that_says_nothing_stays_where_nobody_waits(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of few threads, too: only a second one that says nothing means that threads may soon be wanted."""
+    now = iter((0.0, 10.0, 10.0, 20.0))
+    monkeypatch.setattr("serving.intake.perf_counter", lambda: next(now))
+    line = Line(CallPool(threads, "test", lambda call: None), threads, patience=5.0)
+    monkeypatch.setattr(line, "_look_later", lambda: None)
+    first, second = Caller(), Caller()
+    with line._silence(first):
+        line._end_silence()
+        assert not first.ended
+        with line._silence(second):
+            line._end_silence()
+            assert first.ended
+            assert second.ended
 
 
 def test_a_request_that_comes_late_is_answered_where_nobody_waits(channel: grpc.Channel, good: PredictRequest) -> None:

@@ -10,6 +10,7 @@ import grpc
 import numpy as np
 import pytest
 
+from serving.call_record import Call
 from serving.errors import Rejection
 from serving.loading import warm_up
 from serving.manager import Loader, ModelManager
@@ -361,38 +362,133 @@ def test_a_label_moves_while_another_version_loads(add_version: AddVersion, tmp_
         manager.close()
 
 
-def test_a_config_that_is_replaced_while_it_waits_is_told_so(add_version: AddVersion, tmp_path: Path) -> None:
+def outcome_of(reload: Callable[[], None]) -> tuple[threading.Thread, list[str]]:
+    """A thread that reloads, and what comes of it, once it has come: OK or the error's status."""
+    outcomes: list[str] = []
+
+    def run() -> None:
+        try:
+            reload()
+            outcomes.append("OK")
+        except Rejection as error:
+            outcomes.append(error.code.name)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, outcomes
+
+
+def test_configs_come_one_after_the_other_each_with_a_result_of_its_own(
+    add_version: AddVersion, tmp_path: Path
+) -> None:
     slow, loading, may_load = held_up("2")
     one, both = config_of(tmp_path / "scale"), config_of(tmp_path / "scale")
     both.MergeFrom(config_of(tmp_path / "other", name="other"))
     add_version(tmp_path / "scale", "scale", 1, 1)
-    add_version(tmp_path / "other", "scale", 1, 1)
-    manager = ModelManager(slow, poll_seconds=0.05)
-    errors: list[Rejection] = []
-
-    def reload() -> None:
-        try:
-            manager.reload(both)
-        except Rejection as error:
-            errors.append(error)
-
+    add_version(tmp_path / "other", "scale", 2, 2)
+    manager = ModelManager(slow, poll_seconds=0)
     try:
         manager.start(one)
-        add_version(tmp_path / "scale", "scale", 2, 2)
+        first, added = outcome_of(lambda: manager.reload(both))
         assert loading.wait(20)
-        waiting = threading.Thread(target=reload)
-        waiting.start()
-        eventually(lambda: len(manager.config.model_config_list.config) == 2)
-        manager.reload(one)
+        second, removed = outcome_of(lambda: manager.reload(one))
+        second.join(0.3)
+        assert manager.config == both
+        assert not removed
         may_load.set()
-        waiting.join(20)
-        assert [error.code for error in errors] == [grpc.StatusCode.ABORTED]
-        assert factor(manager) == 3.0
+        first.join(20)
+        second.join(20)
+        assert (added, removed) == (["OK"], ["OK"])
+        eventually(lambda: manager.states("other")[0].state is State.END)
+        break_model(tmp_path / "other" / "2")
+        with pytest.raises(Rejection, match=r"1 model\(s\) did not become available"):  # it is new again
+            manager.reload(both)
+        assert factor(manager) == 2.0
     finally:
         may_load.set()
         manager.close()
     with pytest.raises(Rejection, match="the server is stopping"):
         manager.reload(both)
+
+
+def test_a_config_that_nobody_waits_for_any_more_holds_no_thread_and_is_done_later(
+    add_version: AddVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, loading, may_load = held_up("2")
+    one, both = config_of(tmp_path / "scale"), config_of(tmp_path / "scale")
+    both.MergeFrom(config_of(tmp_path / "other", name="other"))
+    add_version(tmp_path / "scale", "scale", 1, 1)
+    add_version(tmp_path / "other", "scale", 1, 1)
+    manager = ModelManager(slow, poll_seconds=0)
+    try:
+        manager.start(one)
+        add_version(tmp_path / "scale", "scale", 2, 2)
+        first, loaded = outcome_of(lambda: manager.reload(one))
+        assert loading.wait(20)
+        call = Call()
+        monkeypatch.setattr("serving.manager.current_call", lambda: call)
+        second, left = outcome_of(lambda: manager.reload(both))
+        eventually(lambda: manager.config == both)
+        third, never_came = outcome_of(lambda: manager.reload(one))
+        call.departure.leave()
+        second.join(20)
+        third.join(20)
+        assert (left, never_came, manager.config) == (["CANCELLED"], ["CANCELLED"], both)
+        may_load.set()
+        eventually(lambda: any(version.state is State.AVAILABLE for version in manager.states("other")))
+        first.join(20)
+        assert loaded == ["OK"]
+    finally:
+        may_load.set()
+        manager.close()
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_model_that_comes_back_is_loaded_when_what_is_left_of_it_has_gone(
+    add_version: AddVersion, tmp_path: Path, stays: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether or not the client stays to see it."""
+    both, one = config_of(tmp_path), config_of(tmp_path, name="other")
+    both.MergeFrom(one)
+    add_version(tmp_path, "scale", 1, 1)
+    manager = ModelManager(load, poll_seconds=0)
+    try:
+        manager.start(both)
+        with manager.lease(spec()):
+            manager.reload(one)
+            assert states(manager) == {1: State.UNLOADING}
+            call = Call()
+            monkeypatch.setattr("serving.manager.current_call", lambda: call)
+            reload, outcome = outcome_of(lambda: manager.reload(both))
+            eventually(lambda: manager.states("scale")[0].wanted)
+            if not stays:
+                call.departure.leave()
+                reload.join(20)
+            assert outcome == ([] if stays else ["CANCELLED"])
+            assert states(manager) == {1: State.UNLOADING}
+        reload.join(20)
+        assert outcome == (["OK"] if stays else ["CANCELLED"])
+        if not stays:
+            eventually(lambda: states(manager) == {1: State.AVAILABLE})
+        assert factor(manager) == 2.0
+    finally:
+        manager.close()
+
+
+def test_a_server_that_stops_waits_for_no_model_that_comes_back(add_version: AddVersion, tmp_path: Path) -> None:
+    both, one = config_of(tmp_path), config_of(tmp_path, name="other")
+    both.MergeFrom(one)
+    add_version(tmp_path, "scale", 1, 1)
+    manager = ModelManager(load, poll_seconds=0)
+    manager.start(both)
+    with manager.lease(spec()):
+        manager.reload(one)
+        reload, outcome = outcome_of(lambda: manager.reload(both))
+        eventually(lambda: manager.states("scale")[0].wanted)
+        assert not manager.close(patience=0.5)
+        reload.join(20)
+        assert outcome == ["CANCELLED"]
+    assert manager.close()
 
 
 def test_labels_at_start_need_their_flag(start: Start, add_version: AddVersion, tmp_path: Path) -> None:

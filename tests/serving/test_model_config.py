@@ -130,3 +130,12 @@ def test_a_model_that_is_served_keeps_its_platform() -> None:
 
 def test_a_single_model_is_a_config(tmp_path: Path) -> None:
     check_model_list(single_model_config("search", tmp_path))
+
+
+def test_a_symlink_stays_one_that_may_point_elsewhere_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "current").symlink_to(tmp_path / "first")
+    monkeypatch.chdir(tmp_path)
+    (model,) = single_model_config("search", Path("current")).model_config_list.config
+    assert model.base_path == str(tmp_path / "current")
+    rendered = parse_model_config(render_config(MODEL_TEMPLATES[0], Path("current")), "rendered")
+    assert {Path(entry.base_path).parent for entry in rendered.model_config_list.config} == {tmp_path / "current"}

@@ -42,7 +42,7 @@ def test_predict_in_rows_and_columns(ask: Ask) -> None:
     assert ask("POST", "/v1/models/scale:predict", ROWS) == (200, {"predictions": rows})
     columns = {"y": [3.0, 6.0], "capitals": ["A", "B"]}
     assert ask("POST", "/v1/models/scale:predict", COLUMNS) == (200, {"outputs": columns})
-    assert ask("POST", "/V1/MODELS/scale/VERSIONS/1:PREDICT", COLUMNS)[1]["outputs"]["y"] == [2.0, 4.0]
+    assert ask("POST", "/V1/MODELS/scale/VERSIONS/1:predict", COLUMNS)[1]["outputs"]["y"] == [2.0, 4.0]
     body = {"signature_name": "fails", "instances": [1, 2, 3]}
     assert ask("POST", "/v1/models/scale:predict", body) == (200, {"predictions": [6, 3, 2]})
 
@@ -71,6 +71,7 @@ def test_status_and_metadata(ask: Ask) -> None:
     assert signature["inputs"]["x"]["dtype"] == "DT_FLOAT"
     assert signature["inputs"]["x"]["tensor_shape"] == {"dim": [{"size": "-1", "name": ""}], "unknown_rank": False}
     assert signature["method_name"] == "tensorflow/serving/predict"
+    assert ask("GET", "/v1/models/scale/METADATA") == (200, both), "methods are compared exactly, paths in any case"
 
 
 @pytest.mark.parametrize(
@@ -91,6 +92,7 @@ def test_status_and_metadata(ask: Ask) -> None:
         ("GET", "/v1/models/m/metadata", None, 404, "Servable not found for request: Latest(m)"),
         ("POST", "/v1/models/scale", ROWS, 400, "Malformed request: POST /v1/models/scale"),
         ("GET", "/v1/models/scale:predict", None, 400, "Malformed request: GET /v1/models/scale:predict"),
+        ("POST", "/v1/models/scale:PREDICT", ROWS, 400, "Malformed request: POST /v1/models/scale:PREDICT"),
         ("PUT", "/v1/models/scale:predict", ROWS, 400, "Malformed request: PUT /v1/models/scale:predict"),
         ("GET", f"/v1/models/m/versions/{2**64}", None, 400, f"Failed to convert version: {2**64} to numeric."),
         ("GET", "/metrics", None, 404, "Not found: GET /metrics; the API is under /v1/models"),
@@ -103,6 +105,16 @@ def test_status_and_metadata(ask: Ask) -> None:
             {"signature_name": "s", **ROWS},
             400,
             'Serving signature name: "s" not found in signature def',
+        ),
+        *(
+            (
+                "POST",
+                f"/v1/models/{model}:{method}",
+                b'{"signature_name": "\\udc00", "instances": [1], "examples": [{"x": 1.0}]}',
+                400,
+                "The surrogate pair in string is invalid.",
+            )
+            for model, method in (("scale", "predict"), ("tf1", "classify"), ("tf1", "regress"))
         ),
         ("POST", "/v1/models/scale:predict", {"instances": [{"x": 1}]}, 400, "keys must be equal to: text,x"),
         (

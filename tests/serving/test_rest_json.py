@@ -106,6 +106,8 @@ def test_the_signature_s_name() -> None:
     assert read_signature_name({"signature_name": "s"}) == "s"
     with pytest.raises(Rejection, match="'signature_name' key must be a string value"):
         read_signature_name({"signature_name": 100})
+    with pytest.raises(Rejection, match="The surrogate pair in string is invalid"):
+        read_signature_name({"signature_name": "\udc00"})
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,19 @@ ROW = "Failed to process element: {} of 'instances' list. Error: INVALID_ARGUMEN
         ({"instances": [{"x": 1}, {"x": [1]}]}, ONE, "Failed to process element: 1 key: x of 'instances' list. "),
         ({"instances": [[1], [2, 3]]}, ONE, ROW.format(1) + "Expecting tensor size: 1 but got: 2"),
         ({"instances": [[[1, 2]], [[1], [2]]]}, ONE, ROW.format(1) + "Expecting shape [1,2] but got: [2,1]"),
+        # What is found first: row by row, and in each row in its own order, not in that of the signature.
+        (
+            {"instances": [{"text": "a", "x": "y"}, {"x": 1, "z": 1}]},
+            TWO,
+            "element: 0 key: x of 'instances' list. Error: INVALID_ARGUMENT: JSON Value: \"y\" Type: String",
+        ),
+        ({"instances": [{"x": "y", "text": "a"}, 2]}, TWO, "element: 0 key: x of 'instances' list."),
+        ({"instances": [{"x": 1, "text": 5}, {"x": "y", "text": "a"}]}, TWO, "element: 0 key: text of 'instances'"),
+        ({"instances": [{"text": 5, "x": "y"}]}, TWO, "element: 0 key: text of 'instances'"),
+        ({"instances": [{"x": "y", "text": 5}]}, TWO, "element: 0 key: x of 'instances'"),
+        ({"instances": [{"x": "y", "z": 1}]}, TWO, "element: 0 key: x of 'instances'"),
+        ({"instances": ["y", {"x": 1}]}, ONE, ROW.format(0) + 'JSON Value: "y" Type: String'),
+        ({"instances": [[[1] for _ in range(2)], [[1], 2]]}, ONE, ROW.format(1) + "JSON Value: 2 found at incorrect"),
         ({"instances": [1]}, SignatureDef(), "Failed to get input map for signature: DEFAULT"),
     ],
 )
@@ -82,6 +95,14 @@ def test_inputs_that_are_none(document: dict[str, object], signature: SignatureD
         fill_inputs(document, signature, PredictRequest())
     assert message in error.value.message
     assert error.value.code.name == "INVALID_ARGUMENT"
+
+
+def test_a_row_of_as_many_dimensions_as_a_tensor_may_have_is_one_too_many() -> None:
+    row: object = 1
+    for _ in range(64):
+        row = [row]
+    with pytest.raises(Rejection, match=r"^a tensor of more than 64 dimensions is not read"):
+        read({"instances": [row]}, ONE)
 
 
 def written(row: bool, **outputs: object) -> bytes:

@@ -197,3 +197,18 @@ def test_states_are_copies(table: VersionTable) -> None:
     add_available(table, 1)
     table.states("m")[0].state = State.END
     assert states(table) == {1: State.AVAILABLE}
+
+
+def test_a_version_that_is_wanted_again_is_taken_up_once_it_is_unloaded(table: VersionTable) -> None:
+    (version,) = add_available(table, 1)
+    table.retire("m", ())
+    assert not table.returning("m")
+    assert table.add_wanted("m", paths(1)) == []
+    assert table.returning("m")
+    table.set_ended(version)
+    assert table.returning("m")
+    (again,) = table.add_wanted("m", paths(1))
+    assert not table.returning("m")
+    table.set_failed(again, Rejection(grpc.StatusCode.UNKNOWN, "broken"))
+    assert table.add_wanted("m", paths(1)) == []
+    assert not table.returning("m")
