@@ -34,7 +34,7 @@ from towers.training_step import TrainingStep, make_update
 from towers.two_towers import TwoTowers
 from towers.validation import Validation
 
-_FINAL_RATE = 0.05  # of the learning rate after the warm-up, at the end of the training, for each step of the warm-up
+_FINAL_RATE = 5.0  # times the learning rate after the warm-up, at the end of the training
 _WARMUP_SHARE = 0.1  # of the training, at most
 _ADAPT_SAMPLE = 20_000
 _PREFETCH = 4
@@ -290,8 +290,8 @@ class _Training:
 
 
 def _optimizer(config: TowersConfig, steps: int) -> keras.optimizers.Optimizer:
-    """Adam with a linear warm-up, after which the rate goes along half a cosine to a twentieth of itself a step of the
-    warm-up: to 1.65 times itself after 33 steps, to five times after 100. Its loss is scaled in mixed_float16.
+    """Adam with a linear warm-up, after which the rate rises along half a cosine to five times itself, which the average
+    of the weights makes up for. Its loss is scaled in mixed_float16.
 
     A rate that falls learns the products of the log better, and those launched after it worse (docs/LOG.md).
     """
@@ -300,7 +300,7 @@ def _optimizer(config: TowersConfig, steps: int) -> keras.optimizers.Optimizer:
     rate = keras.optimizers.schedules.CosineDecay(
         training.learning_rate / max(warmup, 1),
         max(steps - warmup, 1),
-        alpha=_FINAL_RATE * max(warmup, 1),
+        alpha=_FINAL_RATE,
         warmup_target=training.learning_rate,
         warmup_steps=warmup,
     )

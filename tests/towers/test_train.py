@@ -54,11 +54,11 @@ def trained(toy, config: TowersConfig, tmp_path_factory: pytest.TempPathFactory)
 
 def test_the_rate_rises_on_after_the_warm_up(config: TowersConfig) -> None:
     settings = with_training(config, learning_rate=2e-3, warmup_steps=100)
-    for steps, warmup, last in ((2000, 100, 5.0), (330, 33, 1.65)):
+    for steps, warmup in ((330, 33), (5000, 100)):
         rate = _optimizer(settings, steps)._learning_rate
         rates = np.array([float(rate(step)) for step in (*range(0, steps, 25), steps)])
         assert float(rate(warmup)) == pytest.approx(2e-3)
-        assert rates[-1] == pytest.approx(2e-3 * last)
+        assert rates[-1] == pytest.approx(1e-2)
         assert (np.diff(rates) > 0).all()
 
 
