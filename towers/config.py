@@ -84,7 +84,7 @@ class TrainingConfig(Config):
     weight_power: float = Field(0.5, ge=0, le=1, description="examples count interaction_weight to this power")
     modality_dropout: float = Field(0.15, ge=0, lt=1, description="share of the present modalities hidden in training")
     id_dropout: float = Field(0.3, ge=0, le=1, description="share of product ids hidden in training")
-    learning_rate: float = Field(2e-3, gt=0, description="of Adam after the warm-up; it rises on from there, to five times itself")
+    learning_rate: float = Field(2e-3, gt=0, description="of Adam after the warm-up; it rises to five times itself")
     average: float = Field(
         0.98, ge=0, lt=1, description="decay of the averaged weights, which are scored and kept; 0: the last weights"
     )

@@ -290,8 +290,9 @@ class _Training:
 
 
 def _optimizer(config: TowersConfig, steps: int) -> keras.optimizers.Optimizer:
-    """Adam with a linear warm-up, after which the rate rises along half a cosine to five times itself, which the average
-    of the weights makes up for. Its loss is scaled in mixed_float16.
+    """Adam with a linear warm-up, after which the rate rises along half a cosine to five times itself.
+
+    The average of the weights makes up for what such steps overshoot. The loss is scaled in mixed_float16.
 
     A rate that falls learns the products of the log better, and those launched after it worse (docs/LOG.md).
     """
