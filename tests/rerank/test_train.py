@@ -171,7 +171,7 @@ def test_final_metrics_are_of_a_sample_of_all_validation_days(
 
     def noted(self: Any, held_out: Any) -> Any:
         judged.append(held_out.candidates.request)
-        return metrics(self, held_out)
+        return metrics(self, held_out) | {"of nothing": float("nan")}
 
     monkeypatch.setattr(learner.Learner, "metrics", noted)
     monkeypatch.setattr("rerank.train._FINAL_REQUESTS", 20)
@@ -181,6 +181,7 @@ def test_final_metrics_are_of_a_sample_of_all_validation_days(
     # The first twenty are all of the first of the two days.
     assert set(days[made_up_shop.candidates["validation"].request[:20]]) == {8}
     assert set(days[judged[0]]) == {8, 9}
+    assert json.loads((tmp_path / "metrics.json").read_text())["validation"]["of nothing"] is None  # NaN is no JSON
 
 
 def test_missing_candidates(made_up_shop: MadeUpShop, tmp_path: Path) -> None:
