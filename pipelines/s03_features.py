@@ -93,12 +93,12 @@ def warn_of_missing_pages(store: FeatureStore) -> None:
 
 
 def _warn_of_missing_kinds(missing: list[str], start: int, stop: int) -> None:
-    """Say which probabilities cannot be learned or judged on a slice with pages, and where no order can."""
+    """Say which probabilities, and where there is nothing at all which order, a slice with pages teaches nothing of."""
     if not missing:
         return
-    nothing = "no order is learned or judged on them, and " if len(missing) == len(HEADS) else ""
+    order = "no order and " if len(missing) == len(HEADS) else ""
     console.print(
-        f"[yellow]no {' and no '.join(missing)} came from the pages of days {start} to {stop - 1}: {nothing}"
-        f"probabilities of {', '.join(missing)} mean nothing. Log what is done on pages, or give a longer log or "
-        "longer slices[/yellow]"
+        f"[yellow]no {' and no '.join(missing)} came from the pages of days {start} to {stop - 1}: {order}no "
+        f"probability of a {' or '.join(missing)} is learned or checked on them. Log what is done on pages, "
+        "or give a longer log or longer slices[/yellow]"
     )
