@@ -163,6 +163,14 @@ def test_histories_weigh_kinds_as_the_store_does(made_up_shop: MadeUpShop) -> No
 
 
 @pytest.mark.usefixtures("eagerly")
+def test_a_shop_without_profile_columns_trains_without_a_warning(
+    made_up_shop: MadeUpShop, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    run(made_up_shop, tmp_path, epochs=1, max_requests=100, profile_columns=())
+    assert [str(warning.message) for warning in recwarn if "Gradients" in str(warning.message)] == []
+
+
+@pytest.mark.usefixtures("eagerly")
 def test_final_metrics_are_of_a_sample_of_all_validation_days(
     made_up_shop: MadeUpShop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
