@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from rich.markup import escape
 
 from catalog.errors import ArtifactError, ConfigError, TandemError
 from catalog.files import disk_is_full, read_json, write_json
@@ -122,18 +123,31 @@ def _check_own(root: Path, config: PipelineConfig) -> None:
 
 
 def _check_shop(root: Path, config: PipelineConfig) -> None:
-    """Refuse the workspace of another shop: of other files, which are still there, and with releases elsewhere."""
+    """Refuse the workspace of another shop, of other files that are still there and with releases elsewhere.
+
+    Other files alone may be those of another day; they are told.
+    """
     recorded = _recorded_config(root)
     if recorded is None or not (root / "stages" / "source.json").exists():
         return
-    read, models = recorded["source"].get("path"), recorded["models_dir"]
-    pairs = ((read, config.source.path), (models, config.models_dir))
-    if all(a and b and os.path.realpath(a) != os.path.realpath(b) for a, b in pairs) and Path(read).exists():
+    read, source = recorded["source"].get("path"), config.source.path
+    if read is None or source is None or _is_same(read, source) or not Path(read).exists():
+        return
+    models = recorded["models_dir"]
+    if not _is_same(models, config.models_dir):
         raise ConfigError(
-            f"workspace: {root} holds a run of {read} with releases in {models}, and this config names "
-            f"{config.source.path} and {config.models_dir}. For another shop give another `workspace`; if this one has "
-            f"moved, delete {root}"
+            f"workspace: {root} holds a run of {read} with releases in {models}, and this config names {source} and "
+            f"{config.models_dir}. For another shop give another `workspace`; if this one has moved, delete {root}"
         )
+    console.print(
+        f"[yellow]{escape(str(root))} holds a run of {escape(read)}, and this config names {escape(str(source))}: its "
+        "results take the place of the former's. If that is another shop, give each a `workspace` and a `models_dir` "
+        "of its own[/yellow]"
+    )
+
+
+def _is_same(one: str | Path, other: str | Path) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def _recorded_config(folder: Path) -> dict[str, Any] | None:

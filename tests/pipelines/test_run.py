@@ -301,7 +301,9 @@ def test_a_run_that_was_killed_in_its_first_stage_goes_on(work: Work, values: di
     assert work.ran == ["source", "source"]
 
 
-def test_the_run_of_another_shop_is_not_replaced(work: Work, values: dict[str, Any], tmp_path: Path) -> None:
+def test_the_run_of_another_shop_is_not_replaced(
+    work: Work, values: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     del values["simulate"]
     for shop in ("a", "b"):
         (tmp_path / shop / "raw").mkdir(parents=True)
@@ -319,7 +321,9 @@ def test_the_run_of_another_shop_is_not_replaced(work: Work, values: dict[str, A
     run_pipeline(first, until="ingest")
     assert work.ran == ["source", "ingest"]
     other_files = second.model_copy(update={"models_dir": first.models_dir})
+    assert "take the place" not in capsys.readouterr().err
     run_pipeline(other_files, until="ingest")  # of the same shop, as those of another day
+    assert "take the place of the former's" in " ".join(capsys.readouterr().err.split())
     (tmp_path / "a").rename(tmp_path / "moved")
     moved = {"source": {"kind": "files", "path": str(tmp_path / "moved/raw")}, "models_dir": str(tmp_path / "moved/m")}
     (tmp_path / "b").rename(tmp_path / "gone")
