@@ -12,6 +12,7 @@ from catalog.errors import ConfigError
 
 Section = TypeVar("Section", bound="Config")
 
+_NO_VALUE = (ValueError, LookupError, AttributeError)  # of PyYAML: 2026-02-30, !!bool "abc", !!timestamp "abc"
 _MERGE = "tag:yaml.org,2002:merge"  # the key <<, which may stand several times
 
 
@@ -101,8 +102,10 @@ def read_yaml(path: Path) -> Any:
     """
     try:
         return yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, yaml.YAMLError, *_NO_VALUE) as error:
         raise ConfigError(f"{path}: not a readable YAML file: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: not a readable YAML file: it is nested too deep") from error
 
 
 def _explain(section: type[BaseModel], fault: dict[str, Any]) -> str:

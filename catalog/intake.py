@@ -25,12 +25,17 @@ Extra = Callable[[Checked, Mask], None]
 
 @dataclass(eq=False)
 class Report:
-    """What became of one table's rows."""
+    """What became of one table's rows.
+
+    Attributes:
+        missing_columns: the parts without a column that other parts of the table have, by the column.
+    """
 
     files: list[str] = field(default_factory=list)
     rows: int = 0
     kept: int = 0
     ignored_columns: set[str] = field(default_factory=set)
+    missing_columns: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -83,6 +88,7 @@ def checked_batches(run: Run, table: str, columns: tuple[Column, ...], extra: Ex
         DataError: when a required column is missing, or, at the end, when too many rows were refused.
     """
     report = run.reports.setdefault(table, Report())
+    names: dict[str, frozenset[str]] = {}
     for path in find_files(run.source, table):
         name = str(path.relative_to(run.source))
         report.files.append(name)
@@ -91,6 +97,8 @@ def checked_batches(run: Run, table: str, columns: tuple[Column, ...], extra: Ex
         for number, batch in enumerate(track(read_batches(path, wanted), f"{name}, batches")):
             if number == 0 and batch.names:
                 checks.require_columns(str(path), batch, columns)
+            if batch.names:
+                names[name] = batch.names
             report.ignored_columns |= batch.names - {column.name for column in columns}
             try:
                 checked = checks.check_cells(batch, columns)
@@ -102,6 +110,9 @@ def checked_batches(run: Run, table: str, columns: tuple[Column, ...], extra: Ex
             report.rows += len(batch.rows) + sum(item.lines - (item.column != "") for item in batch.unread)
             report.kept += int(keep.sum())
             yield Kept(pa.table(checked.columns).filter(pa.array(keep)), path, batch.rows[keep])
+    for column in sorted(frozenset().union(*names.values()) & {column.name for column in columns}):
+        if without := [name for name, has in names.items() if column not in has]:
+            report.missing_columns[column] = without
     _enforce(run, table, report)
 
 

@@ -21,7 +21,7 @@ _EPOCH_MILLISECONDS_FROM = 1e11
 _ISO_8601 = (
     r"^(\d{4}-\d{2}-\d{2})"
     r"(?:[Tt ](\d{2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?))?"
-    r"(?: ?(?:[Zz]|UTC|GMT|([+-])(\d{2}):?(\d{2})?))?$"
+    r"(?: ?(?:[Zz]|UTC|GMT|([+-])(0\d|1[0-5]):?([0-5]\d)?))?$"
 )
 
 # DuckDB's own cast to TIMESTAMP drops the offset (10:00+08:00 became 10:00), so offsets are subtracted here.

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from rich.table import Table
 
 from catalog.files import read_json, read_npy, read_parquet
+from catalog.grades import scaled_grades
 from catalog.intake import Run
 
 _SCRIPTS = (
@@ -28,6 +30,8 @@ _SCRIPTS = (
 """Languages told by their script: a title counts for the first that it holds a letter of."""
 
 _REASONS_SHOWN = 15
+_FILES_SHOWN = 3
+_RARE, _FAR = 0.01, 3.0  # a highest grade of fewer rows, more times the next one, may be a slip that scales all others
 
 
 def write_summary(run: Run) -> None:
@@ -43,12 +47,14 @@ def write_summary(run: Run) -> None:
                 "kept": report.kept,
                 "rejected": report.rows - report.kept,
                 "ignored_columns": sorted(report.ignored_columns),
+                "missing_columns": report.missing_columns,
             }
             for name, report in run.reports.items()
             if report.files
         },
         "products": _describe_products(products) | {"events_before_created_at": run.early},
         "pictures": {"distinct": len(images), "broken": broken, "size": images.shape[1]},
+        "grades": _describe_grades(run.folder / "judgments.parquet"),
         "events": _describe_events(run.folder / "events.parquet"),
         "rejects": run.rejects.by_reason(),
     }
@@ -68,6 +74,10 @@ def summary_table(shop_dir: Path) -> Table:
     table.add_column(overflow="fold")
     for name, counts in summary["tables"].items():
         table.add_row(name, _count_line(counts))
+        for column, files in counts["missing_columns"].items():
+            more = f" and {len(files) - _FILES_SHOWN:,} more" if len(files) > _FILES_SHOWN else ""
+            parts = _plain(f"no {column!r} in {', '.join(files[:_FILES_SHOWN])}{more}; other parts have it")
+            table.add_row(f"[red]{name}[/red]", f"{parts}, and there it counts as empty")
     products, pictures, events = summary["products"], summary["pictures"], summary["events"]
     table.add_section()
     shares = ", ".join(f"{name.replace('_', ' ')} {share:.1%}" for name, share in products["share_with"].items())
@@ -81,6 +91,8 @@ def summary_table(shop_dir: Path) -> Table:
     size = pictures["size"]
     broken = f", [red]{pictures['broken']:,} broken[/red]" if pictures["broken"] else ""
     table.add_row("pictures", f"{pictures['distinct']:,} distinct, stored at {size} x {size}{broken}")
+    if grades := summary["grades"]:
+        table.add_row("[red]grades[/red]" if grades["doubtful"] else "grades", _grades_line(grades))
     table.add_section()
     table.add_row("time", f"{events['first']} to {events['last']}")
     table.add_row("events", ", ".join(f"{kind} {count:,}" for kind, count in events["kinds"].items()))
@@ -105,6 +117,18 @@ def _count_line(counts: dict[str, Any]) -> str:
     if counts["ignored_columns"]:
         line += f"; columns not used: {', '.join(counts['ignored_columns'])}"
     return _plain(line)
+
+
+def _grades_line(grades: dict[str, Any]) -> str:
+    line = f"0 to {grades['highest']:g}"
+    if grades["scaled_to"] != grades["highest"]:
+        line += f", scaled so that {grades['highest']:g} counts as {grades['scaled_to']:g}"
+    if grades["doubtful"]:
+        line += (
+            f"; but {grades['with_highest']:,} of {grades['count']:,} rows have it, and the next is "
+            f"{grades['next']:g}: if it was typed wrong, mend it, for it makes all others small"
+        )
+    return line
 
 
 def _plain(text: str) -> str:
@@ -147,6 +171,27 @@ def _scripts(titles: pa.ChunkedArray) -> dict[str, float]:
             shares[name] = found / total
         titles = titles.filter(pc.invert(matches))
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+
+def _describe_grades(path: Path) -> dict[str, Any] | None:
+    """The scale of the judgments' grades; `doubtful` where a few rows far above all others set it. None without any."""
+    if not path.exists():
+        return None
+    grades = read_parquet(path, ["grade"])["grade"].to_numpy()
+    values, counts = np.unique(grades, return_counts=True)
+    if not len(values):
+        return None
+    highest, scaled = float(values[-1]), float(scaled_grades(grades).max())
+    following = float(values[-2]) if len(values) > 1 else highest
+    rare, far = counts[-1] < _RARE * len(grades), highest > _FAR * following > 0
+    return {
+        "count": len(grades),
+        "highest": highest,
+        "with_highest": int(counts[-1]),
+        "next": following,
+        "scaled_to": scaled,
+        "doubtful": bool(rare and far and scaled != highest),
+    }
 
 
 def _describe_events(path: Path) -> dict[str, Any]:

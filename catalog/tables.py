@@ -32,6 +32,10 @@ _SORT_MEMORY = "1GB"  # beyond it DuckDB sorts on disk
 _WRITTEN_ROWS = 8192  # products at a time: their longest text must fit in one Arrow array of 32-bit offsets
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNKNOWN_PRODUCT = "no such product in the products table (or its row was refused)"
+_WITHOUT_POINT, _WITH_POINT = (
+    f'no such product in the products table, but the same {there} ".0" at the end; write ids in both as whole numbers'
+    for there in ("without", "with")
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +82,10 @@ def write_judgments(run: Run, products: Products) -> None:
     known, first = _known_product(products.ids), _first_of(("query", "product_id"))
 
     def extra(checked: Checked, keep: Mask) -> None:
+        before = len(checked.faults)
         known(checked, keep)
-        first(checked, keep & ~checked.faults[-1].rows)
+        unknown = np.logical_or.reduce([fault.rows for fault in checked.faults[before:]])
+        first(checked, keep & ~unknown)
 
     tables = [kept.columns for kept in checked_batches(run, "judgments", JUDGMENT_COLUMNS, extra)]
     if tables:
@@ -269,10 +275,19 @@ def _first_of(key: tuple[str, ...]) -> Extra:
 
 
 def _known_product(ids: pa.Array) -> Extra:
-    """Refuse rows about products that are not in the catalogue."""
+    """Refuse rows about products that are not in the catalogue, and say of which it has the id but for a ".0"."""
 
     def extra(checked: Checked, keep: Mask) -> None:
-        known = pc.is_in(checked.columns["product_id"], value_set=ids).to_numpy(zero_copy_only=False)
-        checked.faults.append(Fault("product_id", keep & ~known, _UNKNOWN_PRODUCT))
+        named = checked.columns["product_id"]
+        unknown = keep & ~pc.is_in(named, value_set=ids).to_numpy(zero_copy_only=False)
+        missed = named.filter(pa.array(unknown))
+        whole = pc.is_in(pc.replace_substring_regex(missed, r"\.0$", ""), value_set=ids)
+        broken = pc.is_in(pc.binary_join_element_wise(missed, ".0", ""), value_set=ids)
+        for reason, fits in ((_WITHOUT_POINT, whole), (_WITH_POINT, broken)):
+            rows = np.zeros(len(unknown), np.bool_)
+            rows[unknown] = fits.to_numpy(zero_copy_only=False)
+            checked.faults.append(Fault("product_id", rows, reason))
+        told = checked.faults[-2].rows | checked.faults[-1].rows
+        checked.faults.append(Fault("product_id", unknown & ~told, _UNKNOWN_PRODUCT))
 
     return extra

@@ -13,7 +13,7 @@ from rich.table import Table
 from catalog.errors import DataError
 from catalog.feature_store import FeatureStore
 from catalog.files import read_parquet
-from catalog.progress import output_console
+from catalog.progress import console, output_console
 from catalog.schema import KINDS
 from pipelines.config import load_config
 from pipelines.workspace import open_workspace
@@ -45,6 +45,11 @@ def print_search(config: Path, query: str, user: str | None, image: Path | None,
     with SearchClient(address) as client:
         answer = client.search(query, history, profile, picture_bytes(image), k=k)
     output_console().print(answer_table(answer, products, f'"{query}"' if query else "recommended"))
+    if len(answer) < k:
+        console.print(
+            f"{len(answer)} products came, and --k asks for {k}: `search` answers with as many as release.results says "
+            f"when it is released ({settings.release.results} in this config), or with all that it found"
+        )
 
 
 def shopper(

@@ -41,10 +41,17 @@ def ingest(
     ] = None,
 ) -> None:
     """Check a shop's files: validated tables, rejected rows with their reasons, and a summary."""
+    from catalog.errors import DataError
     from catalog.ingest import IngestConfig, summary_table
     from catalog.ingest import ingest as run_ingest
     from catalog.progress import output_console
+    from pipelines.workspace import holds_run
 
+    if holds_run(out.resolve().parent):
+        raise DataError(
+            f"{out} lies in the workspace of a run, which would take these tables for its own; give another folder, or "
+            "make the run's with `tandem run --config CONFIG --until ingest`"
+        )
     settings = IngestConfig()
     if config is not None:
         from pipelines.config import load_config

@@ -22,7 +22,7 @@ from typing import IO, Any
 from filelock import FileLock, Timeout
 
 from catalog.errors import ArtifactError, TandemError
-from catalog.files import atomic_directory, flush_tree, read_json, write_json
+from catalog.files import atomic_directory, finite, flush_tree, read_json, write_json
 
 PUBLISH_ORDER = (
     "rerank", "product_tower", "query_tower", "retrieval_exact", "retrieval", "search_exact", "search",
@@ -106,7 +106,7 @@ def next_release(models_dir: Path) -> Iterator[tuple[Release, Path]]:
 def publish(release: Release, staging: Path, manifest: dict[str, Any], sample_requests: list[dict[str, Any]]) -> None:
     """Rename the staged models into place, in `PUBLISH_ORDER`; the manifest goes first, so that no model lacks one."""
     with atomic_directory(release.folder) as folder:
-        write_json(folder / "manifest.json", manifest)
+        write_json(folder / "manifest.json", finite(manifest))
         write_json(folder / "sample_requests.json", sample_requests)
     for name in PUBLISH_ORDER:
         flush_tree(staging / name)

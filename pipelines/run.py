@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from catalog.errors import ArtifactError
+from catalog.errors import ArtifactError, ConfigError
 from catalog.files import clear_leftovers, write_json
 from catalog.progress import console
 from pipelines import (
@@ -26,6 +26,7 @@ from pipelines.folders import check_writable
 from pipelines.publish import latest_release
 from pipelines.workspace import Stage, Workspace, finished_inputs, open_workspace, run_stages
 
+_PATTERNS = ("[", "\\")
 _TOWERS_AND_BEFORE = ("ingest", "features", "images", "towers")
 
 
@@ -58,8 +59,17 @@ def _towers(workspace: Workspace) -> list[Path]:
 
 
 def _check_models_dir(workspace: Workspace) -> None:
-    """Say that servers would take this shop's release for the next one of another shop."""
+    """Refuse a folder that no release can be written to; warn of one where servers would take it for another shop's.
+
+    Raises:
+        ConfigError: if it cannot be written to, or TensorFlow would not find there what it has written.
+    """
     config = workspace.config
+    if any(sign in str(config.models_dir) for sign in _PATTERNS):
+        raise ConfigError(
+            f"models_dir: {config.models_dir} has {' or '.join(_PATTERNS)} in it, which TensorFlow takes for a pattern "
+            "of names: it could not find the models that it wrote; give a `models_dir` without"
+        )
     check_writable(config.models_dir, "models_dir")
     try:
         other = latest_release(config.models_dir).manifest()["name"]

@@ -7,6 +7,7 @@ import numpy as np
 
 from catalog.feature_store import FeatureStore
 from catalog.features import build
+from catalog.outcomes import HEADS, came_of
 from catalog.progress import console
 from pipelines.workspace import Workspace
 
@@ -24,7 +25,8 @@ def run(workspace: Workspace) -> None:
             "that a page shows, with its position, to have probabilities of a page[/yellow]"
         )
     else:
-        tell_of_choices(store)
+        if store.choices:
+            tell_of_choices(store)
         warn_of_positions(store)
     warn_of_missing_pages(store)
 
@@ -67,17 +69,36 @@ def warn_of_positions(store: FeatureStore) -> None:
 
 
 def warn_of_missing_pages(store: FeatureStore) -> None:
-    """Say at once what would otherwise stop the run after the towers' training."""
+    """Say at once what would otherwise stop the run after the towers' training, or leave it nothing to learn from."""
     wanted, advice = "page with impressions was logged", "Log impressions with their positions"
     if not store.pages_logged:
+        missing = [kind for kind in HEADS if kind not in store.choices]
         wanted, advice = "click, cart or purchase was logged", "Give a longer log, or longer slices"
+        if missing:
+            advice = f"The whole log has no {' and no '.join(missing)}: log them, or give a longer log or longer slices"
     uses = (
         (store.slices.rerank, "the reranker learns", "rerank"),
         (store.slices.validation, "the index is tuned and the reranker validated", "index"),
     )
     for (start, stop), use, stage in uses:
-        if not ((store.request_day >= start) & (store.request_day < stop)).any():
+        first, last = np.searchsorted(store.request_day, [start, stop])
+        if first == last:
             console.print(
                 f"[yellow]no {wanted} in days {start} to {stop - 1}, from which {use}: `tandem run` will stop at the "
                 f"{stage} stage. {advice}[/yellow]"
             )
+        elif store.pages_logged:
+            shown = np.arange(store.impression_start[first], store.impression_start[last])
+            _warn_of_missing_kinds([kind for kind in HEADS if not came_of(store, kind, shown).any()], start, stop)
+
+
+def _warn_of_missing_kinds(missing: list[str], start: int, stop: int) -> None:
+    """Say which probabilities, and where there is nothing at all which order, a slice with pages teaches nothing of."""
+    if not missing:
+        return
+    order = "no order and " if len(missing) == len(HEADS) else ""
+    console.print(
+        f"[yellow]no {' and no '.join(missing)} came from the pages of days {start} to {stop - 1}: {order}no "
+        f"probability of a {' or '.join(missing)} is learned or checked on them. Log what is done on pages, "
+        "or give a longer log or longer slices[/yellow]"
+    )

@@ -32,7 +32,7 @@ def scaffold(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_examples(folder / "raw")
     text = _TEMPLATE.read_text(encoding="utf-8").replace("{{NAME}}", run_name(folder))
-    for placeholder, inside in (("{{RAW}}", "raw"), ("{{MODELS}}", "saved_models")):
+    for placeholder, inside in (("{{RAW}}", "raw"), ("{{RUN}}", "run"), ("{{MODELS}}", "saved_models")):
         text = text.replace(placeholder, _quoted(str(folder / inside)))
     with atomic_path(folder / "shop.yaml") as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -20,6 +20,7 @@ import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from rich.markup import escape
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from catalog.errors import ArtifactError, ConfigError, TandemError
@@ -258,7 +259,7 @@ def _note_seconds(trial: Any, started: float) -> None:
 def _open_study(path: Path, config: PipelineConfig, part: Part) -> Any:
     """The study in a file, new when the file is not there."""
     return optuna.create_study(
-        storage=f"sqlite:///{path.resolve()}",
+        storage=str(URL.create("sqlite", database=str(path.resolve()))),  # with %, ? and {} of the path escaped
         study_name=part,
         direction="maximize",
         pruner=optuna.pruners.MedianPruner(_COMPARED, n_warmup_steps=PARTS[part].spared(config) + 1),

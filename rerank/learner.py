@@ -159,7 +159,7 @@ class Learner:
         """A step over list numbers; `teacher`: [R, L] scores whose order is followed too."""
         config = self._config
         taught = None if teacher is None else tf.constant(teacher)
-        variables = [*self._model.trainable_variables, *self._examination.trainable_variables]
+        variables = [*self._model.learned_variables, *self._examination.trainable_variables]
         prior = 0.5 / config.examination_bend**2 / max(part.data.size, 1)  # of a normal, in nats a list
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)], autograph=False)

@@ -1,6 +1,6 @@
 """DCN-V2 with heads for click, cart and purchase."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -54,6 +54,12 @@ class RankingModel(keras.Model):
         self.dropout = keras.layers.Dropout(config.dropout, seed=config.seed, dtype=policy)
         units = 1 if config.heads in HEADS else len(HEADS)
         self.heads = keras.layers.Dense(units, dtype="float32", name="heads")
+
+    @property
+    def learned_variables(self) -> list[Any]:
+        """Those that a gradient reaches: without profile columns it is none of their embedding's."""
+        unused = [] if self._config.profile_columns else self.profile_embedding.trainable_variables
+        return [found for found in self.trainable_variables if not any(found is other for other in unused)]
 
     def adapt(self, mean: npt.NDArray[np.float32], deviation: npt.NDArray[np.float32]) -> None:
         """Fix the normalisation: each [F], of training data. A column that never varies is only shifted."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from catalog.errors import DataError
 from catalog.feature_store import FeatureStore
-from catalog.files import write_json
+from catalog.files import finite, write_json
 from catalog.progress import console
 from catalog.schema import ShopData
 from rerank.artifacts import FeatureSpec, FittedFeatures, save
@@ -85,13 +85,15 @@ def train(
     examination = trained.examination.tolist()
     write_json(
         out_dir / "metrics.json",
-        {
-            "epochs": history,
-            "best_epoch": best_epoch(history, config.epochs) + 1,
-            "validation": metrics,
-            "examination": examination,
-            "lists": training.data.size,
-        },
+        finite(
+            {
+                "epochs": history,
+                "best_epoch": best_epoch(history, config.epochs) + 1,
+                "validation": metrics,
+                "examination": examination,
+                "lists": training.data.size,
+            }
+        ),
     )
     (out_dir / "checkpoint.npz").unlink()  # it was for a killed training; a finished one is not gone on with
     console.print(

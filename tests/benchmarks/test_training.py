@@ -30,6 +30,7 @@ def test_the_second_of_two_epochs_is_timed(config: Path, tmp_path: Path, monkeyp
 
     (tmp_path / "run" / "images").mkdir(parents=True)
     (tmp_path / "run" / "images" / "embeddings.npy").touch()
+    write_json(tmp_path / "run" / "stages" / "images.json", {})
     monkeypatch.setattr(towers.train, "train", train)
     monkeypatch.setattr(benchmarks.training, "ShopData", SimpleNamespace(load=lambda path: path))
     monkeypatch.setattr(

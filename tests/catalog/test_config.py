@@ -75,7 +75,20 @@ def test_a_config_that_is_no_mapping() -> None:
         parse_config(Outer, [1], "shop.yaml")
 
 
-@pytest.mark.parametrize("content", [b"a: [1", b"\xff\xfe\x00"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a: [1",
+        b"\xff\xfe\x00",
+        b"name: 2026-02-30",
+        b'seed: !!int "abc"',
+        b'seed: !!int ""',
+        b'seed: !!bool "abc"',
+        b'seed: !!timestamp "abc"',
+        b"a: " + 3000 * b"[" + 3000 * b"]",
+    ],
+    ids=lambda content: repr(content[:20]),
+)
 def test_a_broken_file_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "shop.yaml"
     path.write_bytes(content)

@@ -17,6 +17,7 @@ from catalog.files import (
     clear_leftovers,
     disk_is_full,
     fingerprint,
+    finite,
     read_json,
     read_npy,
     read_parquet,
@@ -154,3 +155,9 @@ def test_a_fingerprint_sees_names_and_contents(tmp_path: Path) -> None:
     second = fingerprint(tmp_path / "shop")
     (tmp_path / "shop" / "b").write_text("2")
     assert len({first, second, fingerprint(tmp_path / "shop")}) == 3
+
+
+def test_a_number_that_is_none_is_null_at_any_depth() -> None:
+    value = {"a": [float("nan"), (1.5, float("-inf"))], "b": {"c": np.float64("nan")}, "d": "NaN", "e": 3, "f": True}
+    expected = {"a": [None, [1.5, None]], "b": {"c": None}, "d": "NaN", "e": 3, "f": True}
+    assert finite(value) == expected

@@ -288,6 +288,72 @@ def test_extra_columns_are_named_in_the_summary_and_left_out(raw):
     assert summary(raw)["tables"]["products"]["ignored_columns"] == ["ean", "warehouse"]
 
 
+def test_a_part_without_a_column_that_others_have_is_named(raw):
+    header, row = EVENTS_HEADER.strip(), "u1,s1,2026-01-02T10:00:00Z,click,p1"
+    (raw / "events.csv").unlink()
+    (raw / "events").mkdir()
+    (raw / "events" / "a.csv").write_text(f"{header},query\n{row},hat\n")
+    for name in "bcdef":
+        (raw / "events" / f"{name}.csv").write_text(f"{header}\n{row}\n")
+    run(raw)
+    missing = [f"events/{name}.csv" for name in "bcdef"]
+    assert summary(raw)["tables"]["events"]["missing_columns"] == {"query": missing}
+    assert summary(raw)["tables"]["products"]["missing_columns"] == {}
+    told = "no 'query' in events/b.csv, events/c.csv, events/d.csv and 2 more; other parts have it, and there it counts"
+    assert told in printed(raw)
+
+
+@pytest.mark.parametrize(
+    ("grades", "told", "doubtful"),
+    [
+        ([0, 1, 2, 3], "0 to 3", False),
+        ([100, 95, 0], "0 to 100, scaled so that 100 counts as 3", False),
+        (
+            [0, 1, 2, 3] * 30 + [30],
+            "0 to 30, scaled so that 30 counts as 3; but 1 of 121 rows have it, and the next",
+            True,
+        ),
+        ([0, 1, 2, 3] * 30 + [4], "0 to 4", False),
+        ([0, 1, 2, 3] * 30 + [30, 30], "0 to 30, scaled so that 30 counts as 3", False),
+        ([0, 4, 8, 10] * 30 + [30], "0 to 30, scaled so that 30 counts as 3", False),
+        ([0] * 120 + [5], "0 to 5, scaled so that 5 counts as 3", False),
+    ],
+)
+def test_the_scale_of_the_grades_is_told(raw, grades, told, doubtful):
+    rows = "".join(f"query {number},p1,{grade}\n" for number, grade in enumerate(grades))
+    (raw / "judgments.csv").write_text(f"query,product_id,grade\n{rows}")
+    run(raw)
+    (line,) = (line for line in printed(raw).splitlines() if line.startswith("│ grades"))
+    assert told in line
+    assert ("have it" in line) == doubtful == summary(raw)["grades"]["doubtful"]
+
+
+def test_a_shop_without_judgments_has_no_scale(raw):
+    run(raw)
+    assert summary(raw)["grades"] is None
+    assert "│ grades" not in printed(raw)
+
+
+@pytest.mark.parametrize(("products", "there"), [("7", "without"), ("7.0", "with")])
+def test_ids_that_differ_by_a_point_and_a_zero_are_told_so(raw, products, there):
+    other = "7.0" if products == "7" else "7"
+    (raw / "products.csv").write_text(f"product_id,title\n{products},a\np1,b\n")
+    (raw / "events.csv").write_text(f"{EVENTS_HEADER}u,s,2026-01-01,click,{other}\nu,s,2026-01-01,click,9.0\n")
+    with pytest.raises(DataError, match=rf'the same {there} "\.0" at the end; write ids in both as whole numbers'):
+        run(raw)
+    (raw / "judgments.csv").write_text(f"query,product_id,grade\na,{other},3\na,{products},3\na,{products},2\n")
+    with (raw / "events.csv").open("a") as events:
+        events.write("u,s,2026-01-01,click,p1\n")
+    run(raw)
+    told = [(item["table"], item["value"], "whole numbers" in item["reason"]) for item in rejects(raw)]
+    assert told == [
+        ("judgments", other, True),
+        ("judgments", "a", False),
+        ("events", other, True),
+        ("events", "9.0", False),
+    ]
+
+
 def test_users_and_judgments(raw):
     (raw / "users.jsonl").write_text('{"user_id": "u1", "age": 31, "x": 1}\n{"user_id": "u1"}\n{"user_id": 2}\n')
     (raw / "judgments.csv").write_text(

@@ -1,11 +1,19 @@
 """Answers as a table: what products are called is shown as it is."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pyarrow as pa
+import pytest
 from rich.console import Console
 
-from pipelines.ask import answer_table
+from catalog.files import write_json, write_parquet
+from pipelines import ask
+from pipelines.ask import answer_table, print_search
 from serving.client import Answer, Hit
 
 
@@ -34,3 +42,24 @@ def test_titles_are_no_markup_and_unknown_products_keep_their_place() -> None:
         "did not answer",
     ):
         assert part in text
+
+
+@pytest.mark.parametrize(("k", "told"), [(2, False), (500, True)])
+def test_an_answer_with_fewer_than_were_asked_for_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], k: int, told: bool
+) -> None:
+    @contextmanager
+    def client(address: str) -> Iterator[Any]:
+        yield SimpleNamespace(
+            search=lambda *_, **__: Answer((Hit("a", 0.5), Hit("b", 0.1)), "search", 3, reranked=True)
+        )
+
+    monkeypatch.setattr(ask, "SearchClient", client)
+    (tmp_path / "shop.yaml").write_text(f"name: shop\nworkspace: {tmp_path / 'run'}\nrelease: {{results: 2}}\n")
+    write_json(tmp_path / "run" / "stages" / "ingest.json", {})
+    columns = {"product_id": ["a"], "title": ["Bag"], "category": [""], "price": [1.0], "currency": [""]}
+    write_parquet(tmp_path / "run" / "tables" / "products.parquet", pa.table(columns))
+    print_search(tmp_path / "shop.yaml", "bag", None, None, "nowhere:1", k)
+    said = " ".join(capsys.readouterr().err.split())
+    assert ("2 products came, and --k asks for 500" in said) == told
+    assert ("release.results says when it is released (2 in this config)" in said) == told

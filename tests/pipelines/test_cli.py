@@ -47,6 +47,7 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
         (("tune", "--config", "files.yaml"), "source, ingest, features, images not done for this config"),
         (("tune", "--config", "files.yaml", "--space", "absent.yaml"), "tandem run --config CONFIG --until images"),
         (("init", "."), "not an empty folder"),
+        (("ingest", ".", "ours/tables"), "ours/tables lies in the workspace of a run"),
         (("serve", "--modle_name", "m"), "unknown flag --modle_name; did you mean --model_name?"),
         (("serve", "--model_config_file=absent.config"), "absent.config: the model config cannot be read"),
     ],
@@ -54,6 +55,8 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
 def test_errors_are_messages(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     (tmp_path / "odd.yaml").write_text("name: shop\ntower: {dim: 8}\n")
     (tmp_path / "files.yaml").write_text("name: shop\nsource: {kind: files}\n")
+    (tmp_path / "ours" / "stages").mkdir(parents=True)
+    (tmp_path / "ours" / "stages" / "source.json").touch()
     result = tandem(*arguments, cwd=tmp_path)
     assert result.returncode == 1
     assert message in " ".join(result.stderr.split())
@@ -103,7 +106,8 @@ def test_a_new_shops_config_names_its_folder_whatever_it_is_called(tmp_path: Pat
     scaffold(tmp_path / folder)
     config = load_config(tmp_path / folder / "shop.yaml")
     assert config.source.path == tmp_path / folder / "raw"
-    assert config.models_dir == tmp_path / folder / "saved_models"  # shared with no other shop
+    assert config.workspace == tmp_path / folder / "run"  # shared with no other shop, as the next
+    assert config.models_dir == tmp_path / folder / "saved_models"
     assert (config.source.path / "products.csv").exists()
     assert config.name == name
 

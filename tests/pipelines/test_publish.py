@@ -30,6 +30,13 @@ def test_one_number_for_all_models_and_nothing_left_behind(tmp_path: Path) -> No
     assert latest_release(tmp_path).version == 2
 
 
+def test_a_manifest_is_json_though_a_metric_is_no_number(tmp_path: Path) -> None:
+    with next_release(tmp_path) as (release, staging):
+        stage_models(staging, "shop")
+        publish(release, staging, {"name": "shop", "metrics": {"ndcg": float("nan")}}, [])
+    assert release.manifest() == {"name": "shop", "metrics": {"ndcg": None}}
+
+
 def test_the_number_passes_over_models_that_others_left(tmp_path: Path) -> None:
     (tmp_path / "search" / "7").mkdir(parents=True)
     with next_release(tmp_path) as (release, _):

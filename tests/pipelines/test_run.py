@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from catalog.config import parse_config
-from catalog.errors import TandemError
+from catalog.errors import ConfigError, TandemError
 from pipelines import cli, run
 from pipelines.config import PipelineConfig
 from pipelines.run import STAGES, run_pipeline, towers_settings
@@ -143,7 +143,8 @@ def test_a_setting_runs_again_what_depends_on_it(
 def test_a_lost_file_that_is_read_later_is_made_again(
     work: Work, values: dict[str, Any], tmp_path: Path, lost: str, again: str
 ) -> None:
-    (tmp_path / "run" / "tables").mkdir(parents=True)
+    run_pipeline(config(values), until="source")
+    (tmp_path / "run" / "tables").mkdir()
     (tmp_path / "run" / "rerank").mkdir()
     for optional in ("tables/judgments.parquet", "rerank/weights.npz"):  # a shop may come without
         (tmp_path / "run" / optional).touch()
@@ -282,3 +283,60 @@ def test_a_folder_with_another_shops_release_is_warned_of(
     assert not warned()  # which releases nothing
     run_stages(Workspace(other, tmp_path / "run-2"), work.stages, None, set())
     assert warned()
+
+
+@pytest.mark.parametrize("name", ["models [new]", "models\\new"])
+def test_a_folder_that_tensorflow_takes_for_a_pattern_is_refused_before_the_first_stage(
+    work: Work, values: dict[str, Any], tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(ConfigError, match=r"models_dir: .* TensorFlow takes for a pattern .* give a `models_dir`"):
+        run_pipeline(config(values, models_dir=str(tmp_path / name)))
+    assert work.ran == []
+
+
+def test_a_run_that_was_killed_in_its_first_stage_goes_on(work: Work, values: dict[str, Any], tmp_path: Path) -> None:
+    run_pipeline(config(values), until="source")
+    shutil.rmtree(tmp_path / "run" / "stages")
+    run_pipeline(config(values), until="source")
+    assert work.ran == ["source", "source"]
+
+
+def test_the_run_of_another_shop_is_not_replaced(
+    work: Work, values: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del values["simulate"]
+    for shop in ("a", "b"):
+        (tmp_path / shop / "raw").mkdir(parents=True)
+    first, second = (
+        config(
+            values,
+            source={"kind": "files", "path": str(tmp_path / shop / "raw")},
+            models_dir=str(tmp_path / shop / "models"),
+        )
+        for shop in ("a", "b")
+    )
+    run_pipeline(first, until="ingest")
+    with pytest.raises(ConfigError, match=r"workspace: .*run holds a run of .*a/raw .* another `workspace`; .* delete"):
+        run_pipeline(second, until="ingest")
+    run_pipeline(first, until="ingest")
+    assert work.ran == ["source", "ingest"]
+    other_files = second.model_copy(update={"models_dir": first.models_dir})
+    assert "take the place" not in capsys.readouterr().err
+    run_pipeline(other_files, until="ingest")  # of the same shop, as those of another day
+    assert "take the place of the former's" in " ".join(capsys.readouterr().err.split())
+    (tmp_path / "a").rename(tmp_path / "moved")
+    moved = {"source": {"kind": "files", "path": str(tmp_path / "moved/raw")}, "models_dir": str(tmp_path / "moved/m")}
+    (tmp_path / "b").rename(tmp_path / "gone")
+    run_pipeline(config(values, **moved), until="ingest")
+
+
+def test_a_source_that_was_named_wrong_is_no_other_shop(
+    work: Work, values: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "raw").mkdir()
+    monkeypatch.setattr(run, "STAGES", STAGES)
+    del values["simulate"]
+    with pytest.raises(ConfigError, match="a `simulate:` section"):
+        run_pipeline(config(values, source={"kind": "fashion", "path": str(tmp_path)}), until="source")
+    named = {"source": {"kind": "files", "path": str(tmp_path / "raw")}, "models_dir": str(tmp_path / "other")}
+    run_pipeline(config(values, **named), until="source")

@@ -153,6 +153,17 @@ def test_only_the_best_folder_stays_and_no_stage_is_touched(config: PipelineConf
     assert [path.name for path in study(config).glob("trial-*")] == [f"trial-{best:04d}"]
 
 
+@pytest.mark.parametrize("name", ["{a}", "a%41", "a?b", "a#b c"])
+def test_the_study_lies_in_its_workspace_whatever_that_is_called(
+    config: PipelineConfig, space: Path, tmp_path: Path, name: str
+) -> None:
+    named = config.model_copy(update={"workspace": tmp_path / name / "run"})
+    (tmp_path / name).mkdir()
+    (tmp_path / "run").rename(tmp_path / name / "run")
+    tune(named, "towers", 1, space_file=space, run=Trainings())
+    assert (study(named) / "study.db").is_file()
+
+
 def test_the_same_number_does_nothing_and_a_larger_one_goes_on(config: PipelineConfig, space: Path) -> None:
     whole = Trainings()
     tune(config, "towers", 3, space_file=space, run=whole)

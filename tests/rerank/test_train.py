@@ -163,6 +163,14 @@ def test_histories_weigh_kinds_as_the_store_does(made_up_shop: MadeUpShop) -> No
 
 
 @pytest.mark.usefixtures("eagerly")
+def test_a_shop_without_profile_columns_trains_without_a_warning(
+    made_up_shop: MadeUpShop, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    run(made_up_shop, tmp_path, epochs=1, max_requests=100, profile_columns=())
+    assert [str(warning.message) for warning in recwarn if "Gradients" in str(warning.message)] == []
+
+
+@pytest.mark.usefixtures("eagerly")
 def test_final_metrics_are_of_a_sample_of_all_validation_days(
     made_up_shop: MadeUpShop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,7 +179,7 @@ def test_final_metrics_are_of_a_sample_of_all_validation_days(
 
     def noted(self: Any, held_out: Any) -> Any:
         judged.append(held_out.candidates.request)
-        return metrics(self, held_out)
+        return metrics(self, held_out) | {"of nothing": float("nan")}
 
     monkeypatch.setattr(learner.Learner, "metrics", noted)
     monkeypatch.setattr("rerank.train._FINAL_REQUESTS", 20)
@@ -181,6 +189,7 @@ def test_final_metrics_are_of_a_sample_of_all_validation_days(
     # The first twenty are all of the first of the two days.
     assert set(days[made_up_shop.candidates["validation"].request[:20]]) == {8}
     assert set(days[judged[0]]) == {8, 9}
+    assert json.loads((tmp_path / "metrics.json").read_text())["validation"]["of nothing"] is None  # NaN is no JSON
 
 
 def test_missing_candidates(made_up_shop: MadeUpShop, tmp_path: Path) -> None:
