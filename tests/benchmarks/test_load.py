@@ -55,6 +55,11 @@ def test_an_open_loop_sends_each_request_in_turn_and_counts_what_is_refused_and_
     assert load.moments[-1] <= load.elapsed
 
 
+def test_an_open_loop_raises_what_the_check_of_an_answer_raises() -> None:
+    with answering(Echo()) as address, pytest.raises(ZeroDivisionError):
+        open_loop(address, REQUESTS, 100.0, 0.1, right=lambda number, answer: bool(1 / 0))
+
+
 def test_an_open_loop_s_latency_counts_from_when_a_request_was_due() -> None:
     """Four requests at random moments, none of which is answered before the last has come."""
     together = threading.Barrier(4)
