@@ -42,6 +42,7 @@ from benchmarks.load import PREDICT, Load, Seconds, closed_loop, open_loop
 from benchmarks.outcome import add_out, finish
 from benchmarks.served_release import (
     ServerProcess,
+    add_release,
     answer_seconds,
     fashion_release,
     pinned,
@@ -232,8 +233,7 @@ def _watch_memory(server: ServerProcess, memory: list[int], seconds: float, over
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models-dir", type=Path, default=Path("saved_models"))
-    parser.add_argument("--version", type=int, help="the newest fashion release by default, else the newest")
+    add_release(parser)
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--warm-up", type=float, default=5.0, help="seconds in which the capacity is measured")
     parser.add_argument("--attackers", type=int, default=4, help="threads that send hostile traffic")

@@ -24,7 +24,7 @@ import grpc
 
 from benchmarks.load import PREDICT
 from benchmarks.outcome import add_out, finish
-from benchmarks.served_release import fashion_release, sample_requests, start_models
+from benchmarks.served_release import add_release, fashion_release, sample_requests, start_models
 from benchmarks.serving import BATCHING
 from benchmarks.version_changes import publish, wait_for
 from evaluation.provenance import describe_machine
@@ -110,8 +110,7 @@ def _requests(folder: Path) -> list[bytes]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models-dir", type=Path, default=Path("saved_models"))
-    parser.add_argument("--version", type=int, help="the newest fashion release by default, else the newest")
+    add_release(parser)
     parser.add_argument("--requests", type=int, default=300, help="a model, before memory is read")
     add_out(parser)
     return parser.parse_args()

@@ -103,8 +103,9 @@ def calibration(setting: "Setting", run: "Finished") -> tuple[CalibrationRow, ..
             chosen[judged.place[task][mask]] = True
             parts[f"{task}, {name}"] = chosen[shown]
     for name, products in product_slices(setting.features, setting.products).items():
-        if not products[lists.row[shown]].all():
-            parts[name] = products[lists.row[shown]]
+        of_slice = products[lists.row[shown]]
+        if not of_slice.all():
+            parts[name] = of_slice
     for first, last in ((1, 1), (2, 3), (4, 8), (9, 100)):
         parts[f"positions {first} to {last}"] = ((lists.position >= first) & (lists.position <= last))[shown]
     return calibration_rows(lists.click[shown], whole[shown], parts)

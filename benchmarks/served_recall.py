@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -24,7 +23,7 @@ import numpy as np
 
 from benchmarks.load import PREDICT
 from benchmarks.outcome import add_out, finish
-from benchmarks.served_release import contract_of, fashion_release, pinned, requests_of, start_models
+from benchmarks.served_release import add_release, contract_of, fashion_release, pinned, requests_of, start_models
 from benchmarks.serving import BATCHING
 from catalog.files import read_json
 from evaluation.provenance import describe_machine
@@ -105,8 +104,7 @@ def _ask(address: str, requests: list[bytes]) -> list[list[bytes]]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models-dir", type=Path, default=Path("saved_models"))
-    parser.add_argument("--version", type=int, help="the newest fashion release by default, else the newest")
+    add_release(parser)
     parser.add_argument("--queries", type=int, default=1000)
     parser.add_argument("--k", type=int, default=100)
     add_out(parser)

@@ -1,5 +1,6 @@
 """A release as the serving benchmarks ask for it: in process, and in a server of its own."""
 
+import argparse
 import logging
 import multiprocessing
 import struct
@@ -27,6 +28,12 @@ from serving.tensors import Array, make_proto, to_array
 
 _START_SECONDS = 180
 _WARM_UP_SECONDS = 2.0
+
+
+def add_release(parser: argparse.ArgumentParser) -> None:
+    """The options that name the release; without a version `fashion_release` finds it."""
+    parser.add_argument("--models-dir", type=Path, default=Path("saved_models"))
+    parser.add_argument("--version", type=int, help="the newest fashion release by default, else the newest")
 
 
 def fashion_release(models_dir: Path, model: str) -> int:

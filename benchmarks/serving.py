@@ -27,7 +27,7 @@ import numpy as np
 
 from benchmarks.load import Load, closed_loop, open_loop
 from benchmarks.outcome import add_out, finish
-from benchmarks.served_release import check, fashion_release, in_process, requests_of, start_server
+from benchmarks.served_release import add_release, check, fashion_release, in_process, requests_of, start_server
 from catalog.files import read_json
 from evaluation.provenance import describe_machine
 
@@ -142,9 +142,8 @@ def _row(name: str, load: Load, report: dict[str, Any], key: str) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models-dir", type=Path, default=Path("saved_models"))
+    add_release(parser)
     parser.add_argument("--model", default="search", help="search or search_exact")
-    parser.add_argument("--version", type=int, help="the newest fashion release by default, else the newest")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 16], help="sizes of the in-process runs")
     parser.add_argument("--seconds", type=float, default=10.0, help="measured a row, after the warm-up")

@@ -28,7 +28,7 @@ import grpc
 
 from benchmarks.load import Load, closed_loop, open_loop
 from benchmarks.outcome import add_out, finish
-from benchmarks.served_release import ServerProcess, check, fashion_release, sample_requests, start_models
+from benchmarks.served_release import ServerProcess, add_release, check, fashion_release, sample_requests, start_models
 from benchmarks.serving import BATCHING
 from catalog.errors import ArtifactError
 from evaluation.provenance import describe_machine
@@ -175,9 +175,8 @@ def _row(name: str, load: Load, resident: int) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models-dir", type=Path, default=Path("saved_models"))
+    add_release(parser)
     parser.add_argument("--model", default="search", help="search or search_exact")
-    parser.add_argument("--version", type=int, help="the newest fashion release by default, else the newest")
     parser.add_argument("--changes", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=20.0, help="measured before and after the changes")
     parser.add_argument("--rate", type=float, help="requests a second; half of what a closed loop gets by default")

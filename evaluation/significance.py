@@ -1,6 +1,6 @@
 """Intervals for means, differences and ratios by the paired bootstrap (Efron and Tibshirani 1993; Sakai 2006)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -55,14 +55,8 @@ def mean_interval(
     seed: int = 0,
 ) -> Interval:
     """Mean of the values that are not NaN, with its interval. Arguments as in `paired_intervals`."""
-    intervals = []
-    for each in _kinds(clusters):
-        totals = _resampled_totals((values,), each, resamples, seed)
-        if totals is None:
-            return _UNDEFINED
-        sums, counts = totals.columns
-        intervals.append(_interval(sums[0] / counts[0], sums[1:] / counts[1:], level, totals.units))
-    return _widest(intervals)
+    [interval] = _bootstrap((values,), [lambda sums, counts: sums / counts], clusters, resamples, level, seed)
+    return interval
 
 
 def paired_intervals(
@@ -83,18 +77,15 @@ def paired_intervals(
     Returns:
         Difference and ratio; all NaN when no request is left; x / 0 is infinite.
     """
-    differences, ratios = [], []
-    for each in _kinds(clusters):
-        totals = _resampled_totals((values, baseline), each, resamples, seed)
-        if totals is None:
-            return _UNDEFINED, _UNDEFINED
-        ours, theirs, count = totals.columns
-        difference = (ours - theirs) / count
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = ours / theirs
-        differences.append(_interval(difference[0], difference[1:], level, totals.units))
-        ratios.append(_interval(ratio[0], ratio[1:], level, totals.units))
-    return _widest(differences), _widest(ratios)
+    difference, ratio = _bootstrap(
+        (values, baseline),
+        [lambda ours, theirs, counts: (ours - theirs) / counts, lambda ours, theirs, counts: ours / theirs],
+        clusters,
+        resamples,
+        level,
+        seed,
+    )
+    return difference, ratio
 
 
 def group_ratio(
@@ -116,21 +107,16 @@ def group_ratio(
         The ratio; all NaN when either group is empty; x / 0 is infinite.
     """
     known = np.isfinite(values)
-    parts = [known & group, known & against]
-    if not all(part.any() for part in parts):
+    groups = (known & group, known & against)
+    if not all(each.any() for each in groups):
         return _UNDEFINED
-    columns = [column for part in parts for column in (np.where(part, values, 0.0), part.astype(np.float64))]
-    intervals = []
-    for each in _kinds(clusters):
-        totals = _resampled_totals(tuple(columns), each, resamples, seed)
-        if totals is None:
-            return _UNDEFINED
-        with np.errstate(divide="ignore", invalid="ignore"):
-            sums, counts, sums_against, counts_against = totals.columns[:4]
-            ratio = (sums / counts) / (sums_against / counts_against)
-        units = min(_count_units(part, each) for part in parts)
-        intervals.append(_interval(ratio[0], ratio[1:], level, units))
-    return _widest(intervals)
+    columns = [column for each in groups for column in (np.where(each, values, 0.0), each.astype(np.float64))]
+
+    def ratio(sums: Floats, counts: Floats, sums_against: Floats, counts_against: Floats, _: Floats) -> Floats:
+        return (sums / counts) / (sums_against / counts_against)
+
+    [interval] = _bootstrap(tuple(columns), [ratio], clusters, resamples, level, seed, groups)
+    return interval
 
 
 def holm(p_values: Sequence[float], level: float = 0.05) -> Mask:
@@ -161,6 +147,33 @@ class _Totals:
 
     columns: tuple[Floats, ...]
     units: int
+
+
+def _bootstrap(
+    columns: tuple[Floats, ...],
+    statistics: Sequence[Callable[..., Floats]],
+    clusters: Clusters,
+    resamples: int,
+    level: float,
+    seed: int,
+    groups: Sequence[Mask] = (),
+) -> list[Interval]:
+    """The interval of each statistic, over all kinds of clusters the widest.
+
+    Args:
+        statistics: of what `_Totals` holds, each column an argument.
+        groups: [R] each; the units are those of the smallest, without groups those of all requests.
+    """
+    intervals = []
+    for each in _kinds(clusters):
+        totals = _resampled_totals(columns, each, resamples, seed)
+        if totals is None:
+            return [_UNDEFINED] * len(statistics)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            results = [statistic(*totals.columns) for statistic in statistics]
+        units = min((_count_units(group, each) for group in groups), default=totals.units)
+        intervals.append([_interval(result[0], result[1:], level, units) for result in results])
+    return [_widest(of_one) for of_one in zip(*intervals, strict=True)]
 
 
 def _kinds(clusters: Clusters) -> Sequence[npt.NDArray[np.generic] | None]:

@@ -45,7 +45,7 @@ def ingest(
     from catalog.ingest import IngestConfig, summary_table
     from catalog.ingest import ingest as run_ingest
     from catalog.progress import output_console
-    from pipelines.workspace import holds_run
+    from pipelines.ownership import holds_run
 
     if holds_run(out.resolve().parent):
         raise DataError(

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -12,19 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from rich.markup import escape
 
-from catalog.errors import ArtifactError, ConfigError, TandemError
+from catalog.errors import ArtifactError, TandemError
 from catalog.files import disk_is_full, read_json, write_json
 from catalog.progress import console
 from pipelines.config import PipelineConfig
 from pipelines.fingerprints import code_digest, file_states, output_digests, revision
 from pipelines.folders import check_writable, in_words, is_refused
-
-_REPLACED = (
-    "tables", "truth", "features", "images", "towers", "index", "candidates", "rerank", "stages", "projector", "tune",
-)  # fmt: skip
-_NAMED = 3
+from pipelines.ownership import check_own
 
 
 @dataclass(frozen=True)
@@ -81,82 +75,11 @@ def open_workspace(config: PipelineConfig) -> Workspace:
         ConfigError: if it cannot be made, or a run would write among or over files that are not its own.
     """
     root = config.workspace or Path("runs") / config.name
-    source = config.source.path
-    for setting, folder in (("workspace", root), ("models_dir", config.models_dir)):
-        if source is not None and os.path.realpath(folder) == os.path.realpath(source) and source.is_dir():
-            raise ConfigError(
-                f"{setting}: {folder} is the folder of source.path, and a run would write its own files among the "
-                f"shop's; give another `{setting}`"
-            )
-    _check_own(root, config)
+    check_own(root, config)
     if not root.is_dir():
         check_writable(root, "workspace")
         root.mkdir(parents=True, exist_ok=True)
     return Workspace(config, root)
-
-
-def holds_run(folder: Path) -> bool:
-    """Whether a folder is the workspace of a run, also of one that was killed in its first stage."""
-    return any((folder / "stages").glob("*.json")) or _recorded_config(folder) is not None
-
-
-def _check_own(root: Path, config: PipelineConfig) -> None:
-    """Refuse a workspace in whose folders other files than a run's would be replaced."""
-    source = config.source.path
-    if source is not None:
-        real = Path(os.path.realpath(source))
-        for folder in (root / name for name in _REPLACED):
-            if real.is_relative_to(os.path.realpath(folder)):
-                raise ConfigError(
-                    f"source.path: {source} lies in {folder}, which a run replaces; move it elsewhere, or give "
-                    "another `workspace`"
-                )
-    if not root.is_dir():
-        return
-    if not holds_run(root) and (found := sorted(item.name for item in root.iterdir() if item.name[0] != ".")):
-        more = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
-        raise ConfigError(
-            f"workspace: {root} holds {', '.join(found[:_NAMED])}{more} and no run; expected a new folder, an empty "
-            "one or that of an earlier run, for a run replaces what is in it; give another `workspace`"
-        )
-    _check_shop(root, config)
-
-
-def _check_shop(root: Path, config: PipelineConfig) -> None:
-    """Refuse the workspace of another shop, of other files that are still there and with releases elsewhere.
-
-    Other files alone may be those of another day; they are told.
-    """
-    recorded = _recorded_config(root)
-    if recorded is None or not (root / "stages" / "source.json").exists():
-        return
-    read, source = recorded["source"].get("path"), config.source.path
-    if read is None or source is None or _is_same(read, source) or not Path(read).exists():
-        return
-    models = recorded["models_dir"]
-    if not _is_same(models, config.models_dir):
-        raise ConfigError(
-            f"workspace: {root} holds a run of {read} with releases in {models}, and this config names {source} and "
-            f"{config.models_dir}. For another shop give another `workspace`; if this one has moved, delete {root}"
-        )
-    console.print(
-        f"[yellow]{escape(str(root))} holds a run of {escape(read)}, and this config names {escape(str(source))}: its "
-        "results take the place of the former's. If that is another shop, give each a `workspace` and a `models_dir` "
-        "of its own[/yellow]"
-    )
-
-
-def _is_same(one: str | Path, other: str | Path) -> bool:
-    return os.path.realpath(one) == os.path.realpath(other)
-
-
-def _recorded_config(folder: Path) -> dict[str, Any] | None:
-    """The config of the last run in a folder; None where no run has written one."""
-    try:
-        found = read_json(folder / "config.json")
-    except ArtifactError:
-        return None
-    return found if isinstance(found, dict) and {"name", "models_dir", "source", "towers"} <= set(found) else None
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,20 @@
 """Which models a client asks, in which order, and what it makes of answers and errors: `Plan`s, without I/O."""
 
 import logging
-import operator
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, SupportsIndex
+from typing import Any
 
 import grpc
-import numpy as np
 from google.protobuf.message import DecodeError
 
-from serving.answers import Answer, Hit, Outputs, Retrieval, read_answers, read_outputs, read_reranked, read_retrievals
+from serving.answers import Answer, Outputs, Retrieval, read_answers, read_outputs, read_reranked, read_retrievals
+from serving.arguments import call_seconds, check_retrieval, product_count, request_list
 from serving.calls import Caller, Plan, Reply, Rpc, Work, explain, too_large
 from serving.channels import GET_MODEL_METADATA, PREDICT, call_metadata
-from serving.client_config import LONGEST_TIMEOUT, ClientConfig
+from serving.client_config import ClientConfig
 from serving.errors import (
     BadRequestError,
     DeadlineError,
@@ -105,7 +104,7 @@ class Planner:
 
     def search(self, requests: Iterable[Request], k: int, options: CallOptions) -> Plan[list[Answer]]:
         """An answer to each request, in order. One RPC, or one for those with and one for those without a picture."""
-        wanted, requests = _count(k), _checked(requests)
+        wanted, requests = product_count(k), request_list(requests)
         context = self._context(options)
         answers: dict[int, Answer] = {}
         for signature in dict.fromkeys(request.signature for request in requests):
@@ -121,8 +120,8 @@ class Planner:
 
     def rerank(self, request: Request, retrieval: Retrieval, k: int, options: CallOptions) -> Plan[Answer]:
         """The candidates in the order of the reranker of their version."""
-        wanted = _count(k)
-        _check_retrieval(retrieval)
+        wanted = product_count(k)
+        check_retrieval(retrieval)
         answers = yield from self._rerank([request], [retrieval], wanted, self._context(options))
         return answers[0]
 
@@ -254,14 +253,9 @@ class Planner:
             raise explain(error, model, self._config.target) from error
 
     def _context(self, options: CallOptions) -> _Context:
-        seconds = self._config.timeout if options.timeout is None else options.timeout
-        number = isinstance(seconds, int | float | np.integer | np.floating) and not isinstance(seconds, bool)
-        if not number or not 0 < seconds <= LONGEST_TIMEOUT:
-            raise BadRequestError(
-                f"timeout: received {seconds!r}; expected seconds, more than 0 and at most {LONGEST_TIMEOUT:,.0f}"
-            )
+        seconds = call_seconds(self._config.timeout if options.timeout is None else options.timeout)
         metadata = call_metadata(self._config, options.traceparent, options.metadata)
-        return _Context(float(seconds), time.monotonic() + float(seconds), metadata)
+        return _Context(seconds, time.monotonic() + seconds, metadata)
 
 
 def _is_old(model: _Model) -> bool:
@@ -272,37 +266,3 @@ def _retrieved(found: Retrieval, excluded: Collection[str], k: int, degraded: st
     """Retrieval's order, when the reranker gives none."""
     hits = tuple(hit for hit in found.hits if hit.product_id not in excluded)[:k]
     return Answer(hits, found.model, found.version, reranked=False, degraded=degraded)
-
-
-def _count(k: SupportsIndex) -> int:
-    """k, an int or one of numpy's; BadRequestError for anything else."""
-    try:
-        count = 0 if isinstance(k, bool) else operator.index(k)
-    except TypeError:
-        count = 0
-    if count < 1:
-        raise BadRequestError(f"k: received {k!r}; expected how many products, 1 or more")
-    return count
-
-
-def _check_retrieval(retrieval: Any) -> None:
-    """BadRequestError for what cannot be asked with; a caller may have built it anew. Ids and scores are read later."""
-    if not isinstance(retrieval, Retrieval):
-        raise BadRequestError(f"retrieval: received {retrieval!r}; expected what `retrieve` returned")
-    hits, version, embedding = retrieval.hits, retrieval.version, retrieval.query_embedding
-    if not isinstance(hits, Sequence) or not all(isinstance(hit, Hit) for hit in hits):
-        raise BadRequestError(f"retrieval hits: received {hits!r}; expected a tuple of Hits")
-    if not isinstance(version, int) or not 0 <= version < 2**63:
-        raise BadRequestError(f"retrieval version: received {version!r}; expected an int from 0 to 2^63 - 1")
-    if not isinstance(embedding, np.ndarray) or embedding.dtype != np.float32:
-        raise BadRequestError(f"retrieval query_embedding: received {embedding!r}; expected an array of float32")
-
-
-def _checked(requests: Iterable[Request]) -> list[Request]:
-    if not isinstance(requests, Iterable):
-        raise BadRequestError(f"requests: received {requests!r}; expected Requests, such as a list")
-    listed = list(requests)
-    for request in listed:
-        if not isinstance(request, Request):
-            raise BadRequestError(f"requests: received {request!r}; expected Request(query, history, ...)")
-    return listed

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from catalog.simulation.silhouettes import SILHOUETTES, Layer, Stroke
+from catalog.simulation.silhouettes import SILHOUETTES
+from catalog.simulation.strokes import Layer, Stroke
 from catalog.simulation.vocabulary import COLOURS
 
 Field = npt.NDArray[np.float32]

@@ -292,48 +292,6 @@ def test_the_runs_own_files_inside_the_shops_folder_are_none_of_the_shop(tmp_pat
     assert run_stages(open_workspace(config), recorder.stages, None, set()) == ["first", "second"]
 
 
-@pytest.mark.parametrize("setting", ["workspace", "models_dir"])
-def test_a_run_does_not_write_among_the_shops_files(tmp_path: Path, setting: str) -> None:
-    source = SourceConfig(kind="files", path=tmp_path)
-    folders = {"workspace": tmp_path / "run", "models_dir": tmp_path / "models", setting: tmp_path}
-    with pytest.raises(ConfigError, match=rf"{setting}: .* is the folder of source\.path.* give another `{setting}`"):
-        open_workspace(PipelineConfig(name="shop", source=source, **folders))
-
-
-@pytest.mark.parametrize("linked", [False, True])
-def test_a_source_inside_a_stages_folder_is_refused(tmp_path: Path, linked: bool) -> None:
-    source = tmp_path / ("shop" if linked else "run/features")
-    source.mkdir(parents=True)
-    if linked:
-        (tmp_path / "run").mkdir()
-        (tmp_path / "run" / "features").symlink_to(source)
-    (source / "products.csv").touch()
-    (tmp_path / "run" / "stages").mkdir()
-    (tmp_path / "run" / "stages" / "source.json").touch()
-    with pytest.raises(ConfigError, match=r"source\.path: .* lies in .*run/features, .* give another `workspace`"):
-        workspace_at(tmp_path, source=SourceConfig(kind="files", path=source))
-    assert (source / "products.csv").exists()
-
-
-@pytest.mark.parametrize(
-    ("file", "named"),
-    [("features/mine.py", "features"), ("config.json", "config.json"), ("stages/mine.txt", "stages")],
-)
-def test_a_folder_with_other_files_than_a_runs_is_no_workspace(tmp_path: Path, file: str, named: str) -> None:
-    place = tmp_path / "run" / file
-    place.parent.mkdir(parents=True)
-    place.write_text('{"name": "an app"}')
-    with pytest.raises(ConfigError, match=f"workspace: .*run holds {named} and no run; expected a new folder"):
-        workspace_at(tmp_path)
-    assert place.read_text() == '{"name": "an app"}'
-
-
-def test_a_folder_with_nothing_but_hidden_files_is_a_workspace(tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / ".lock").touch()
-    assert workspace_at(tmp_path).root == tmp_path / "run"
-
-
 def test_a_workspace_that_is_a_file_is_said(tmp_path: Path) -> None:
     (tmp_path / "run").touch()
     with pytest.raises(ConfigError, match=r"workspace: .*run cannot be written to: .*Not a directory"):

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -108,16 +108,19 @@ def test_a_call_that_is_cancelled_cancels_its_requests(
     assert asyncio.run_coroutine_threadsafe(cancelled(), loop).result()
 
 
-@pytest.mark.parametrize("hedge_after", [None, 0.01])
-def test_a_call_under_way_ends_when_the_client_is_closed(
-    scripted: Scripts, loop: asyncio.AbstractEventLoop, hedge_after: float | None
+def close_while_asked(
+    scripted: Scripts,
+    loop: asyncio.AbstractEventLoop,
+    hedge_after: float | None,
+    begin: Callable[[AsyncSearchClient], Coroutine[None, None, asyncio.Task[object]]],
 ) -> None:
+    """Close a client while the task that `begin` made waits for an answer: it is told."""
     never = Never()
     server = scripted(search=[never])
 
     async def closed() -> None:
         client = AsyncSearchClient(config=ClientConfig(address=server.address, hedge_after=hedge_after))
-        task = asyncio.create_task(client.search("dress", timeout=60))
+        task = await begin(client)
         await asyncio.to_thread(never.asked.wait, 30)
         await client.close()
         with pytest.raises(ServingError, match="is closed"):
@@ -127,14 +130,20 @@ def test_a_call_under_way_ends_when_the_client_is_closed(
 
 
 @pytest.mark.parametrize("hedge_after", [None, 0.01])
+def test_a_call_under_way_ends_when_the_client_is_closed(
+    scripted: Scripts, loop: asyncio.AbstractEventLoop, hedge_after: float | None
+) -> None:
+    async def begin(client: AsyncSearchClient) -> asyncio.Task[object]:
+        return asyncio.create_task(client.search("dress", timeout=60))
+
+    close_while_asked(scripted, loop, hedge_after, begin)
+
+
+@pytest.mark.parametrize("hedge_after", [None, 0.01])
 def test_a_task_that_swallowed_a_cancellation_is_told_that_the_client_is_closed(
     scripted: Scripts, loop: asyncio.AbstractEventLoop, hedge_after: float | None
 ) -> None:
-    never = Never()
-    server = scripted(search=[never])
-
-    async def closed() -> None:
-        client = AsyncSearchClient(config=ClientConfig(address=server.address, hedge_after=hedge_after))
+    async def begin(client: AsyncSearchClient) -> asyncio.Task[object]:
         started = asyncio.Event()
 
         async def stubborn() -> None:
@@ -146,12 +155,9 @@ def test_a_task_that_swallowed_a_cancellation_is_told_that_the_client_is_closed(
         task = asyncio.create_task(stubborn())
         await started.wait()
         task.cancel()
-        await asyncio.to_thread(never.asked.wait, 30)
-        await client.close()
-        with pytest.raises(ServingError, match="is closed"):
-            await task
+        return task
 
-    asyncio.run_coroutine_threadsafe(closed(), loop).result()
+    close_while_asked(scripted, loop, hedge_after, begin)
 
 
 def test_calls_run_side_by_side(scripted: Scripts, loop: asyncio.AbstractEventLoop) -> None:

@@ -378,14 +378,20 @@ def outcome_of(reload: Callable[[], None]) -> tuple[threading.Thread, list[str]]
     return thread, outcomes
 
 
+def one_and_both(add_version: AddVersion, folder: Path, other: int) -> tuple[ModelServerConfig, ModelServerConfig]:
+    """A config of version 1 of a model, and one of that and of the version `other` of another model."""
+    one, both = config_of(folder / "scale"), config_of(folder / "scale")
+    both.MergeFrom(config_of(folder / "other", name="other"))
+    add_version(folder / "scale", "scale", 1, 1)
+    add_version(folder / "other", "scale", other, other)
+    return one, both
+
+
 def test_configs_come_one_after_the_other_each_with_a_result_of_its_own(
     add_version: AddVersion, tmp_path: Path
 ) -> None:
     slow, loading, may_load = held_up("2")
-    one, both = config_of(tmp_path / "scale"), config_of(tmp_path / "scale")
-    both.MergeFrom(config_of(tmp_path / "other", name="other"))
-    add_version(tmp_path / "scale", "scale", 1, 1)
-    add_version(tmp_path / "other", "scale", 2, 2)
+    one, both = one_and_both(add_version, tmp_path, 2)
     manager = ModelManager(slow, poll_seconds=0)
     try:
         manager.start(one)
@@ -415,10 +421,7 @@ def test_a_config_that_nobody_waits_for_any_more_holds_no_thread_and_is_done_lat
     add_version: AddVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow, loading, may_load = held_up("2")
-    one, both = config_of(tmp_path / "scale"), config_of(tmp_path / "scale")
-    both.MergeFrom(config_of(tmp_path / "other", name="other"))
-    add_version(tmp_path / "scale", "scale", 1, 1)
-    add_version(tmp_path / "other", "scale", 1, 1)
+    one, both = one_and_both(add_version, tmp_path, 1)
     manager = ModelManager(slow, poll_seconds=0)
     try:
         manager.start(one)
