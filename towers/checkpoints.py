@@ -1,4 +1,8 @@
-"""What a killed training goes on from: weights, their average, optimizer and random numbers after each whole epoch."""
+"""What a killed training goes on from: weights, their average, optimizer and random numbers after each whole epoch.
+
+Every variable is kept as it is. A file of Keras's weights has the low-rank updates of a preset added to its kernels,
+and the average of updates that are in the kernels already would count them twice.
+"""
 
 import shutil
 from collections.abc import Callable
@@ -14,7 +18,7 @@ from catalog.files import atomic_directory, atomic_path, read_json, write_json
 from towers.averaging import WeightAverage
 
 _KEPT = 2
-_STATES = "states.npz"
+_STATES = "variables.npz"
 
 
 @dataclass
@@ -71,7 +75,6 @@ class Checkpoints:
         of an epoch that nobody knows of.
         """
         with atomic_directory(self._path(progress.epoch)) as temporary:
-            self.model.save_weights(temporary / "model.weights.h5")
             states = {f"{index:04d}": _numpy(variable) for index, variable in enumerate(self._states())}
             np.savez(temporary / _STATES, **states)
             write_json(temporary / "progress.json", asdict(progress))
@@ -87,7 +90,6 @@ class Checkpoints:
             if progress.key != key or not (path / _STATES).exists():
                 self.clear()
                 break
-            load_weights(self.model, path / "model.weights.h5")
             with np.load(path / _STATES) as states:
                 for index, variable in enumerate(self._states()):
                     variable.assign(states[f"{index:04d}"])
@@ -109,10 +111,8 @@ class Checkpoints:
                 save_weights(self.model, self.best_weights)
 
     def _states(self) -> list[Any]:
-        """The variables of optimizer and average, and those of the model's random numbers, none of them weights."""
-        weights = {id(weight) for weight in self.model.weights}
-        random = (item for item in self.model.variables if id(item) not in weights)
-        return [*self.optimizer.variables, *self.average.variables, *random]
+        """The variables of model, with its random numbers, optimizer and average."""
+        return [*self.model.variables, *self.optimizer.variables, *self.average.variables]
 
     def _path(self, epoch: int) -> Path:
         return self.folder / f"epoch-{epoch:04d}"
