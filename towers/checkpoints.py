@@ -5,6 +5,7 @@ and the average of updates that are in the kernels already would count them twic
 """
 
 import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -75,24 +76,25 @@ class Checkpoints:
         of an epoch that nobody knows of.
         """
         with atomic_directory(self._path(progress.epoch)) as temporary:
-            states = {f"{index:04d}": _numpy(variable) for index, variable in enumerate(self._states())}
-            np.savez(temporary / _STATES, **states)
+            _write_variables(temporary / _STATES, self._states())
             write_json(temporary / "progress.json", asdict(progress))
         self._save_if_best(progress)
         for old in self._epochs()[:-_KEPT]:
             shutil.rmtree(self._path(old))
 
     def restore(self, key: str) -> Progress:
-        """Load the newest checkpoint of the training with this key; without one, a fresh start."""
+        """Load the newest checkpoint of the training with this key; without one, a fresh start.
+
+        Raises:
+            ArtifactError: if its variables are not those of this training.
+        """
         for epoch in reversed(self._epochs()):
             path = self._path(epoch)
             progress = Progress(**read_json(path / "progress.json"))
             if progress.key != key or not (path / _STATES).exists():
                 self.clear()
                 break
-            with np.load(path / _STATES) as states:
-                for index, variable in enumerate(self._states()):
-                    variable.assign(states[f"{index:04d}"])
+            _read_variables(path / _STATES, self._states())
             self._save_if_best(progress)
             return progress
         return Progress(key)
@@ -154,5 +156,23 @@ def load_weights(model: keras.Model, path: Path) -> None:
         raise ArtifactError(f"{path}: not the weights of these towers ({error}); train the towers again") from error
 
 
-def _numpy(variable: Any) -> Any:
-    return np.asarray(keras.ops.convert_to_numpy(variable))
+def _write_variables(path: Path, variables: list[Any]) -> None:
+    """Write an .npz one variable at a time: copies of all at once may not fit in memory."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for index, variable in enumerate(variables):
+            with archive.open(f"{_name(index)}.npy", "w", force_zip64=True) as handle:
+                np.lib.format.write_array(handle, np.asarray(keras.ops.convert_to_numpy(variable)))
+
+
+def _read_variables(path: Path, variables: list[Any]) -> None:
+    with np.load(path) as stored:
+        names = [_name(index) for index in range(len(variables))]
+        known = sorted(stored.files) == names
+        for name, variable in zip(names, variables, strict=True):
+            if not known or (value := stored[name]).shape != tuple(variable.shape):
+                raise ArtifactError(f"{path}: the variables of other towers; delete {path.parent.parent} and run again")
+            variable.assign(value)
+
+
+def _name(index: int) -> str:
+    return f"{index:06d}"

@@ -139,6 +139,15 @@ def test_another_key_starts_anew(tmp_path: Path) -> None:
     assert not (tmp_path / "checkpoints").exists()
 
 
+def test_a_checkpoint_of_other_towers_is_an_error(tmp_path: Path) -> None:
+    Checkpoints(tmp_path, *make()).save(Progress("key", epoch=1))
+    wider, deeper = make(units=5), make()
+    deeper[0].add(keras.layers.Dense(2))
+    for parts in (wider, deeper):
+        with pytest.raises(ArtifactError, match=r"epoch-0001/variables\.npz: the variables of other towers; delete"):
+            Checkpoints(tmp_path, *parts).restore("key")
+
+
 def test_weights_of_another_model_are_an_error(tmp_path: Path) -> None:
     save_weights(make()[0], tmp_path / "x.weights.h5")
     assert [path.name for path in tmp_path.iterdir()] == ["x.weights.h5"]
