@@ -36,13 +36,13 @@ class Claim:
 
 
 def interval_claim(text: str, interval: Interval, is_met: bool, bar: str, more: str = "") -> Claim:
-    """A claim that rests on an interval: missed, and why is told, where too few users stand behind it.
+    """A claim that rests on an interval: missed, and why is told, where too few units stand behind it.
 
     Args:
         text, bar: of the claim. interval: what was measured. more: what is said after it.
         is_met: whether the numbers alone meet the bar.
     """
-    few = f"{interval.units:,} users stand behind this; fewer than {FEWEST} show nothing."
+    few = f"Of users, queries or products {interval.units:,} stand behind this; fewer than {FEWEST} show nothing."
     detail = "" if interval.is_decided else few
     return Claim(text, f"{interval}{more}", bar, is_met and interval.is_decided, detail)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -212,7 +213,7 @@ class Learner:
         return with_features(part, self._extractor, self._config.feature_memory_gb)
 
     def _identity(self, training: Slice, held_out: Slice) -> str:
-        digest = sha256(self._config.model_dump_json().encode())
+        digest = sha256(f"{version('tandem-search')} {self._config.model_dump_json()}".encode())
         digest.update(repr(asdict(self._spec)).encode())
         digest.update(self._extractor.fingerprint().encode())
         for part in (training, held_out):

@@ -1,6 +1,11 @@
-"""What a killed training goes on from: weights, their average, optimizer and random numbers after each whole epoch."""
+"""What a killed training goes on from: weights, their average, optimizer and random numbers after each whole epoch.
+
+Every variable is kept as it is. A file of Keras's weights has the low-rank updates of a preset added to its kernels,
+and the average of updates that are in the kernels already would count them twice.
+"""
 
 import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,7 +19,7 @@ from catalog.files import atomic_directory, atomic_path, read_json, write_json
 from towers.averaging import WeightAverage
 
 _KEPT = 2
-_STATES = "states.npz"
+_STATES = "variables.npz"
 
 
 @dataclass
@@ -71,26 +76,25 @@ class Checkpoints:
         of an epoch that nobody knows of.
         """
         with atomic_directory(self._path(progress.epoch)) as temporary:
-            self.model.save_weights(temporary / "model.weights.h5")
-            states = {f"{index:04d}": _numpy(variable) for index, variable in enumerate(self._states())}
-            np.savez(temporary / _STATES, **states)
+            _write_variables(temporary / _STATES, self._states())
             write_json(temporary / "progress.json", asdict(progress))
         self._save_if_best(progress)
         for old in self._epochs()[:-_KEPT]:
             shutil.rmtree(self._path(old))
 
     def restore(self, key: str) -> Progress:
-        """Load the newest checkpoint of the training with this key; without one, a fresh start."""
+        """Load the newest checkpoint of the training with this key; without one, a fresh start.
+
+        Raises:
+            ArtifactError: if its variables are not those of this training.
+        """
         for epoch in reversed(self._epochs()):
             path = self._path(epoch)
             progress = Progress(**read_json(path / "progress.json"))
             if progress.key != key or not (path / _STATES).exists():
                 self.clear()
                 break
-            load_weights(self.model, path / "model.weights.h5")
-            with np.load(path / _STATES) as states:
-                for index, variable in enumerate(self._states()):
-                    variable.assign(states[f"{index:04d}"])
+            _read_variables(path / _STATES, self._states())
             self._save_if_best(progress)
             return progress
         return Progress(key)
@@ -109,10 +113,8 @@ class Checkpoints:
                 save_weights(self.model, self.best_weights)
 
     def _states(self) -> list[Any]:
-        """The variables of optimizer and average, and those of the model's random numbers, none of them weights."""
-        weights = {id(weight) for weight in self.model.weights}
-        random = (item for item in self.model.variables if id(item) not in weights)
-        return [*self.optimizer.variables, *self.average.variables, *random]
+        """The variables of model, with its random numbers, optimizer and average."""
+        return [*self.model.variables, *self.optimizer.variables, *self.average.variables]
 
     def _path(self, epoch: int) -> Path:
         return self.folder / f"epoch-{epoch:04d}"
@@ -154,5 +156,23 @@ def load_weights(model: keras.Model, path: Path) -> None:
         raise ArtifactError(f"{path}: not the weights of these towers ({error}); train the towers again") from error
 
 
-def _numpy(variable: Any) -> Any:
-    return np.asarray(keras.ops.convert_to_numpy(variable))
+def _write_variables(path: Path, variables: list[Any]) -> None:
+    """Write an .npz one variable at a time: copies of all at once may not fit in memory."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for index, variable in enumerate(variables):
+            with archive.open(f"{_name(index)}.npy", "w", force_zip64=True) as handle:
+                np.lib.format.write_array(handle, np.asarray(keras.ops.convert_to_numpy(variable)))
+
+
+def _read_variables(path: Path, variables: list[Any]) -> None:
+    with np.load(path) as stored:
+        names = [_name(index) for index in range(len(variables))]
+        known = sorted(stored.files) == names
+        for name, variable in zip(names, variables, strict=True):
+            if not known or (value := stored[name]).shape != tuple(variable.shape):
+                raise ArtifactError(f"{path}: the variables of other towers; delete {path.parent.parent} and run again")
+            variable.assign(value)
+
+
+def _name(index: int) -> str:
+    return f"{index:06d}"

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from functools import cached_property
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -128,8 +129,8 @@ class _Trainer:
 
     @cached_property
     def identity(self) -> str:
-        """SHA-256 in hex of what a training depends on: settings, pictures, labels, and which of them it sees."""
-        digest = sha256(self.config.model_dump_json().encode())
+        """SHA-256 in hex of what a training depends on: version, settings, pictures, labels, which of them it sees."""
+        digest = sha256(f"{version('tandem-search')} {self.config.model_dump_json()}".encode())
         digest.update(json.dumps([self._labels.names, self._labels.classes]).encode())
         digest.update(np.ascontiguousarray(self._labels.values).tobytes() + self._rows.tobytes())
         for at in range(0, len(self._images), _HASHED_AT_ONCE):

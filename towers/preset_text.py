@@ -87,13 +87,5 @@ class PresetTextEncoder(keras.layers.Layer):
         presence = length[:, 0] > 0
         return self.out(mean) * ops.cast(presence, states.dtype)[:, None], presence
 
-    def revive(self) -> None:
-        """Let updates be trained on after weights were loaded: Keras merges them into the kernels and leaves zeros,
-        from which no gradient leads away. What the encoder answers stays the same.
-        """
-        for layer in self.backbone._flatten_layers(include_self=False):
-            if getattr(layer, "lora_enabled", False) and not ops.any(layer.lora_kernel_a):
-                layer.lora_kernel_a.assign(keras.initializers.HeUniform()(layer.lora_kernel_a.shape))
-
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"preset": self.preset, "dim": self.dim, "rank": self.rank}

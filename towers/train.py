@@ -26,7 +26,6 @@ from towers.finetuning import PictureTraining
 from towers.fused import FusedAdam
 from towers.mining import mine_hard_negatives
 from towers.prepared_text import prepare_text, training_key
-from towers.preset_text import PresetTextEncoder
 from towers.tables import GraphTables, Vocabulary, make_tables
 from towers.text import Tokenizer
 from towers.trained import Towers, profile_table
@@ -141,8 +140,6 @@ class _Training:
         progress = checkpoints.restore(self.key)
         if progress.epoch:
             console.print(f"towers: going on after epoch {progress.epoch}")
-            if isinstance(self.model.text, PresetTextEncoder):
-                self.model.text.revive()
         else:
             self._describe()
         update = make_update(self.step, self.optimizer, self.strategy, self.average)

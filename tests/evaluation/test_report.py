@@ -19,10 +19,12 @@ from evaluation.report import (
     Report,
     Section,
     headline_tables,
+    interval_claim,
     report_as_json,
     write_report,
 )
 from evaluation.scores import CURVE_KS, Scores
+from evaluation.significance import mean_interval
 
 ROLES = {"search": "ours", "BM25": "baseline", "popularity": "baseline", "oracle": "oracle"}
 MEANS = {"search": 0.6, "BM25": 0.4, "popularity": 0.1, "oracle": 1.0}
@@ -181,6 +183,15 @@ def test_a_claim_names_what_missed_it():
     report = Report(title="A shop", claims=(claim,), provenance=provenance())
     assert "Out: decile 3 &lt; 1.400" in render_page(report)
     assert report_as_json(report)["claims"][0]["detail"] == claim.detail
+
+
+def test_a_claim_on_few_queries_does_not_call_them_users():
+    users, queries = np.arange(40), np.arange(40) % 3
+    interval = mean_interval(np.ones(40), (users, queries))
+    assert interval.units == 3
+    claim = interval_claim("recall", interval, interval.above_zero, "interval above zero")
+    assert claim.met is False
+    assert claim.detail == "Of users, queries or products 3 stand behind this; fewer than 20 show nothing."
 
 
 def test_the_terminal_shows_systems_and_intervals():

@@ -149,6 +149,23 @@ def test_other_pictures_are_not_gone_on_with(made_up_shop: MadeUpShop, tmp_path:
 
 
 @pytest.mark.usefixtures("eagerly")
+def test_a_checkpoint_of_another_version_is_not_gone_on_with(
+    made_up_shop: MadeUpShop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[list[float]] = []
+
+    def kill(ndcg: list[float]) -> None:
+        told.append(ndcg)
+        raise KeyboardInterrupt
+
+    for number in ("1", "1", "2"):
+        monkeypatch.setattr(learner, "version", lambda _, number=number: number)
+        with pytest.raises(KeyboardInterrupt):
+            run(made_up_shop, tmp_path, kill, epochs=3, max_requests=64, max_validation_requests=50, teacher_weight=0)
+    assert [len(ndcg) for ndcg in told] == [1, 2, 1]
+
+
+@pytest.mark.usefixtures("eagerly")
 def test_a_loss_that_is_no_number_stops_the_run(made_up_shop: MadeUpShop, tmp_path: Path) -> None:
     with pytest.raises(TandemError, match="learning_rate"):
         run(made_up_shop, tmp_path, learning_rate=1e30, max_requests=200, max_validation_requests=50)

@@ -50,6 +50,32 @@ def test_a_restored_training_goes_on_as_if_nothing_had_happened(tmp_path: Path) 
         np.testing.assert_allclose(one, two, atol=1e-6)
 
 
+def test_low_rank_updates_go_on_and_are_counted_once(tmp_path: Path) -> None:
+    def make_updated(update: tuple[float, float]) -> Parts:
+        layer = keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")
+        model = keras.Sequential([keras.Input((1,)), layer])
+        layer.enable_lora(1)
+        optimizer = keras.optimizers.Adam(0.1)
+        optimizer.build(model.trainable_variables)
+        average = WeightAverage(model.trainable_variables, 0.0)  # the same as the weights
+        layer.lora_kernel_a.assign([[update[0]]])
+        layer.lora_kernel_b.assign([[update[1]]])
+        average.update()
+        return model, optimizer, average
+
+    one = np.ones((1, 1), np.float32)
+    Checkpoints(tmp_path, *make_updated((2.0, 3.0))).save(Progress("key", epoch=1, best_epoch=1))
+    model, optimizer, average = make_updated((0.0, 0.0))
+    checkpoints = Checkpoints(tmp_path, model, optimizer, average)
+    checkpoints.restore("key")
+    # A kernel of 1 and an update of 2 x 3; with the update in the kernel already it would be 1 + 6 + 6.
+    assert model(one).numpy() == pytest.approx(7.0)
+    with average.applied():
+        assert model(one).numpy() == pytest.approx(7.0)
+    load_weights(model, checkpoints.best_weights)
+    assert model(one).numpy() == pytest.approx(7.0)
+
+
 def test_two_checkpoints_and_the_best_weights_are_kept(tmp_path: Path) -> None:
     model, optimizer, average = make()
     checkpoints = Checkpoints(tmp_path, model, optimizer, average)
@@ -111,6 +137,15 @@ def test_another_key_starts_anew(tmp_path: Path) -> None:
     checkpoints.save(Progress("one", epoch=1, best_epoch=1))
     assert checkpoints.restore("two") == Progress("two")
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_checkpoint_of_other_towers_is_an_error(tmp_path: Path) -> None:
+    Checkpoints(tmp_path, *make()).save(Progress("key", epoch=1))
+    wider, deeper = make(units=5), make()
+    deeper[0].add(keras.layers.Dense(2))
+    for parts in (wider, deeper):
+        with pytest.raises(ArtifactError, match=r"epoch-0001/variables\.npz: the variables of other towers; delete"):
+            Checkpoints(tmp_path, *parts).restore("key")
 
 
 def test_weights_of_another_model_are_an_error(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_killed_training_ends_where_an_unbroken_one_does(
         np.testing.assert_allclose(one, other, atol=2e-3)
 
 
-def test_a_checkpoint_that_is_broken_or_anothers_is_not_taken(tmp_path: Path) -> None:
+def test_a_checkpoint_that_is_broken_or_anothers_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images, labels, held_out = coloured()
     rows = np.flatnonzero(~held_out)
     trainer = pretraining._Trainer(small_backbone(), images, labels, rows, CONFIG)
@@ -103,6 +103,9 @@ def test_a_checkpoint_that_is_broken_or_anothers_is_not_taken(tmp_path: Path) ->
     ):
         assert pretraining._Trainer(small_backbone(), *changed).restore(path, 48) == 0
     assert pretraining._Trainer(small_backbone(), images.copy(), labels, rows, CONFIG).restore(path, 48) == 7
+    with monkeypatch.context() as upgraded:
+        upgraded.setattr(pretraining, "version", lambda _: "another")
+        assert pretraining._Trainer(small_backbone(), images, labels, rows, CONFIG).restore(path, 48) == 0
     path.write_bytes(path.read_bytes()[:100])
     assert trainer.restore(path, 48) == 0
 
