@@ -31,7 +31,10 @@ from catalog.splits import SECONDS_PER_DAY
 _SORT_MEMORY = "1GB"  # beyond it DuckDB sorts on disk
 _WRITTEN_ROWS = 8192  # products at a time: their longest text must fit in one Arrow array of 32-bit offsets
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_UNKNOWN_PRODUCT = "no such product in the products table (or its row was refused)"
+_UNKNOWN_PRODUCT = (
+    "no such product in the products table (or its row was refused); keep one that is no longer sold there, with "
+    "in_stock false"
+)
 _WITHOUT_POINT, _WITH_POINT = (
     f'no such product in the products table, but the same {there} ".0" at the end; write ids in both as whole numbers'
     for there in ("without", "with")

@@ -176,6 +176,8 @@ def run_pipeline(config: PipelineConfig, until: str | None = None, force: set[st
         _clear_leftovers(workspace)
         ran = run_stages(workspace, STAGES, until, force or set())
     console.print(f"{workspace.root}: {len(ran)} stage(s) ran" + (f": {', '.join(ran)}" if ran else ""))
+    if until in (None, "evaluate"):
+        console.print(f"report: {workspace / 'report.html'}", markup=False)
     return workspace
 
 

@@ -151,8 +151,8 @@ def finished_inputs(workspace: Workspace, stages: tuple[Stage, ...], name: str) 
     states, missing = _states(workspace, stages, _inputs(name, stages))
     if missing:
         raise TandemError(
-            f"{workspace.root}: {', '.join(missing)} not done for this config and source; run `tandem run --config "
-            f"CONFIG --until {missing[-1]}` first, with the same --source"
+            f"{workspace.root}: {', '.join(missing)} not done for this config, source and version of Tandem; run "
+            f"`tandem run --config CONFIG --until {missing[-1]}` first, with the same --source"
         )
     read = next(stage.after for stage in stages if stage.name == name)
     return {stage: state for stage, state in states.items() if stage in read}

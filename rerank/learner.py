@@ -88,7 +88,10 @@ class Learner:
             if best_epoch(history, self._config.epochs) == len(history) - 1:
                 best = values_of(self._weights)
             write_arrays(checkpoint, values_of(self._state) + best, {"identity": identity, "history": history})
-            console.print(f"rerank: epoch {epoch + 1}: loss {record['loss']:.4f}, NDCG@10 {record['ndcg@10']:.4f}")
+            console.print(
+                f"rerank: epoch {epoch + 1}: loss {record['loss']:.4f}, "
+                f"NDCG@10 on validation pages {record['ndcg@10']:.4f}"
+            )
             if after_epoch is not None:
                 after_epoch([earlier["ndcg@10"] for earlier in history])
         assign_values(self._weights, best, checkpoint)

@@ -97,7 +97,8 @@ def train(
     )
     (out_dir / "checkpoint.npz").unlink()  # it was for a killed training; a finished one is not gone on with
     console.print(
-        f"rerank: NDCG@10 on validation clicks, corrected for position: "
+        f"rerank: kept the weights of epoch {best_epoch(history, config.epochs) + 1} of {len(history)}; NDCG@10 among "
+        "all candidates on validation clicks, corrected for position: "
         f"{metrics['candidates']['corrected_ndcg@10_before']:.4f} before, "
         f"{metrics['candidates']['corrected_ndcg@10_after']:.4f} after"
     )

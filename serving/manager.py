@@ -272,12 +272,21 @@ class ModelManager:
         return wanted_versions(model, find_versions(model))
 
     def _settle(self, name: str, wanted: dict[int, Path]) -> None:
-        """Load what is wanted, newest first, then retire the rest, unless nothing wanted is available."""
-        for version in self._table.add_wanted(name, wanted):
+        """Load what is wanted, newest first, then retire the rest, unless nothing wanted is available.
+
+        What is newer than all that is wanted was withdrawn, and answers no longer while an older version loads.
+        """
+        new = self._table.add_wanted(name, wanted)
+        if new:
+            self._retire(name, wanted, above=max(wanted))
+        for version in new:
             self._load_version(version)
+        self._retire(name, wanted)
+
+    def _retire(self, name: str, wanted: dict[int, Path], above: int = -1) -> None:
         with self._change:  # a config that has come meanwhile may want, and have labelled, what this one does not
             if not self._due:
-                self._table.retire(name, wanted)
+                self._table.retire(name, wanted, above)
 
     def _load_version(self, version: Version) -> None:
         self._table.set_loading(version)

@@ -150,16 +150,17 @@ class VersionTable:
         with self._lock:
             version.state, version.error = State.END, error
 
-    def retire(self, model: str, wanted: Collection[int]) -> None:
-        """Give what is not wanted no more requests, unless nothing that is wanted is available."""
+    def retire(self, model: str, wanted: Collection[int], above: int = -1) -> None:
+        """Give what is not wanted, of versions `above` one, no more requests, unless nothing wanted is available."""
         with self._lock:
             versions = self._versions.get(model, {})
             available = {number for number, version in versions.items() if version.state is State.AVAILABLE}
             if wanted and not available & set(wanted):
                 return
             for number in available - set(wanted):
-                versions[number].state = State.UNLOADING
-                versions[number].wanted = False
+                if number > above:
+                    versions[number].state = State.UNLOADING
+                    versions[number].wanted = False
 
     def drained(self) -> list[Version]:
         """The versions to be unloaded that no request or batch uses any more."""

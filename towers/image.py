@@ -110,6 +110,9 @@ def _give_weights(
     metrics: dict[str, Any] = {"weights": config.weights, "pictures": len(hashes), "training": None}
     if config.weights.endswith(".keras"):
         return metrics
+    if not len(hashes):
+        console.print("no product has a picture; towers and reranker do without")
+        return metrics
     if config.weights == "none" and config.pretrain_epochs > 0:
         labels = picture_labels(shop.products, len(hashes), config.min_label_count)
         if len(hashes) >= _FEWEST_TRAINED and (labels.names or config.looks_weight > 0):
@@ -136,8 +139,7 @@ def _give_weights(
             f"needed), {len(labels.names)} label tasks; it stays untrained and tells little more than colours. "
             "Set images.weights to imagenet or to a file for better ones[/yellow]"
         )
-    if len(hashes):
-        _fit_bottleneck(backbone, shop.images, config)
+    _fit_bottleneck(backbone, shop.images, config)
     return metrics
 
 

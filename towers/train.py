@@ -35,6 +35,7 @@ from towers.validation import Validation
 
 _FINAL_RATE = 5.0  # times the learning rate after the warm-up, at the end of the training
 _WARMUP_SHARE = 0.1  # of the training, at most
+_FEWEST_UPDATES = 100  # below them a shop's towers were nearly those that it began with (docs/LOG.md, 2026-11-23)
 _ADAPT_SAMPLE = 20_000
 _PREFETCH = 4
 
@@ -270,6 +271,13 @@ class _Training:
             f"queries and {sizes.negatives + sizes.hard} further negatives; validation: "
             f"{len(self.validation.search):,} searches, {len(self.validation.recommendation):,} recommendations"
         )
+        updates = batches.steps * self.config.training.epochs
+        if updates < _FEWEST_UPDATES:
+            console.print(
+                f"[yellow]towers: {self.config.training.epochs} epochs of {batches.steps} steps are {updates} updates, "
+                "from which towers learn little. Bring a longer log, or go over this one more often: "
+                "towers.training.steps_per_epoch, 40 say[/yellow]"
+            )
 
     def _finish(self, progress: Progress) -> None:
         save_weights(self.model, self.out_dir / "towers.weights.h5")
@@ -283,6 +291,12 @@ class _Training:
                 "recall": {name: value for name, value in best.items() if name.startswith("recall")},
                 "epochs": progress.epochs,
             },
+        )
+        training = self.config.training
+        why = f": no better validation recall in {training.patience} more (towers.training.patience)"
+        console.print(
+            f"towers: kept the weights of epoch {progress.best_epoch} of {progress.epoch}"
+            + (why if progress.stopped else "")
         )
 
 

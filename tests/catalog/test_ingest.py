@@ -171,6 +171,7 @@ def test_events_about_unknown_or_refused_products_are_told(raw):
     (told,) = rejects(raw)
     assert (told["table"], told["row"], told["value"]) == ("events", 4, "p9")
     assert "no such product" in told["reason"]
+    assert "keep one that is no longer sold there, with in_stock false" in told["reason"]
 
 
 def test_rows_are_neither_lost_nor_doubled(raw):

@@ -259,6 +259,17 @@ def test_a_deployment_releases_the_latest_and_is_not_judged(
     assert "so no report judges it" in " ".join(capsys.readouterr().err.split())
 
 
+def test_a_judged_run_ends_with_where_its_report_is(
+    work: Work, values: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = run_pipeline(config(values), until="release")
+    assert "report:" not in capsys.readouterr().err
+    run_pipeline(config(values))
+    run_pipeline(config(values))  # nothing is left to do, and the report is still there
+    said = "".join(capsys.readouterr().err.split())  # as wide as a terminal, so paths are broken
+    assert said.count(f"report:{workspace / 'report.html'}") == 2
+
+
 def test_judging_trains_and_releases_nothing(work: Work, values: dict[str, Any]) -> None:
     run_pipeline(config(values), until="candidates")  # and so the index
     work.ran.clear()

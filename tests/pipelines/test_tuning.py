@@ -339,7 +339,8 @@ def printed(capfd: pytest.CaptureFixture[str]) -> str:
 
 def test_stages_that_are_not_done_are_named(config: PipelineConfig, space: Path) -> None:
     changed = config.model_copy(update={"features": config.features.model_copy(update={"counter_windows_days": (3,)})})
-    with pytest.raises(TandemError, match=r"run: features not done for this config.*tandem run .*--until features"):
+    told = r"run: features not done for this config, source and version of Tandem; run `tandem run .*--until features"
+    with pytest.raises(TandemError, match=told):
         tune(changed, "towers", 1, space_file=space, run=Trainings())
     wider = config.model_copy(update={"towers": config.towers.model_copy(update={"dim": 32})})
     with pytest.raises(TandemError, match=r"towers, candidates not done .*--until candidates"):

@@ -181,9 +181,12 @@ def test_histories_weigh_kinds_as_the_store_does(made_up_shop: MadeUpShop) -> No
 
 @pytest.mark.usefixtures("eagerly")
 def test_a_shop_without_profile_columns_trains_without_a_warning(
-    made_up_shop: MadeUpShop, tmp_path: Path, recwarn: pytest.WarningsRecorder
+    made_up_shop: MadeUpShop, tmp_path: Path, recwarn: pytest.WarningsRecorder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(made_up_shop, tmp_path, epochs=1, max_requests=100, profile_columns=())
+    said = " ".join(capsys.readouterr().err.split())
+    assert "NDCG@10 on validation pages 0." in said  # another number than the last line's, of all candidates
+    assert "rerank: kept the weights of epoch 1 of 1; NDCG@10 among all candidates on validation clicks" in said
     assert [str(warning.message) for warning in recwarn if "Gradients" in str(warning.message)] == []
 
 

@@ -225,6 +225,27 @@ def test_removing_the_newest_falls_back(start: Start, add_version: AddVersion, t
     eventually(lambda: factor(manager) == 3.0)
 
 
+def test_a_withdrawn_version_answers_no_longer_while_an_older_one_loads(
+    add_version: AddVersion, tmp_path: Path
+) -> None:
+    slow, loading, may_load = held_up("1")
+    for source, number in ((1, 1), (2, 2), (1, 3)):
+        add_version(tmp_path, "scale", source, number)
+    manager = ModelManager(slow, poll_seconds=0.1)
+    try:
+        manager.start(config_of(tmp_path, "model_version_policy { latest { num_versions: 2 } }"))
+        assert factor(manager) == 2.0
+        (tmp_path / "3").rename(tmp_path / ".withdrawn.3")
+        assert loading.wait(20)
+        assert factor(manager) == 3.0
+        assert states(manager)[1] is State.LOADING
+        may_load.set()
+        eventually(lambda: states(manager) == {1: State.AVAILABLE, 2: State.AVAILABLE, 3: State.END})
+    finally:
+        may_load.set()
+        manager.close()
+
+
 def test_the_same_number_exported_again_is_ignored(start: Start, add_version: AddVersion, tmp_path: Path) -> None:
     add_version(tmp_path, "scale", 1, 1)
     manager = start(config_of(tmp_path))

@@ -99,6 +99,12 @@ def test_a_version_that_failed_is_tried_again_only_after_it_was_gone(table: Vers
     assert [version.number for version in table.add_wanted("m", paths(1))] == [1]
 
 
+def test_what_is_newer_than_all_that_is_wanted_can_be_retired_alone(table: VersionTable) -> None:
+    add_available(table, 1, 2, 4)
+    table.retire("m", paths(2, 3), above=3)
+    assert states(table) == {4: State.UNLOADING, 2: State.AVAILABLE, 1: State.AVAILABLE}
+
+
 def test_nothing_is_retired_before_what_is_wanted_is_available(table: VersionTable) -> None:
     add_available(table, 1)
     table.add_wanted("m", paths(2))

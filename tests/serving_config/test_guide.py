@@ -13,7 +13,7 @@ import typer
 import yaml
 from stock_flags import STOCK_FLAGS
 
-from catalog.files import write_json
+from catalog.files import read_json, write_json
 from pipelines import s09_release
 from pipelines.cli import app
 from pipelines.config import PipelineConfig, ReleaseConfig
@@ -262,3 +262,19 @@ def test_the_memory_table_is_what_its_formula_gives(name: str, products: int) ->
     versions, kept, changing, limit, stored = row[1].split(" | ")
     assert (versions, kept, changing, stored) == (cell(version), cell(two), cell(three), f"{disk:.1f}")
     assert float(limit) > max(three)
+
+
+def test_what_batching_brings_and_a_core_answers_is_what_was_measured() -> None:
+    measured = read_json(ROOT / "benchmarks/results/serving-fashion.json")
+    gain = f"{measured['batched_over_unbatched']:.2f} times the"
+    rows = f"{measured['qps']['in_process_16']:,.0f} rows a second in batches of 16"
+    sixteen = f"{measured['qps']['16']:.0f}"
+    for name, text in (
+        ("docs/deployment.md", f"16 clients {gain} requests"),
+        ("docs/deployment.md", f"{sixteen} a second on two cores"),
+        ("README.md", f"sixteen {sixteen} times a second"),
+        ("serving_config/docker-compose.yaml", f"{gain} throughput with 16 clients"),
+        ("serving_config/kubernetes.yaml", f"{gain} throughput with 16 clients"),
+        ("serving_config/batching_parameters.txt", rows),
+    ):
+        assert text in (ROOT / name).read_text(encoding="utf-8"), name

@@ -180,7 +180,9 @@ def test_other_data_or_settings_start_anew(
 
 
 @pytest.mark.usefixtures("eagerly")
-def test_training_stops_when_validation_gets_no_better(toy, config: TowersConfig, tmp_path: Path) -> None:
+def test_training_stops_when_validation_gets_no_better(
+    toy, config: TowersConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     # A learning rate of next to nothing changes no ranking: the first epoch is the best one, one more is tried.
     settings = with_training(plainest(config), epochs=9, patience=1, learning_rate=1e-12)
     told: list[list[float]] = []
@@ -190,6 +192,11 @@ def test_training_stops_when_validation_gets_no_better(toy, config: TowersConfig
     assert metrics["best_epoch"] == 1
     assert told == [[epoch["recall/mean"] for epoch in metrics["epochs"][:count]] for count in (1, 2)]
     assert len(metrics["epochs"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "towers: kept the weights of epoch 1 of 2: no better validation recall in 1 more" in said
+    steps = metrics["steps"] // 2
+    few = f"towers: 9 epochs of {steps} steps are {9 * steps} updates, from which towers learn little"
+    assert (few in said) == (9 * steps < 100)
 
 
 @pytest.mark.usefixtures("eagerly")
