@@ -21,13 +21,16 @@ _PATIENCE, _LOOK = 0.005, 0.0005
 _HALF_LIFE = 0.02
 """Seconds after which half as many calls are expected as there were at most: who is answered may ask again."""
 
+_ALONE = 1.5
+"""Calls expected up to which one is alone: there were two, but not in the last eight milliseconds."""
+
 
 _thread = threading.local()
 
 
-def ran_ahead() -> bool:
-    """Whether what this thread runs is a batch that its model was given while as many ran as run at a time."""
-    return getattr(_thread, "ahead", False)
+def in_company() -> bool:
+    """Whether the batch that this thread runs shares the cores with what reads, answers or runs other requests."""
+    return getattr(_thread, "in_company", False)
 
 
 @dataclass(frozen=True)
@@ -202,7 +205,7 @@ class Lane:
                         return
                     self._change.wait(self._until_next())
                 self._running += 1
-                _thread.ahead = self._running > self._at_a_time
+                _thread.in_company = self._expect(perf_counter()) > _ALONE
             try:
                 self._run_taken(tasks)
             finally:
@@ -243,13 +246,17 @@ class Lane:
         waited = now - queue.tasks[0].queued
         if waited < self._wait:
             return False
+        if self._running >= self._at_a_time:
+            return len(queue.tasks) * len(self._threads) >= self._expect(now)
         in_hand = calls_in_hand()
-        known = self._requests + in_hand
+        return not in_hand or queue.size * self._at_a_time >= self._requests + in_hand or waited >= _PATIENCE
+
+    def _expect(self, now: float) -> float:
+        """How many calls may be on their way: those that are known now, or were a moment ago."""
+        known = self._requests + calls_in_hand()
         self._expected = max(known, self._expected * 0.5 ** ((now - self._expected_at) / _HALF_LIFE))
         self._expected_at = now
-        if self._running >= self._at_a_time:
-            return len(queue.tasks) * len(self._threads) >= self._expected
-        return not in_hand or queue.size * self._at_a_time >= known or waited >= _PATIENCE
+        return self._expected
 
     def _until_next(self) -> float | None:
         """Seconds until a batch has waited enough; None where none waits."""

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 
 from serving.background import Background
-from serving.batch_lane import ran_ahead
+from serving.batch_lane import in_company
 from serving.batch_task import Arrays
 from serving.batching import Batcher, BatchingParameters, can_batch
 from serving.call_record import current_call
@@ -121,8 +121,8 @@ class MeasuredServable(Servable):
             return dict(zip(fetches, super().run_tensors(feeds, fetches, timeout), strict=True))
 
     def _pool(self) -> int:
-        # Batches follow each other: what reads requests and writes answers meanwhile has a core to itself then.
-        return ALL_BUT_ONE if ran_ahead() else ALL
+        # What reads requests and writes answers meanwhile has a core to itself then.
+        return ALL_BUT_ONE if in_company() else ALL
 
     def _signature_between(self, feeds: set[str], fetches: set[str]) -> SignatureDef | None:
         """The signature of exactly these tensors: as in TF Serving, a run of any other is not merged."""

@@ -33,14 +33,14 @@ class Recorder:
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
-        self.ahead: list[bool] = []
+        self.in_company: list[bool] = []
         self.started = threading.Semaphore(0)
         self.gate = threading.Event()
         self.gate.set()
 
     def __call__(self, inputs: Any, timeout: float | None) -> dict[str, np.ndarray]:
         self.sizes.append(len(inputs["x"]))
-        self.ahead.append(batch_lane.ran_ahead())
+        self.in_company.append(batch_lane.in_company())
         self.started.release()
         assert self.gate.wait(SECONDS)
         if (inputs["x"] < 0).any():
@@ -182,7 +182,21 @@ def test_the_next_batch_is_with_its_model_while_one_runs(make: Callable[..., Bat
         run.gate.set()
         assert [future.result()["y"].tolist() for future in (runs, follows, *waiting)] == [[2], [4], [6], [8]]
     assert run.sizes == [1, 1, 2]
-    assert run.ahead[:2] == [False, True]
+    assert run.in_company == [False, True, True]
+
+
+def test_a_batch_is_in_company_while_calls_are_read_and_for_a_while_after(
+    make: Callable[..., Batcher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, batcher = Recorder(), make()
+    monkeypatch.setattr(batch_lane, "_HALF_LIFE", 3600.0)
+    batcher.run("kind", run, x(1), SECONDS)
+    with in_hand(Call()):
+        batcher.run("kind", run, x(2), SECONDS)
+    batcher.run("kind", run, x(3), SECONDS)
+    monkeypatch.setattr(batch_lane, "_HALF_LIFE", 1e-6)
+    batcher.run("kind", run, x(4), SECONDS)
+    assert run.in_company == [False, True, True, False]
 
 
 def test_another_kind_is_not_kept_waiting_by_batches_that_follow_each_other(make: Callable[..., Batcher]) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from catalog.errors import ArtifactError
 from serving import background
+from serving.call_record import Call, in_hand
 from serving.errors import Rejection
 from serving.loading import Loader
 from serving.monitoring import Monitoring
@@ -65,7 +66,7 @@ def test_a_loaded_version_checks_method_names_where_that_is_wanted(exported: Pat
         servable.close()
 
 
-def test_batches_that_follow_each_other_leave_a_thread(exported: Path, tmp_path: Path) -> None:
+def test_a_batch_in_company_leaves_a_thread(exported: Path, tmp_path: Path) -> None:
     """What is asked at a time goes to TensorFlow in two pools: all threads for one, all but one for several."""
     load = Loader(config_of(tmp_path, enable_batching=True), Monitoring(list))
     servable = load("scale", exported / "scale" / "1")
@@ -80,9 +81,8 @@ def test_batches_that_follow_each_other_leave_a_thread(exported: Path, tmp_path:
     inputs = {"x": np.ones(1, np.float32), "text": np.array([b"a"], object)}
     servable.run("serving_default", inputs)
     assert load._batcher is not None
-    with load._batcher._lane._change:
-        load._batcher._lane._running += load._parameters.num_batch_threads
-    servable.run("serving_default", inputs)  # as many run as run at a time: it goes ahead
+    with in_hand(Call()):
+        servable.run("serving_default", inputs)
     servable.run("serving_default", inputs | {"text": np.array([b"a" * 100_000], object)})  # too long to be merged
     servable.run("slow", {"steps": np.array(1, np.int32)})  # cannot be merged
     assert pools == [ALL, ALL_BUT_ONE, ALL, ALL]
