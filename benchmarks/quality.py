@@ -19,13 +19,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from benchmarks.outcome import add_out, finish
 from catalog.errors import ConfigError, TandemError
 from catalog.files import read_json
 from pipelines.config import load_config
-from pipelines.demo import report_tables
 from pipelines.run import run_pipeline
 
 _PARTS = (
@@ -90,13 +87,6 @@ def main() -> None:
         report = read_json(workspace / "report.json")
     except TandemError as error:
         sys.exit(f"error: {error}")
-    console = Console(stderr=True, width=140)
-    for table in report_tables(workspace / "report.json"):
-        console.print(table)
-    for claim in report["claims"]:
-        console.print(f"{claim['text']}: {claim['measured']}; bar: {claim['bar']}; met: {claim['met']}", markup=False)
-        if claim.get("detail"):  # A report of an earlier version has none.
-            console.print(f"    {claim['detail']}", markup=False)
     finish("quality", {"config": workspace.config.name, **evidence(report)}, arguments.out)
 
 

@@ -107,8 +107,13 @@ def _train_variant(name: str, setting: Setting, checkpoint: Path) -> Finished:
     for judged in (setting.validation, setting.test):
         logs, _ = learner.predict(judged.whole)
         found.append((logs, np.asarray(ranking_score(logs, config.cart_weight, config.purchase_weight))))
-    asked, met = (tf.constant(flags) for flags in (setting.test.whole.data.asked, setting.test.whole.data.met))
-    calibrated = Calibrator(trained.calibration)(HeadLogs(*(tf.constant(log) for log in found[1][0])), asked, met)
+    data = setting.test.whole.data
+    calibrated = Calibrator(trained.calibration)(
+        HeadLogs(*(tf.constant(log) for log in found[1][0])),
+        tf.constant(data.asked),
+        tf.constant(data.met),
+        tf.constant(data.events, tf.float32),
+    )
     probabilities = np.exp(np.stack([log.numpy() for log in calibrated]))
     best = max(record["ndcg@10"] for record in history)
     notes = {"epochs": len(history), "validation_ndcg@10": best}

@@ -1,4 +1,4 @@
-"""The demo shop end to end: data, training, release, a server in its own process, answers over gRPC, the report.
+"""The demo shop end to end: data, training, release, the report, a server in its own process, answers over gRPC.
 
     make demo        or        tandem demo
 
@@ -18,14 +18,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from rich.console import Console
-from rich.table import Table
 
 from catalog.errors import TandemError
 from catalog.feature_store import FeatureStore
-from catalog.files import read_json
 from catalog.progress import output_console
 from catalog.schema import ShopData
-from evaluation.glossary import label
 from pipelines.ask import answer_table, shopper
 from pipelines.config import load_config
 from pipelines.publish import Release
@@ -41,7 +38,7 @@ _SHOWN = 5
 
 
 def run_demo() -> None:
-    """Make the demo shop's release if it is not there, serve it, ask it, and say where the report is."""
+    """Make the demo shop's release and its report if they are not there, serve it and ask it."""
     console = output_console()
     started = time.monotonic()
     config = load_config(config_path("demo"))
@@ -49,9 +46,6 @@ def run_demo() -> None:
     release = workspace_release(workspace)
     with served(release) as address:
         ask(address, workspace, console)
-    for table in report_tables(workspace / "report.json"):
-        console.print(table)
-    console.print(f"report: {workspace / 'report.html'}   figures: {workspace / 'report.json'}")
     console.print(f"the demo took {time.monotonic() - started:.0f} s")
 
 
@@ -103,23 +97,6 @@ def a_picture(shop: ShopData) -> tuple[bytes, str]:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG")
     return buffer.getvalue(), str(shop.products.column("title")[row].as_py())
-
-
-def report_tables(path: Path) -> list[Table]:
-    """The headline tables of a report.json."""
-    report = read_json(path)
-    tables = []
-    for key in report["headline"]:
-        block = report["blocks"][key]
-        table = Table(title=f"{block['title']} ({block['requests']:,} requests)", title_justify="left")
-        table.add_column("")
-        for metric in block["metrics"]:
-            table.add_column(label(metric), justify="right")
-        for row in block["rows"]:
-            means = [row["means"].get(metric) for metric in block["metrics"]]
-            table.add_row(row["system"], *("" if mean is None else f"{mean:.3f}" for mean in means))
-        tables.append(table)
-    return tables
 
 
 def _busy_user(features: FeatureStore) -> str:

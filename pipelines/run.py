@@ -9,7 +9,7 @@ from typing import Any
 
 from catalog.errors import ArtifactError, ConfigError
 from catalog.files import clear_leftovers, write_json
-from catalog.progress import console
+from catalog.progress import console, output_console
 from pipelines import (
     s01_source,
     s02_ingest,
@@ -24,6 +24,7 @@ from pipelines import (
 from pipelines.config import PipelineConfig
 from pipelines.folders import check_writable
 from pipelines.publish import latest_release
+from pipelines.report_summary import print_report
 from pipelines.workspace import Stage, Workspace, finished_inputs, open_workspace, run_stages
 
 _PATTERNS = ("[", "\\")
@@ -177,7 +178,7 @@ def run_pipeline(config: PipelineConfig, until: str | None = None, force: set[st
         ran = run_stages(workspace, STAGES, until, force or set())
     console.print(f"{workspace.root}: {len(ran)} stage(s) ran" + (f": {', '.join(ran)}" if ran else ""))
     if until in (None, "evaluate"):
-        console.print(f"report: {workspace / 'report.html'}", markup=False)
+        print_report(workspace, output_console())
     return workspace
 
 

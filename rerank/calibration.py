@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ _GROUPS = 6000  # of neighbouring predictions, that a map of twenty slopes canno
 _FEWEST_CLICKS = 100  # of a task that has maps of its own
 _AS_PREDICTED = 20.0  # clicks that came as predicted, with which those on products that nobody had met are counted
 _LEAST_STEP = 1e-3  # knots are at least so far apart
+_LENGTHS = 4  # of a history, at which what is added for it is fitted: 0, 3, 15 and 63 events
 _CERTAIN = -1e-6  # log of the highest probability
 
 
@@ -45,18 +47,18 @@ class HeadMaps:
 class Predicted:
     """Lists and what the network says of them.
 
-    logs: of [R, L]. asked: [R], whether there was a query. met: [R, L], see `met_products`.
+    logs: of [R, L]. asked: [R], whether there was a query. met: [R, L], see `met_products`. events: [R], how many the
+    history has of known products.
     """
 
     logs: HeadLogs
     lists: RankingLists
     asked: npt.NDArray[np.bool_]
     met: npt.NDArray[np.bool_]
+    events: npt.NDArray[np.integer[Any]]
 
-    def shown(
-        self, head: str, tasks: Sequence[bool], examination: Floats, met: bool = True
-    ) -> tuple[Doubles, Doubles, npt.NDArray[np.bool_]]:
-        """Of the products shown on searches (True), recommendations (False) or both: logs, P(examined), labels; [n].
+    def shown(self, head: str, tasks: Sequence[bool], examination: Floats, met: bool = True) -> "Shown":
+        """The products shown on searches (True), recommendations (False) or both.
 
         Args:
             met: take those that somebody had met, or those that nobody had.
@@ -66,7 +68,16 @@ class Predicted:
         place = np.clip(lists.position - 1, 0, len(examination) - 1)
         seen = np.where(lists.position > 0, examination[place], 1.0)[among].astype(np.float64)
         log = np.asarray(getattr(self.logs, head))[among].astype(np.float64)
-        return log, seen, getattr(lists, head)[among]
+        return Shown(log, seen, getattr(lists, head)[among], np.nonzero(among)[0])
+
+
+class Shown(NamedTuple):
+    """Products that pages showed, [n] each: log predictions, P(examined), whether it happened, and whose list."""
+
+    log: Doubles
+    seen: Doubles
+    happened: npt.NDArray[np.bool_]
+    page: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -75,15 +86,18 @@ class Calibration:
 
     never_met: [2] what is added to the logs of products that nobody has met, on searches and on recommendations. Their
         counters are made up, and what pages show of them was not chosen by how it pleased.
+    by_history: [2, 4] what is added to all logs of a request by the length of its history, at 0, 3, 15 and 63 events,
+        and linear in log(1 + events) between them. Losses that compare the products of one list do not see it.
     """
 
     search: HeadMaps
     recommendation: HeadMaps
     never_met: Floats
+    by_history: Floats
 
     def save(self, path: Path) -> None:
         """Write one .npz, atomically."""
-        arrays = {"never_met": self.never_met}
+        arrays = {"never_met": self.never_met, "by_history": self.by_history}
         for task, maps in (("search", self.search), ("recommendation", self.recommendation)):
             for head, knots, values in zip(HEADS, maps.knots, maps.values, strict=True):
                 arrays |= {f"{task}_knots_{head}": knots, f"{task}_values_{head}": values}
@@ -94,11 +108,11 @@ class Calibration:
         """Read what `save` wrote; ArtifactError when it is missing or broken."""
         tasks, parts = ("search", "recommendation"), ("knots", "values")
         names = [f"{task}_{part}_{head}" for task in tasks for part in parts for head in HEADS]
-        stored = read_named(path, [*names, "never_met"])
+        stored = read_named(path, [*names, "never_met", "by_history"])
         search, recommendation = (
             HeadMaps(*(tuple(stored[f"{task}_{part}_{head}"] for head in HEADS) for part in parts)) for task in tasks
         )
-        return cls(search, recommendation, stored["never_met"])
+        return cls(search, recommendation, stored["never_met"], stored["by_history"])
 
 
 class Calibrator(tf.Module):
@@ -106,6 +120,7 @@ class Calibrator(tf.Module):
 
     Call:
         logs: HeadLogs of [B, C]. asked: [B] bool, whether there is a query. met: [B, C] bool, see `met_products`.
+        events: [B] float32, how many the history has of known products.
         Returns HeadLogs; neither cart nor purchase is above the click, since nothing of both was not chosen. What is
         bought need not have been put in the cart: some shops log no carts, and some sell with one click.
     """
@@ -119,13 +134,17 @@ class Calibrator(tf.Module):
         self._first = tf.constant(np.reshape([values[0] for _, values in maps], shape))
         self._pieces = tf.constant(np.reshape([_pieces(*pair, count) for pair in maps], (*shape, count, 4)))
         self._never_met = tf.constant(calibration.never_met)
+        self._by_history = tf.constant(calibration.by_history)
 
-    def __call__(self, logs: HeadLogs, asked: tf.Tensor, met: tf.Tensor) -> HeadLogs:
+    def __call__(self, logs: HeadLogs, asked: tf.Tensor, met: tf.Tensor, events: tf.Tensor) -> HeadLogs:
         task = tf.where(asked, 0, 1)
         knot, low, high, slope = tf.unstack(tf.gather(self._pieces, task)[:, None], axis=-1)
         along = tf.minimum(tf.maximum(tf.stack(logs, -1)[..., None] - knot, low), high)
         values = tf.gather(self._first, task)[:, None] + tf.reduce_sum(slope * along, -1)
         values += tf.where(met, 0.0, tf.gather(self._never_met, task)[:, None])[..., None]
+        place = tf.minimum(tf.math.log1p(events) / np.float32(np.log(4)), _LENGTHS - 1.0)
+        near = tf.nn.relu(1.0 - tf.abs(place[:, None] - tf.range(_LENGTHS, dtype=tf.float32)))
+        values += tf.reduce_sum(near * tf.gather(self._by_history, task), -1)[:, None, None]
         click, cart, purchase = tf.unstack(tf.minimum(values, _CERTAIN), axis=-1)
         return HeadLogs(click, tf.minimum(cart, click), tf.minimum(purchase, click))
 
@@ -151,7 +170,7 @@ def mapped(log: Doubles, knots: Floats | Doubles, values: Floats | Doubles) -> D
 
 
 def fit_calibration(held_out: Predicted, training: Predicted, examination: Floats) -> Calibration:
-    """Fit each task's maps, or where it has too few clicks those of both; of products that nobody met a factor apart.
+    """Fit each task's maps, or where it has too few clicks those of both, and what is added to them.
 
     Args:
         held_out: lists that the network did not learn from, read as a release reads them. training: what it learned
@@ -160,20 +179,52 @@ def fit_calibration(held_out: Predicted, training: Predicted, examination: Float
         examination: [positions].
     """
     clicks = (held_out.lists.click & held_out.lists.shown).sum(1)
-    maps, factors = [], []
+    maps, factors, lengths = [], [], []
     for task in (True, False):
         enough = clicks[held_out.asked == task].sum() >= _FEWEST_CLICKS
         tasks = (task,) if enough else (True, False)
         maps.append(fit_maps(held_out, training, tasks, examination))
         factors.append(_never_met(held_out, task, maps[-1], examination))
-    return Calibration(maps[0], maps[1], np.log(factors).astype(np.float32))
+        lengths.append(_by_history((held_out, training), task, maps[-1], examination))
+    return Calibration(maps[0], maps[1], np.log(factors).astype(np.float32), np.array(lengths, np.float32))
 
 
 def _never_met(held_out: Predicted, task: bool, maps: HeadMaps, examination: Floats) -> float:
     """Clicks over those predicted by the maps, on the products of a task's pages that nobody had met before."""
-    log, seen, clicked = held_out.shown(HEADS[0], (task,), examination, met=False)
+    log, seen, clicked, _ = held_out.shown(HEADS[0], (task,), examination, met=False)
     predicted = float((seen * np.exp(mapped(log, maps.knots[0], maps.values[0]))).sum())
     return (int(clicked.sum()) + _AS_PREDICTED) / (predicted + _AS_PREDICTED)
+
+
+def _by_history(parts: Sequence[Predicted], task: bool, maps: HeadMaps, examination: Floats) -> Doubles:
+    """`Calibration.by_history` of a task, by maximum likelihood of Poisson counts on products that somebody had met.
+
+    A part counts for what it does in `fit_maps`. To each length, and to each step to the next, are counted clicks
+    that came as predicted; in all, clicks stay as many as the maps predict.
+    """
+    from scipy.optimize import minimize
+
+    longest = 1 + max(int(part.events.max(initial=0)) for part in parts)
+    predicted, clicked, level = np.zeros(longest), np.zeros(longest), np.zeros(longest)
+    for part, worth in zip(parts, (1.0, _TRAINING_WORTH), strict=True):
+        log, seen, happened, page = part.shown(HEADS[0], (task,), examination)
+        rate = seen * np.exp(mapped(log, maps.knots[0], maps.values[0]))
+        sums = [np.bincount(part.events[page], values, longest) for values in (rate, happened.astype(np.float64))]
+        predicted, clicked, level = predicted + worth * sums[0], clicked + worth * sums[1], level + sums[0]
+    if not level.any():
+        return np.zeros(_LENGTHS)
+    place = np.log1p(np.arange(longest)) / np.log(4)
+    near = np.maximum(1.0 - np.abs(np.minimum(place, _LENGTHS - 1)[:, None] - np.arange(_LENGTHS)), 0.0)
+    drawn = np.concatenate([np.eye(_LENGTHS), np.diff(np.eye(_LENGTHS), axis=0)])
+
+    def loss(added: Doubles) -> tuple[float, Doubles]:
+        rate = predicted * np.exp(near @ added)
+        far = drawn @ added
+        total = rate.sum() - clicked @ (near @ added) + _AS_PREDICTED / 2 * (far @ far)
+        return float(total), near.T @ (rate - clicked) + _AS_PREDICTED * (drawn.T @ far)
+
+    added: Doubles = minimize(loss, np.zeros(_LENGTHS), jac=True, method="L-BFGS-B").x
+    return added - np.log((level * np.exp(near @ added)).sum() / level.sum())
 
 
 def fit_maps(held_out: Predicted, training: Predicted, tasks: Sequence[bool], examination: Floats) -> HeadMaps:
@@ -185,8 +236,8 @@ def fit_maps(held_out: Predicted, training: Predicted, tasks: Sequence[bool], ex
     maps = []
     for name in HEADS:
         parts = [part.shown(name, tasks, examination) for part in (held_out, training)]
-        log, seen, happened = (np.concatenate(column) for column in zip(*parts, strict=True))
-        worth = np.repeat([1.0, _TRAINING_WORTH], [len(part[0]) for part in parts])
+        log, seen, happened, _ = (np.concatenate(column) for column in zip(*parts, strict=True))
+        worth = np.repeat([1.0, _TRAINING_WORTH], [len(part.log) for part in parts])
         maps.append(_fit(log, happened, seen, worth))
     return HeadMaps(tuple(knots for knots, _ in maps), tuple(values for _, values in maps))
 

@@ -16,12 +16,13 @@ from catalog.schema import ShopData
 from rerank.artifacts import check_names, load
 from rerank.calibration import Calibrator
 from rerank.features import FeatureExtractor, Features, retrieval_ranks
+from rerank.history_features import known_events
 from rerank.lists import request_inputs
 from rerank.pictures import picture_table
 from rerank.product_tables import build_tables, known_products, met_products, served_behaviour_table
 from rerank.ranking_model import HeadLogs, order_score
 from rerank.shapley import GROUPS, coalitions, shapley_weights
-from rerank.tensors import Tensors
+from rerank.tensors import Tensors, count
 
 OUTPUTS = ("score", *(f"{head}_probability" for head in HEADS))
 ABSENT_SCORE = -1e9
@@ -124,7 +125,7 @@ class Reranker(tf.Module):
     def _all(self, retrieval_weight: tf.Tensor, **inputs: Any) -> Tensors:
         score, logs, present = self._judge(inputs, retrieval_weight)
         met = self._are_met(inputs["candidate_row"], present)
-        return {"score": score, **self._probabilities(logs, present, met, inputs["query"])}
+        return {"score": score, **self._probabilities(logs, present, met, inputs)}
 
     def _best(self, count: int, retrieval_weight: tf.Tensor, **inputs: Any) -> tuple[Tensors, tf.Tensor]:
         score, logs, present = self._judge(inputs, retrieval_weight)
@@ -133,7 +134,7 @@ class Reranker(tf.Module):
         present = tf.gather(present, order, batch_dims=1)
         met = self._are_met(tf.gather(inputs["candidate_row"], order, batch_dims=1), present)
         logs = HeadLogs(*tf.unstack(chosen, axis=-1))
-        return {"score": score, **self._probabilities(logs, present, met, inputs["query"])}, order
+        return {"score": score, **self._probabilities(logs, present, met, inputs)}, order
 
     def _judge(self, inputs: dict[str, Any], retrieval_weight: tf.Tensor) -> tuple[tf.Tensor, HeadLogs, tf.Tensor]:
         """Scores, logs before calibration, and which candidates are present; [B, C] each."""
@@ -155,9 +156,13 @@ class Reranker(tf.Module):
         """[B, C] whether anybody has met each candidate; absent ones count as met."""
         return tf.gather(self._met, tf.where(present, row, self.extractor.size))
 
-    def _probabilities(self, logs: HeadLogs, present: tf.Tensor, met: tf.Tensor, query: tf.Tensor) -> Tensors:
-        calibrated = zip(HEADS, self._calibrate(logs, query != "", met), strict=True)
-        return {f"{head}_probability": tf.where(present, tf.exp(log), 0.0) for head, log in calibrated}
+    def _probabilities(self, logs: HeadLogs, present: tf.Tensor, met: tf.Tensor, inputs: dict[str, Any]) -> Tensors:
+        events = count(known_events(inputs["history_row"], inputs["history_kind"], self.extractor.size))
+        calibrated = self._calibrate(logs, inputs["query"] != "", met, events)
+        return {
+            f"{head}_probability": tf.where(present, tf.exp(log), 0.0)
+            for head, log in zip(HEADS, calibrated, strict=True)
+        }
 
     @property
     def weights(self) -> list[keras.Variable]:

@@ -17,6 +17,7 @@ from rerank.history_features import (
     cosines,
     cosines_of_kind,
     hours_since_last,
+    known_events,
     log_hours,
     prices,
     seen_before,
@@ -208,7 +209,7 @@ class FeatureExtractor(tf.Module):
 
     def _history(self, inputs: Tensors) -> History:
         row, kind = inputs["history_row"], inputs["history_kind"]
-        valid = (row >= 0) & (row < self.size) & (kind > 0)
+        valid = known_events(row, kind, self.size)
         row = tf.where(valid, row, self.size)
         strength = tf.where(valid, tf.gather(tf.constant(self._strengths), tf.maximum(kind, 0)), 0.0)
         age = np.arange(row.shape[1] - 1, -1, -1, dtype=np.float32)

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -29,6 +29,15 @@ class History(NamedTuple):
     recent: tf.Tensor
     lasting: tf.Tensor
     product: Tensors
+
+
+def known_events(row: Any, kind: Any, size: int) -> Any:
+    """Which history items exist and are of products of the catalogue, [B, H] bool; tensors, or arrays of numpy.
+
+    Args:
+        size: N, products of the catalogue.
+    """
+    return (row >= 0) & (row < size) & (kind > 0)
 
 
 def cosines(cosine: tf.Tensor, valid: tf.Tensor, weight: tf.Tensor) -> Sequence[tf.Tensor]:

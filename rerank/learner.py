@@ -112,7 +112,8 @@ class Learner:
         """The weights as they are now, with what the features were fitted on; curve and maps fitted once more."""
         parts = (held_out, training)
         held, learned = (
-            Predicted(self.predict(part)[0], part.data.lists, part.data.asked, part.data.met) for part in parts
+            Predicted(self.predict(part)[0], part.data.lists, part.data.asked, part.data.met, part.data.events)
+            for part in parts
         )
         if self._config.position_bias:
             fitted_curve = fit_examination((held, learned), self._examination.curve(), self._config.examination_bend)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from catalog.feature_store import FeatureStore
 from rerank.candidates import Candidates
 from rerank.config import RerankConfig
+from rerank.history_features import known_events
 from rerank.lists import RankingLists, request_inputs
 from rerank.losses import ListLabels
 from rerank.product_tables import met_products
@@ -31,6 +32,7 @@ class TrainingData:
     Attributes:
         asked: [R] bool, whether there was a query.
         met: [R, L] bool, see `met_products`, by the counters that are read.
+        events: [R], how many events the history has of known products.
 
     Args:
         lists: of the requests of `candidates`, in the same order.
@@ -55,6 +57,10 @@ class TrainingData:
         request = request_inputs(
             features, candidates.request, candidates.query_embedding, config.history_length, config.profile_columns
         )
+        self._absent = len(candidates.product_embeddings)
+        self.events: npt.NDArray[np.int64] = known_events(
+            request["history_row"], request["history_kind"], self._absent
+        ).sum(1)
         slots = [day_slots[day] for day in features.request_day[candidates.request].tolist()]
         arrays: dict[str, npt.NDArray[Any]] = {
             **request,
@@ -71,7 +77,6 @@ class TrainingData:
             self._flags = tf.constant(
                 np.stack([lists.click, lists.cart, lists.purchase, lists.shown, lists.retrieved], axis=-1)
             )
-        self._absent = len(candidates.product_embeddings)
 
     def fingerprint(self) -> str:
         """SHA-256 in hex of everything that batches hold."""

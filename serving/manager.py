@@ -282,6 +282,9 @@ class ModelManager:
         for version in new:
             self._load_version(version)
         self._retire(name, wanted)
+        # A walk through all heaps holds up who allocates: where a version is unloaded now, the one after that will do.
+        if new and not self._table.unloading(name):
+            give_memory_back()
 
     def _retire(self, name: str, wanted: dict[int, Path], above: int = -1) -> None:
         with self._change:  # a config that has come meanwhile may want, and have labelled, what this one does not
@@ -297,8 +300,6 @@ class ModelManager:
             _log.warning("%s version %d does not load: %s", version.model, version.number, error)
             self._table.set_failed(version, as_rejection(error, version.path))
             return
-        finally:
-            give_memory_back()
         self._table.set_available(version, servable)
         _log.info("%s version %d is available", version.model, version.number)
 

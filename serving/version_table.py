@@ -162,6 +162,11 @@ class VersionTable:
                     versions[number].state = State.UNLOADING
                     versions[number].wanted = False
 
+    def unloading(self, model: str) -> bool:
+        """Whether a version of the model is to be unloaded."""
+        with self._lock:
+            return any(version.state is State.UNLOADING for version in self._versions.get(model, {}).values())
+
     def drained(self) -> list[Version]:
         """The versions to be unloaded that no request or batch uses any more."""
         with self._lock:

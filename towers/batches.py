@@ -20,6 +20,7 @@ from towers.text import Tokenizer
 _MISSPELT_VARIANTS = 3
 _MOST_SEQUENCES = 512
 _SPARE_TARGETS = 1.25  # sequences a batch hold this many times the targets that are drawn from them
+_FEWEST_STEPS = 40  # an epoch: of one or two, towers stayed nearly what they began with (docs/LOG.md, 2026-11-23)
 
 
 @dataclass(frozen=True)
@@ -114,9 +115,12 @@ class Batches:
 
     @property
     def steps(self) -> int:
-        """Batches of an epoch: as many as show every search and every sequence once."""
-        if self._config.training.steps_per_epoch:
-            return self._config.training.steps_per_epoch
+        """Batches of an epoch: unless configured as many as a pass takes, and not too few to learn from."""
+        return self._config.training.steps_per_epoch or max(self.pass_steps, _FEWEST_STEPS)
+
+    @property
+    def pass_steps(self) -> int:
+        """Batches that show every search and every sequence once."""
         sizes, steps = self.sizes, 1
         if sizes.search:
             steps = max(steps, math.ceil(len(self.searches) / sizes.search))

@@ -56,8 +56,10 @@ class HistoryConfig(Config):
 class TrainingConfig(Config):
     """Batches, loss and optimizer."""
 
-    epochs: int = Field(10, ge=1, description="passes over the larger of the example kinds, at most")
-    steps_per_epoch: int = Field(0, ge=0, description="steps an epoch; 0: as many as one pass takes")
+    epochs: int = Field(10, ge=1, description="epochs, at most: each a pass over the larger of the example kinds")
+    steps_per_epoch: int = Field(
+        0, ge=0, description="steps an epoch; 0: as many as one pass takes, or 40 if it takes less"
+    )
     search_examples: int = Field(256, ge=0, description="search examples a batch")
     next_items: int = Field(192, ge=0, description="next-item targets a batch, from all positions of the sequences")
     sequences: int = Field(

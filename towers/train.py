@@ -35,7 +35,6 @@ from towers.validation import Validation
 
 _FINAL_RATE = 5.0  # times the learning rate after the warm-up, at the end of the training
 _WARMUP_SHARE = 0.1  # of the training, at most
-_FEWEST_UPDATES = 100  # below them a shop's towers were nearly those that it began with (docs/LOG.md, 2026-11-23)
 _ADAPT_SAMPLE = 20_000
 _PREFETCH = 4
 
@@ -271,12 +270,10 @@ class _Training:
             f"queries and {sizes.negatives + sizes.hard} further negatives; validation: "
             f"{len(self.validation.search):,} searches, {len(self.validation.recommendation):,} recommendations"
         )
-        updates = batches.steps * self.config.training.epochs
-        if updates < _FEWEST_UPDATES:
+        if 2 * batches.pass_steps <= batches.steps:
             console.print(
-                f"[yellow]towers: {self.config.training.epochs} epochs of {batches.steps} steps are {updates} updates, "
-                "from which towers learn little. Bring a longer log, or go over this one more often: "
-                "towers.training.steps_per_epoch, 40 say[/yellow]"
+                f"[yellow]towers: the log is short, a pass over it {batches.pass_steps} steps, so that an epoch goes "
+                f"over it {batches.steps / batches.pass_steps:.0f} times. With a longer one towers learn more[/yellow]"
             )
 
     def _finish(self, progress: Progress) -> None:

@@ -41,6 +41,7 @@ class Work:
     def _run(self, stage: Stage) -> Callable[[Workspace], None]:
         def write(workspace: Workspace) -> None:
             self.ran.append(stage.name)
+            empty: dict[str, Any] = {"headline": [], "blocks": {}, "claims": []}
             number = 0 if self.steady else next(self.numbers)
             for _ in range(2):  # where a release lies is known once its number is written
                 for path in stage.outputs(workspace):
@@ -48,7 +49,7 @@ class Work:
                         continue
                     file = path if path.suffix else path / "part"
                     file.parent.mkdir(parents=True, exist_ok=True)
-                    file.write_text(json.dumps({"version": number, "name": workspace.config.name}))
+                    file.write_text(json.dumps({"version": number, "name": workspace.config.name, **empty}))
 
         return write
 
@@ -263,11 +264,10 @@ def test_a_judged_run_ends_with_where_its_report_is(
     work: Work, values: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     workspace = run_pipeline(config(values), until="release")
-    assert "report:" not in capsys.readouterr().err
+    assert "report:" not in capsys.readouterr().out
     run_pipeline(config(values))
     run_pipeline(config(values))  # nothing is left to do, and the report is still there
-    said = "".join(capsys.readouterr().err.split())  # as wide as a terminal, so paths are broken
-    assert said.count(f"report:{workspace / 'report.html'}") == 2
+    assert capsys.readouterr().out.count(f"report: {workspace / 'report.html'}\n") == 2
 
 
 def test_judging_trains_and_releases_nothing(work: Work, values: dict[str, Any]) -> None:

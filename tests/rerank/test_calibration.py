@@ -51,18 +51,22 @@ def fitted(
     training: Any = None,
     earlier_log: np.ndarray | None = None,
     met: np.ndarray | None = None,
+    events: np.ndarray | None = None,
 ) -> Calibration:
-    """Calibrated on those pages, of products that were all met unless given.
+    """Calibrated on those pages, of products that were all met and people without a history unless given.
 
     Training pages are none unless given, with the same predictions unless given too.
     """
     nothing = SimpleNamespace(**{name: np.zeros((0, 3), bool) for name in ("shown", "click", "cart", "purchase")})
     nothing.position = np.zeros((0, 3), np.int32)
-    none = Predicted(HeadLogs(*(np.zeros((0, 3)),) * 3), nothing, np.zeros(0, bool), nothing.shown)  # type: ignore[arg-type]
+    no_one = np.zeros(0, np.int64)
+    none = Predicted(HeadLogs(*(np.zeros((0, 3)),) * 3), nothing, np.zeros(0, bool), nothing.shown, no_one)  # type: ignore[arg-type]
     told = log if earlier_log is None else earlier_log
-    earlier = none if training is None else Predicted(heads(told), training, searches(told), training.shown)
+    new = np.zeros(len(told), np.int64)
+    earlier = none if training is None else Predicted(heads(told), training, searches(told), training.shown, new)
     known = page.shown if met is None else met
-    return fit_calibration(Predicted(heads(log), page, asked, known), earlier, EXAMINATION)
+    lengths = np.zeros(len(log), np.int64) if events is None else events
+    return fit_calibration(Predicted(heads(log), page, asked, known, lengths), earlier, EXAMINATION)
 
 
 def calibrated(calibration: Calibration, log: Any) -> np.ndarray:
@@ -70,17 +74,22 @@ def calibrated(calibration: Calibration, log: Any) -> np.ndarray:
 
 
 def clicks(
-    calibration: Calibration, logs: HeadLogs, asked: np.ndarray | None = None, met: np.ndarray | None = None
+    calibration: Calibration,
+    logs: HeadLogs,
+    asked: np.ndarray | None = None,
+    met: np.ndarray | None = None,
+    events: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Logs of clicks, [B, C], of searches and of products that were met unless told otherwise."""
+    """Logs of clicks, [B, C], of searches without a history and of products that were met unless told otherwise."""
     asked = searches(logs.click) if asked is None else asked
     known = np.ones(logs.click.shape, bool) if met is None else met
     whole = HeadLogs(*(tf.constant(part, tf.float32) for part in logs))
-    return Calibrator(calibration)(whole, tf.constant(asked), tf.constant(known)).click.numpy()
+    lengths = tf.zeros(len(asked)) if events is None else tf.constant(events, tf.float32)
+    return Calibrator(calibration)(whole, tf.constant(asked), tf.constant(known), lengths).click.numpy()
 
 
 def both(maps: HeadMaps) -> Calibration:
-    return Calibration(maps, maps, np.zeros(2, np.float32))
+    return Calibration(maps, maps, np.zeros(2, np.float32), np.zeros((2, 4), np.float32))
 
 
 def test_overconfident_predictions_come_true() -> None:
@@ -185,7 +194,7 @@ def test_neither_cart_nor_purchase_is_likelier_than_a_click() -> None:
     up = np.array([-3.0, -2.0], np.float32)
     maps = HeadMaps((up, up, up), (up - 1, up + 1, up + 2))
     logs = HeadLogs(*(tf.constant([[-2.5]]),) * 3)
-    click, cart, purchase = Calibrator(both(maps))(logs, tf.constant([True]), tf.constant([[True]]))
+    click, cart, purchase = Calibrator(both(maps))(logs, tf.constant([True]), tf.constant([[True]]), tf.zeros(1))
     assert click.numpy() == cart.numpy() == purchase.numpy() == pytest.approx(-3.5)
 
 
@@ -193,7 +202,7 @@ def test_a_shop_that_logs_no_carts_sells_all_the_same() -> None:
     up = np.array([-3.0, -2.0], np.float32)
     maps = HeadMaps((up, up, up), (up, up, up))
     logs = HeadLogs(tf.constant([[-2.5]]), tf.constant([[-30.0]]), tf.constant([[-2.75]]))
-    told = Calibrator(both(maps))(logs, tf.constant([True]), tf.constant([[True]]))
+    told = Calibrator(both(maps))(logs, tf.constant([True]), tf.constant([[True]]), tf.zeros(1))
     assert [log.numpy().item() for log in told] == pytest.approx([-2.5, -30.0, -2.75], abs=1e-5)
 
 
@@ -241,14 +250,61 @@ def test_a_few_clicks_on_products_that_nobody_met_move_little() -> None:
     assert calibration.never_met[1] == 0  # no recommendation showed any
 
 
+def test_what_is_added_by_the_length_of_a_history_is_linear_between_its_knots() -> None:
+    flat = np.array([-3.0, -2.0], np.float32)
+    maps = HeadMaps((flat,) * 3, (flat,) * 3)
+    calibration = Calibration(
+        maps, maps, np.zeros(2, np.float32), np.array([[0.4, 0, 0, 0], [0, -0.2, 0.1, 0.3]], np.float32)
+    )
+    logs = heads(np.full((6, 1), -2.5))
+    events = np.array([0, 1, 3, 7, 63, 500])
+    # log4(1 + events) is 0, 0.5, 1, 1.5, 3 and 4.5, of which 3 counts at most.
+    told = clicks(calibration, logs, np.zeros(6, bool), events=events)[:, 0]
+    np.testing.assert_allclose(told, -2.5 + np.array([0, -0.1, -0.2, -0.05, 0.3, 0.3]), rtol=1e-5)
+    told = clicks(calibration, logs, np.ones(6, bool), events=events)[:, 0]
+    np.testing.assert_allclose(told, -2.5 + np.array([0.4, 0.2, 0, 0, 0, 0]), rtol=1e-5)
+
+
+def test_short_and_long_histories_come_true_in_each_task() -> None:
+    random = np.random.default_rng(8)
+    log, asked = np.log(random.uniform(0.05, 0.4, (60_000, 3))), np.arange(60_000) < 30_000
+    events = random.choice([0, 3, 15, 63], 60_000)
+    # On recommendations the network takes no note of how long the history is; on searches nothing depends on it.
+    worth = np.where(asked, 1.0, np.select([events == 0, events == 3], [1.3, 1.2], 0.8))
+    truth = np.exp(log) * worth[:, None]
+    calibration = fitted(log, lists(log, truth), asked, events=events)
+    told = np.exp(clicks(calibration, heads(log), asked, events=events))
+    for task in (asked, ~asked):
+        for length in (0, 3, 15, 63):
+            part = task & (events == length)
+            assert told[part].sum() / truth[part].sum() == pytest.approx(1.0, abs=0.06)
+    page = lists(log, truth)
+    assert (told * EXAMINATION).sum() / page.click.sum() == pytest.approx(1.0, rel=0.01)
+
+
+def test_a_few_clicks_of_short_histories_move_little() -> None:
+    log = np.log(np.full((2000, 3), 0.3))
+    page, events = lists(log, np.full((2000, 3), 0.3)), np.full(2000, 63)
+    events[:6] = 0
+    page.click[:6] = True  # 18 where 6 x 0.3 x (1 + 0.5 + 0.25) = 3.15 were predicted
+    added = fitted(log, page, searches(log), events=events).by_history
+    # Alone against 20 clicks as predicted, and as many that hold it to the next length: less than log(38 / 23.15).
+    assert 0.1 < added[0, 0] < np.log(38 / 23.15)
+    assert abs(added[0, 3]) < 0.01
+    assert not added[1].any()  # no recommendations
+
+
 def test_saved_and_loaded(tmp_path: Path) -> None:
     up = np.array([-3.0, -2.0], np.float32)
-    saved = Calibration(HeadMaps((up, up - 1, up - 2), (up, up, up)), HeadMaps((up, up, up), (up - 5, up, up)), up)
+    added = np.arange(8, dtype=np.float32).reshape(2, 4)
+    maps = (HeadMaps((up, up - 1, up - 2), (up, up, up)), HeadMaps((up, up, up), (up - 5, up, up)))
+    saved = Calibration(*maps, up, added)
     saved.save(tmp_path / "c.npz")
     loaded = Calibration.load(tmp_path / "c.npz")
     assert [knots.tolist() for knots in loaded.search.knots] == [[-3, -2], [-4, -3], [-5, -4]]
     assert loaded.recommendation.values[0].tolist() == [-8, -7]
     assert loaded.never_met.tolist() == [-3, -2]
+    np.testing.assert_array_equal(loaded.by_history, added)
     (tmp_path / "c.npz").write_bytes(b"broken")
     with pytest.raises(ArtifactError, match="run the rerank stage again"):
         Calibration.load(tmp_path / "c.npz")

@@ -62,7 +62,8 @@ def predicted(pages: int, curve: np.ndarray, evenness: float, seed: int = 0) -> 
     told = -2.5 + evenness * (log + 2.5)
     position = np.broadcast_to(np.arange(1, len(curve) + 1), log.shape)
     lists: Any = SimpleNamespace(shown=np.ones(log.shape, bool), position=position, click=click)
-    return Predicted(HeadLogs(told, told - 1, told - 2), lists, random.random(pages) < 0.7, lists.shown)
+    asked, events = random.random(pages) < 0.7, np.zeros(pages, np.int64)
+    return Predicted(HeadLogs(told, told - 1, told - 2), lists, asked, lists.shown, events)
 
 
 def test_a_network_that_tells_products_apart_too_little_does_not_bend_the_curve() -> None:

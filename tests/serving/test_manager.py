@@ -133,6 +133,27 @@ def test_a_version_is_unloaded_however_seldom_folders_are_polled(add_version: Ad
         manager.close()
 
 
+def test_memory_is_given_back_once_a_change_of_version_and_once_a_load_that_ends_nothing(
+    start: Start, add_version: AddVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walks: list[dict[int, State]] = []
+    monkeypatch.setattr("serving.manager.give_memory_back", lambda: walks.append(states(manager)))
+    manager = ModelManager(load, poll_seconds=0.1)
+    try:
+        add_version(tmp_path, "scale", 1, 1)
+        manager.start(config_of(tmp_path))
+        assert walks == [{1: State.AVAILABLE}]
+        add_version(tmp_path, "scale", 2, 2)
+        eventually(lambda: states(manager) == {2: State.AVAILABLE, 1: State.END})
+        assert walks[1:] == [{2: State.AVAILABLE, 1: State.UNLOADING}]
+        (tmp_path / "3").mkdir()
+        (tmp_path / "3" / "saved_model.pb").write_bytes(b"broken")
+        eventually(lambda: len(walks) == 3)
+        assert walks[2] == {3: State.END, 2: State.AVAILABLE, 1: State.END}
+    finally:
+        manager.close()
+
+
 def test_a_request_in_flight_finishes_on_its_version(start: Start, add_version: AddVersion, tmp_path: Path) -> None:
     add_version(tmp_path, "scale", 1, 1)
     manager = start(config_of(tmp_path))

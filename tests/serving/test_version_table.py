@@ -118,6 +118,8 @@ def test_a_retired_version_is_drained_when_its_last_request_has_finished(table: 
         add_available(table, 2)
         table.retire("m", paths(2))
         assert states(table) == {2: State.AVAILABLE, 1: State.UNLOADING}
+        assert table.unloading("m")
+        assert not table.unloading("another")
         assert table.drained() == []
         with table.lease(spec()) as newest:
             assert newest.number == 2
@@ -126,6 +128,7 @@ def test_a_retired_version_is_drained_when_its_last_request_has_finished(table: 
     assert table.drained() == [old]
     table.set_ended(old)
     assert table.drained() == []
+    assert not table.unloading("m")
 
 
 def test_a_version_whose_batch_outlives_its_requests_is_drained_after_it(table: VersionTable, told: list[str]) -> None:

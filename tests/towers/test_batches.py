@@ -42,6 +42,15 @@ def test_every_batch_has_one_shape_and_holds_numbers(batches: Batches, epoch: li
     assert floats == ["weight"]
 
 
+def test_an_epoch_is_a_pass_unless_that_is_short_or_it_is_configured(
+    toy, config: TowersConfig, batches: Batches
+) -> None:
+    assert batches.pass_steps < 40 == batches.steps
+    by_ones = make_batches(toy, with_training(config, search_examples=1))
+    assert by_ones.steps == by_ones.pass_steps == len(by_ones.searches) > 40
+    assert make_batches(toy, with_training(config, steps_per_epoch=7)).steps == 7
+
+
 def test_nothing_of_a_later_slice_is_seen(toy, batches: Batches, epoch: list) -> None:
     features = toy.features
     end = features.slices.towers[1]
