@@ -79,6 +79,8 @@ class Threads:
 
 DEFAULT_THREADS = Threads()
 
+_PATTERNS = ("[", "\\")
+
 ALL, ALL_BUT_ONE = 0, 1
 """Pools of the threads that run ops, by their place in the sessions' config."""
 
@@ -125,7 +127,10 @@ class Servable:
             self._session = CSession(path, _session_config(threads), tags)
         except (TensorFlowError, ValueError) as error:
             code = status_of(error.code) if isinstance(error, TensorFlowError) else grpc.StatusCode.INVALID_ARGUMENT
-            raise LoadError(code, _first_line(error).replace(str(path), path.name)) from error
+            text = _first_line(error).replace(str(path), path.name)
+            if "matching files" in text and any(sign in str(path) for sign in _PATTERNS):
+                text += f"; TensorFlow takes {' or '.join(_PATTERNS)} in a path for a pattern: rename the folder"
+            raise LoadError(code, text) from error
         self.signatures = self._session.signatures
 
     def __repr__(self) -> str:

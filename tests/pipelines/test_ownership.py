@@ -6,7 +6,16 @@ import pytest
 
 from catalog.errors import ConfigError
 from pipelines.config import PipelineConfig, SourceConfig
+from pipelines.ownership import _REPLACED
+from pipelines.run import STAGES
 from pipelines.workspace import Workspace, open_workspace
+
+
+def test_every_folder_that_a_stage_writes_is_the_runs_own(tmp_path: Path) -> None:
+    workspace = workspace_at(tmp_path)
+    written = {path for stage in STAGES for path in stage.outputs(workspace) if path.is_relative_to(workspace.root)}
+    folders = {path.relative_to(workspace.root).parts[0] for path in written}
+    assert {name for name in folders if not Path(name).suffix} - {workspace.raw.name} <= set(_REPLACED)
 
 
 def workspace_at(tmp_path: Path, **sections: object) -> Workspace:

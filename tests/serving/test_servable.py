@@ -85,6 +85,13 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     assert str(tmp_path) not in str(error.value)
 
 
+def test_a_path_that_tensorflow_takes_for_a_pattern_is_named_as_the_reason(exported: Path, tmp_path: Path) -> None:
+    shutil.copytree(exported / "scale" / "1", tmp_path / "shop [new]" / "1")
+    with pytest.raises(LoadError, match=r"matching files.*TensorFlow takes \[ or \\ in a path for a pattern") as error:
+        Servable(tmp_path / "shop [new]" / "1")
+    assert str(tmp_path) not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("tags", "signatures", "y"),
     [
