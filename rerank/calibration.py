@@ -86,8 +86,9 @@ class Calibration:
 
     never_met: [2] what is added to the logs of products that nobody has met, on searches and on recommendations. Their
         counters are made up, and what pages show of them was not chosen by how it pleased.
-    by_history: [2, 4] what is added to all logs of a request by the length of its history, at 0, 3, 15 and 63 events,
-        and linear in log(1 + events) between them. Losses that compare the products of one list do not see it.
+    by_history: [2, heads, 4] what is added to the logs of a request's products by the length of its history, at 0, 3,
+        15 and 63 events, and linear in log(1 + events) between them. Losses that compare the products of one list do
+        not see it.
     """
 
     search: HeadMaps
@@ -144,7 +145,7 @@ class Calibrator(tf.Module):
         values += tf.where(met, 0.0, tf.gather(self._never_met, task)[:, None])[..., None]
         place = tf.minimum(tf.math.log1p(events) / np.float32(np.log(4)), _LENGTHS - 1.0)
         near = tf.nn.relu(1.0 - tf.abs(place[:, None] - tf.range(_LENGTHS, dtype=tf.float32)))
-        values += tf.reduce_sum(near * tf.gather(self._by_history, task), -1)[:, None, None]
+        values += tf.linalg.matvec(tf.gather(self._by_history, task), near)[:, None]
         click, cart, purchase = tf.unstack(tf.minimum(values, _CERTAIN), axis=-1)
         return HeadLogs(click, tf.minimum(cart, click), tf.minimum(purchase, click))
 
@@ -184,37 +185,49 @@ def fit_calibration(held_out: Predicted, training: Predicted, examination: Float
         enough = clicks[held_out.asked == task].sum() >= _FEWEST_CLICKS
         tasks = (task,) if enough else (True, False)
         maps.append(fit_maps(held_out, training, tasks, examination))
-        factors.append(_never_met(held_out, task, maps[-1], examination))
         lengths.append(_by_history((held_out, training), task, maps[-1], examination))
+        factors.append(_never_met(held_out, task, maps[-1], lengths[-1], examination))
     return Calibration(maps[0], maps[1], np.log(factors).astype(np.float32), np.array(lengths, np.float32))
 
 
-def _never_met(held_out: Predicted, task: bool, maps: HeadMaps, examination: Floats) -> float:
-    """Clicks over those predicted by the maps, on the products of a task's pages that nobody had met before."""
-    log, seen, clicked, _ = held_out.shown(HEADS[0], (task,), examination, met=False)
-    predicted = float((seen * np.exp(mapped(log, maps.knots[0], maps.values[0]))).sum())
+def _never_met(held_out: Predicted, task: bool, maps: HeadMaps, by_history: Doubles, examination: Floats) -> float:
+    """Clicks over those predicted, on the products of a task's pages that nobody had met before.
+
+    Args:
+        maps, by_history: of the task, which predictions go through.
+    """
+    log, seen, clicked, page = held_out.shown(HEADS[0], (task,), examination, met=False)
+    value = mapped(log, maps.knots[0], maps.values[0]) + (_near(held_out.events) @ by_history[0])[page]
+    predicted = float((seen * np.exp(value)).sum())
     return (int(clicked.sum()) + _AS_PREDICTED) / (predicted + _AS_PREDICTED)
 
 
 def _by_history(parts: Sequence[Predicted], task: bool, maps: HeadMaps, examination: Floats) -> Doubles:
-    """`Calibration.by_history` of a task, by maximum likelihood of Poisson counts on products that somebody had met.
+    """`Calibration.by_history` of a task, [heads, 4], from products that somebody had met.
 
-    A part counts for what it does in `fit_maps`. To each length, and to each step to the next, are counted clicks
-    that came as predicted; in all, clicks stay as many as the maps predict.
+    How clicks depend on the length is fitted by maximum likelihood of Poisson counts. A part counts for what it does in
+    `fit_maps`; to each length, and to each step to the next, are counted clicks that came as predicted. Each head has
+    as many positives in all as its map predicts.
     """
     from scipy.optimize import minimize
 
     longest = 1 + max(int(part.events.max(initial=0)) for part in parts)
-    predicted, clicked, level = np.zeros(longest), np.zeros(longest), np.zeros(longest)
+    predicted, clicked = np.zeros(longest), np.zeros(longest)
+    level = np.zeros((len(HEADS), longest))
     for part, worth in zip(parts, (1.0, _TRAINING_WORTH), strict=True):
-        log, seen, happened, page = part.shown(HEADS[0], (task,), examination)
-        rate = seen * np.exp(mapped(log, maps.knots[0], maps.values[0]))
-        sums = [np.bincount(part.events[page], values, longest) for values in (rate, happened.astype(np.float64))]
-        predicted, clicked, level = predicted + worth * sums[0], clicked + worth * sums[1], level + sums[0]
-    if not level.any():
-        return np.zeros(_LENGTHS)
-    place = np.log1p(np.arange(longest)) / np.log(4)
-    near = np.maximum(1.0 - np.abs(np.minimum(place, _LENGTHS - 1)[:, None] - np.arange(_LENGTHS)), 0.0)
+        for head, (name, knots, values) in enumerate(zip(HEADS, maps.knots, maps.values, strict=True)):
+            log, seen, happened, page = part.shown(name, (task,), examination)
+            events = part.events[page]
+            rate = np.bincount(events, seen * np.exp(mapped(log, knots, values)), longest)
+            level[head] += rate
+            if name == HEADS[0]:
+                predicted += worth * rate
+                clicked += worth * np.bincount(events, happened, longest)
+    if not level[0].any():
+        return np.zeros((len(HEADS), _LENGTHS))
+    # What is off everywhere is the maps' to tell, and no length's.
+    predicted *= (clicked.sum() + _AS_PREDICTED) / (predicted.sum() + _AS_PREDICTED)
+    near = _near(np.arange(longest))
     drawn = np.concatenate([np.eye(_LENGTHS), np.diff(np.eye(_LENGTHS), axis=0)])
 
     def loss(added: Doubles) -> tuple[float, Doubles]:
@@ -224,7 +237,13 @@ def _by_history(parts: Sequence[Predicted], task: bool, maps: HeadMaps, examinat
         return float(total), near.T @ (rate - clicked) + _AS_PREDICTED * (drawn.T @ far)
 
     added: Doubles = minimize(loss, np.zeros(_LENGTHS), jac=True, method="L-BFGS-B").x
-    return added - np.log((level * np.exp(near @ added)).sum() / level.sum())
+    return added - np.log(level @ np.exp(near @ added) / level.sum(1))[:, None]
+
+
+def _near(events: npt.NDArray[np.integer[Any]]) -> Doubles:
+    """[n, 4] how near so many events are to each of the four lengths; a row sums to 1."""
+    place = np.minimum(np.log1p(events) / np.log(4), _LENGTHS - 1)
+    return np.asarray(np.maximum(1.0 - np.abs(place[:, None] - np.arange(_LENGTHS)), 0.0))
 
 
 def fit_maps(held_out: Predicted, training: Predicted, tasks: Sequence[bool], examination: Floats) -> HeadMaps:

@@ -89,7 +89,7 @@ def clicks(
 
 
 def both(maps: HeadMaps) -> Calibration:
-    return Calibration(maps, maps, np.zeros(2, np.float32), np.zeros((2, 4), np.float32))
+    return Calibration(maps, maps, np.zeros(2, np.float32), np.zeros((2, 3, 4), np.float32))
 
 
 def test_overconfident_predictions_come_true() -> None:
@@ -253,9 +253,9 @@ def test_a_few_clicks_on_products_that_nobody_met_move_little() -> None:
 def test_what_is_added_by_the_length_of_a_history_is_linear_between_its_knots() -> None:
     flat = np.array([-3.0, -2.0], np.float32)
     maps = HeadMaps((flat,) * 3, (flat,) * 3)
-    calibration = Calibration(
-        maps, maps, np.zeros(2, np.float32), np.array([[0.4, 0, 0, 0], [0, -0.2, 0.1, 0.3]], np.float32)
-    )
+    added = np.zeros((2, 3, 4), np.float32)
+    added[0, 0], added[1, 0] = [0.4, 0, 0, 0], [0, -0.2, 0.1, 0.3]
+    calibration = Calibration(maps, maps, np.zeros(2, np.float32), added)
     logs = heads(np.full((6, 1), -2.5))
     events = np.array([0, 1, 3, 7, 63, 500])
     # log4(1 + events) is 0, 0.5, 1, 1.5, 3 and 4.5, of which 3 counts at most.
@@ -282,6 +282,44 @@ def test_short_and_long_histories_come_true_in_each_task() -> None:
     assert (told * EXAMINATION).sum() / page.click.sum() == pytest.approx(1.0, rel=0.01)
 
 
+def test_carts_stay_as_many_whatever_the_length_says_of_clicks() -> None:
+    random = np.random.default_rng(9)
+    log, events = np.full((40_000, 3), np.log(0.3)), random.choice([0, 63], 40_000)
+    page = lists(log, np.where(events == 0, 0.4, 0.2)[:, None] * np.ones(3))
+    # Carts come of whoever has a long history.
+    page.cart = page.click & (random.random(log.shape) < np.where(events == 0, 0.1, 0.8)[:, None])
+    calibration = fitted(log, page, searches(log), events=events)
+    logs = HeadLogs(*(tf.constant(part, tf.float32) for part in heads(log)))
+    found = Calibrator(calibration)(
+        logs, tf.constant(searches(log)), tf.constant(page.shown), tf.constant(events, tf.float32)
+    )
+    for head in ("click", "cart"):
+        told = (np.exp(getattr(found, head).numpy().astype(float)) * EXAMINATION).sum()
+        assert told / getattr(page, head).sum() == pytest.approx(1.0, rel=0.01)
+
+
+def test_a_level_that_borrowed_maps_have_wrong_is_no_lengths() -> None:
+    random = np.random.default_rng(10)
+    log, asked = np.full((9500, 3), np.log(0.3)), np.arange(9500) < 8000
+    events = np.where(random.random(9500) < 0.02, 63, 0)
+    # Recommendations are clicked a tenth as often as searches, whose maps they take, whatever the history's length.
+    page = lists(log, np.where(asked, 0.3, 0.02)[:, None] * np.ones(3))
+    assert page.click[~asked].sum() < 100
+    added = fitted(log, page, asked, events=events).by_history
+    assert np.abs(added[:, 0]).max() < np.log(1.25)
+
+
+def test_products_that_nobody_met_come_true_where_short_histories_see_more_of_them() -> None:
+    random = np.random.default_rng(11)
+    log, events = np.full((60_000, 3), np.log(0.2)), random.choice([0, 63], 60_000)
+    met = random.random(log.shape) < np.where(events == 0, 0.5, 0.95)[:, None]
+    truth = np.where(events == 0, 1.4, 0.7)[:, None] * np.exp(log)
+    calibration = fitted(log, lists(log, truth), searches(log), met=met, events=events)
+    told = np.exp(clicks(calibration, heads(log), searches(log), met, events))
+    for part in (met, ~met):
+        assert told[part].sum() / truth[part].sum() == pytest.approx(1.0, abs=0.05)
+
+
 def test_a_few_clicks_of_short_histories_move_little() -> None:
     log = np.log(np.full((2000, 3), 0.3))
     page, events = lists(log, np.full((2000, 3), 0.3)), np.full(2000, 63)
@@ -289,14 +327,14 @@ def test_a_few_clicks_of_short_histories_move_little() -> None:
     page.click[:6] = True  # 18 where 6 x 0.3 x (1 + 0.5 + 0.25) = 3.15 were predicted
     added = fitted(log, page, searches(log), events=events).by_history
     # Alone against 20 clicks as predicted, and as many that hold it to the next length: less than log(38 / 23.15).
-    assert 0.1 < added[0, 0] < np.log(38 / 23.15)
-    assert abs(added[0, 3]) < 0.01
+    assert 0.1 < added[0, 0, 0] < np.log(38 / 23.15)
+    assert abs(added[0, 0, 3]) < 0.01
     assert not added[1].any()  # no recommendations
 
 
 def test_saved_and_loaded(tmp_path: Path) -> None:
     up = np.array([-3.0, -2.0], np.float32)
-    added = np.arange(8, dtype=np.float32).reshape(2, 4)
+    added = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
     maps = (HeadMaps((up, up - 1, up - 2), (up, up, up)), HeadMaps((up, up, up), (up - 5, up, up)))
     saved = Calibration(*maps, up, added)
     saved.save(tmp_path / "c.npz")
