@@ -20,10 +20,11 @@ from typing import Any
 from rich.table import Table
 
 from benchmarks.outcome import add_out, finish
+from catalog.config import parse_config
 from catalog.errors import ConfigError, TandemError
 from catalog.files import read_json
 from catalog.progress import output_console
-from pipelines.config import PipelineConfig, load_config, parse_config
+from pipelines.config import PipelineConfig, load_config
 from pipelines.run import run_pipeline
 
 _SYSTEMS = ("Tandem", "LightGBM", "BM25", "popularity")

@@ -1,5 +1,6 @@
 """Progress of long work: a bar on a terminal, a line every ten seconds in a log."""
 
+import io
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
@@ -14,7 +15,12 @@ console = Console(stderr=True, highlight=False)
 
 
 def output_console() -> Console:
-    """A console for results on stdout; wide enough for a table where the output is no terminal."""
+    """A console for results on stdout; wide enough for a table where the output is no terminal.
+
+    A character that the output has no code for becomes a question mark, as on stderr.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     return Console() if sys.stdout.isatty() else Console(width=140)
 
 

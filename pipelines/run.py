@@ -176,9 +176,9 @@ def run_pipeline(config: PipelineConfig, until: str | None = None, force: set[st
         write_json(workspace / "config.json", config.model_dump(mode="json"))
         _clear_leftovers(workspace)
         ran = run_stages(workspace, STAGES, until, force or set())
-    console.print(f"{workspace.root}: {len(ran)} stage(s) ran" + (f": {', '.join(ran)}" if ran else ""))
-    if until in (None, "evaluate"):
-        print_report(workspace, output_console())
+        console.print(f"{workspace.root}: {len(ran)} stage(s) ran" + (f": {', '.join(ran)}" if ran else ""))
+        if until in (None, "evaluate"):
+            print_report(workspace, output_console())
     return workspace
 
 

@@ -254,6 +254,7 @@ class ModelManager:
         if self._load_threads == 1:  # no thread for each look at the folders
             for name, wanted in settled.items():
                 self._settle(name, wanted)
+                self._close_drained()  # before the next model's comes beside what this one's has left
         else:
             with ThreadPoolExecutor(self._load_threads, thread_name_prefix="load") as threads:
                 list(threads.map(self._settle, settled, settled.values()))
@@ -279,11 +280,10 @@ class ModelManager:
         new = self._table.add_wanted(name, wanted)
         if new:
             self._retire(name, wanted, above=max(wanted))
-        for version in new:
-            self._load_version(version)
+        loaded = [self._load_version(version) for version in new]
         self._retire(name, wanted)
         # A walk through all heaps holds up who allocates: where a version is unloaded now, the one after that will do.
-        if new and not self._table.unloading(name):
+        if new and not (all(loaded) and self._table.unloading(name)):
             give_memory_back()
 
     def _retire(self, name: str, wanted: dict[int, Path], above: int = -1) -> None:
@@ -291,7 +291,8 @@ class ModelManager:
             if not self._due:
                 self._table.retire(name, wanted, above)
 
-    def _load_version(self, version: Version) -> None:
+    def _load_version(self, version: Version) -> bool:
+        """Whether it loads."""
         self._table.set_loading(version)
         _log.info("loading %s version %d", version.model, version.number)
         try:
@@ -299,17 +300,18 @@ class ModelManager:
         except Exception as error:  # noqa: BLE001 - whatever a bad model raises, the good ones go on
             _log.warning("%s version %d does not load: %s", version.model, version.number, error)
             self._table.set_failed(version, as_rejection(error, version.path))
-            return
+            return False
         self._table.set_available(version, servable)
         _log.info("%s version %d is available", version.model, version.number)
+        return True
 
     def _close_drained(self) -> None:
-        for version in self._table.drained():
-            servable, version.servable = version.servable, None
-            assert servable is not None
-            servable.close()
-            del servable
+        drained = self._table.drained()
+        for version in drained:
+            _close(version)
+        if drained:
             give_memory_back()
+        for version in drained:
             self._table.set_ended(version)
             _log.info("unloaded %s version %d", version.model, version.number)
             if version.wanted:  # again
@@ -328,3 +330,13 @@ class ModelManager:
         if missing:
             text = f"{len(missing)} {called} did not become available: {{{''.join(missing)}}}"
             raise Rejection(grpc.StatusCode.UNKNOWN, text)
+
+
+def _close(version: Version) -> None:
+    """Close what it served with; where that fails, it serves no longer all the same."""
+    servable, version.servable = version.servable, None
+    assert servable is not None
+    try:
+        servable.close()
+    except Exception as error:  # noqa: BLE001 - it would hold up every later version of its model
+        _log.error("closing %s version %d failed: %s", version.model, version.number, where_it_failed(error))

@@ -129,7 +129,7 @@ class Servable:
             code = status_of(error.code) if isinstance(error, TensorFlowError) else grpc.StatusCode.INVALID_ARGUMENT
             text = _first_line(error).replace(str(path), path.name)
             if "matching files" in text and any(sign in str(path) for sign in _PATTERNS):
-                text += f"; TensorFlow takes {' or '.join(_PATTERNS)} in a path for a pattern: rename the folder"
+                text += f"; TensorFlow takes {' or '.join(_PATTERNS)} in a path for a pattern: rename that folder"
             raise LoadError(code, text) from error
         self.signatures = self._session.signatures
 

@@ -270,10 +270,10 @@ class _Training:
             f"queries and {sizes.negatives + sizes.hard} further negatives; validation: "
             f"{len(self.validation.search):,} searches, {len(self.validation.recommendation):,} recommendations"
         )
-        if 2 * batches.pass_steps <= batches.steps:
+        if batches.pass_steps < batches.steps and not self.config.training.steps_per_epoch:
             console.print(
-                f"[yellow]towers: the log is short, a pass over it {batches.pass_steps} steps, so that an epoch goes "
-                f"over it {batches.steps / batches.pass_steps:.0f} times. With a longer one towers learn more[/yellow]"
+                f"[yellow]towers: there is little to learn from: a pass over it takes {batches.pass_steps} steps, and "
+                f"an epoch goes over it {batches.steps / batches.pass_steps:.1f} times; a longer log helps[/yellow]"
             )
 
     def _finish(self, progress: Progress) -> None:

@@ -154,6 +154,22 @@ def test_memory_is_given_back_once_a_change_of_version_and_once_a_load_that_ends
         manager.close()
 
 
+def test_a_version_that_does_not_close_ends_all_the_same(
+    start: Start, add_version: AddVersion, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    add_version(tmp_path, "scale", 1, 1)
+    manager = start(config_of(tmp_path))
+    with manager.lease(spec()) as version:
+        assert version.servable is not None
+        real = version.servable.close
+        version.servable.close = lambda: real() or 1 / 0  # type: ignore[method-assign, assignment, func-returns-value]
+    add_version(tmp_path, "scale", 2, 2)
+    eventually(lambda: states(manager) == {2: State.AVAILABLE, 1: State.END})
+    assert "closing scale version 1 failed" in caplog.text
+    add_version(tmp_path, "scale", 1, 3)
+    eventually(lambda: states(manager) == {3: State.AVAILABLE, 2: State.END, 1: State.END})
+
+
 def test_a_request_in_flight_finishes_on_its_version(start: Start, add_version: AddVersion, tmp_path: Path) -> None:
     add_version(tmp_path, "scale", 1, 1)
     manager = start(config_of(tmp_path))
