@@ -186,7 +186,7 @@ def usage() -> str:
 
 
 _OTHER_HELP = {
-    "models": "The folder of releases, where no flag names a model.",
+    "models": "The folder of releases, where no flag names a model. Default: saved_models.",
     "tensorflow_session_parallelism": "Threads for both parallelism settings below.",
     "use_alts_credentials": "Refused: there is no ALTS. Use --ssl_config_file.",
     "version": "Print the version and end.",
@@ -197,8 +197,10 @@ def _help(name: str, flag: Flag) -> str:
     if not flag.setting:
         return _OTHER_HELP[name]
     described = ServerConfig.model_fields[flag.setting]
-    default = "" if described.default in (None, "", False) else f" Default: {described.default}."
-    return f"{described.description}{default}"
+    default = described.default
+    if default is None or default == "":
+        return str(described.description)
+    return f"{described.description} Default: {str(default).lower() if isinstance(default, bool) else default}."
 
 
 def _next(rest: list[str]) -> tuple[str, str | None]:

@@ -165,3 +165,12 @@ def test_help_and_version_need_no_models() -> None:
     text = usage()
     for name in FLAGS:
         assert f"--{name}" in text
+    said = " ".join(text.split())
+    for name, default in (
+        ("max_num_load_retries", "0"),
+        ("port", "8500"),
+        ("enable_batching", "false"),
+        ("models", "saved_models"),
+    ):
+        about = said.split(f"--{name}", 1)[1].split(" --", 1)[0]
+        assert about.endswith(f"Default: {default}."), about
