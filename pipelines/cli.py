@@ -33,6 +33,16 @@ def init(folder: Annotated[Path, typer.Argument(help="A new or empty folder.")])
 
 
 @app.command()
+def settings(
+    section: Annotated[str | None, typer.Argument(help="One section or setting alone, as towers.training.")] = None,
+) -> None:
+    """Print every setting of a config as YAML: its default, what it says and the values it takes."""
+    from pipelines.settings_reference import settings_reference
+
+    typer.echo(settings_reference(section), nl=False)
+
+
+@app.command()
 def ingest(
     source: Annotated[Path, typer.Argument(help="The folder with products, events, users, judgments and images.")],
     out: Annotated[Path, typer.Argument(help="Where the validated tables go.")],

@@ -32,7 +32,8 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     result = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[-1] == "[]"
-    for command in ("init", "ingest", "run", "retrain", "tune-index", "tune", "evaluate", "serve", "search", "demo"):
+    commands = "init settings ingest run retrain tune-index tune evaluate serve search demo"
+    for command in commands.split():
         assert command in result.stdout
 
 
@@ -46,6 +47,7 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
         (("run", "--config", "files.yaml", "--until", "towrs"), "unknown stage 'towrs'"),
         (("tune", "--config", "files.yaml"), "source, ingest, features, images not done for this config"),
         (("tune", "--config", "files.yaml", "--space", "absent.yaml"), "tandem run --config CONFIG --until images"),
+        (("settings", "towers.trainin"), "did you mean 'towers.training'"),
         (("init", "."), "not an empty folder"),
         (("ingest", ".", "ours/tables"), "ours/tables lies in the workspace of a run"),
         (("serve", "--modle_name", "m"), "unknown flag --modle_name; did you mean --model_name?"),
@@ -80,6 +82,11 @@ def without_tensorflow(*arguments: str, code: int, loaded: str, cwd: Path) -> st
 def test_serve_tells_its_flags_without_tensorflow(tmp_path: Path) -> None:
     told = without_tensorflow("serve", "--help", code=0, loaded="serving.flags", cwd=tmp_path)
     assert "--rest_api_port" in told
+
+
+def test_the_settings_are_listed_without_tensorflow(tmp_path: Path) -> None:
+    listed = without_tensorflow("settings", "release", code=0, loaded="pipelines.settings_reference", cwd=tmp_path)
+    assert "  candidates: 200\n" in listed
 
 
 def test_a_run_says_what_is_wrong_before_tensorflow_is_there(tmp_path: Path) -> None:
