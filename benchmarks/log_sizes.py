@@ -49,7 +49,7 @@ def size(config: PipelineConfig, shoppers: int) -> dict[str, Any]:
     """Run the shop with so many shoppers: what was logged, how long the towers learned, and the means."""
     values = config.model_dump(mode="json")
     name = f"{config.name}-{shoppers}-shoppers"
-    own = {"name": name, "workspace": f"runs/{name}", "models_dir": f"runs/{name}/saved_models"}
+    own = {"name": name, "workspace": None, "models_dir": f"runs/{name}/saved_models"}
     workspace = run_pipeline(
         parse_config(PipelineConfig, values | own | {"simulate": values["simulate"] | {"shoppers": shoppers}}, name)
     )

@@ -26,8 +26,8 @@ from pipelines.folders import check_writable
 from pipelines.publish import latest_release
 from pipelines.report_summary import print_report
 from pipelines.workspace import Stage, Workspace, finished_inputs, open_workspace, run_stages
+from serving.path_patterns import NAMED, is_pattern
 
-_PATTERNS = ("[", "\\")
 _TOWERS_AND_BEFORE = ("ingest", "features", "images", "towers")
 
 
@@ -66,9 +66,9 @@ def _check_models_dir(workspace: Workspace) -> None:
         ConfigError: if it cannot be written to, or TensorFlow would not find there what it has written.
     """
     config = workspace.config
-    if any(sign in str(config.models_dir) for sign in _PATTERNS):
+    if is_pattern(config.models_dir):
         raise ConfigError(
-            f"models_dir: {config.models_dir} has {' or '.join(_PATTERNS)} in it, which TensorFlow takes for a pattern "
+            f"models_dir: {config.models_dir} has {NAMED} in it, which TensorFlow takes for a pattern "
             "of names: it could not find the models that it wrote; give a `models_dir` without"
         )
     check_writable(config.models_dir, "models_dir")

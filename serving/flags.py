@@ -186,7 +186,7 @@ def usage() -> str:
 
 
 _OTHER_HELP = {
-    "models": "The folder of releases, where no flag names a model. Default: saved_models.",
+    "models": f"The folder of releases, where no flag names a model. Default: {DEFAULT_MODELS}.",
     "tensorflow_session_parallelism": "Threads for both parallelism settings below.",
     "use_alts_credentials": "Refused: there is no ALTS. Use --ssl_config_file.",
     "version": "Print the version and end.",

@@ -25,6 +25,7 @@ from serving.c_session import (
 )
 from serving.errors import LoadError, Rejection, invalid_argument, status_of
 from serving.messages import ConfigProto, RewriterConfig
+from serving.path_patterns import NAMED, is_pattern
 from serving.process import trim_heaps
 from serving.tensors import Array
 
@@ -79,8 +80,6 @@ class Threads:
 
 DEFAULT_THREADS = Threads()
 
-_PATTERNS = ("[", "\\")
-
 ALL, ALL_BUT_ONE = 0, 1
 """Pools of the threads that run ops, by their place in the sessions' config."""
 
@@ -128,8 +127,8 @@ class Servable:
         except (TensorFlowError, ValueError) as error:
             code = status_of(error.code) if isinstance(error, TensorFlowError) else grpc.StatusCode.INVALID_ARGUMENT
             text = _first_line(error).replace(str(path), path.name)
-            if "matching files" in text and any(sign in str(path) for sign in _PATTERNS):
-                text += f"; TensorFlow takes {' or '.join(_PATTERNS)} in a path for a pattern: rename that folder"
+            if "matching files" in text and is_pattern(path):
+                text += f"; TensorFlow takes {NAMED} in a path for a pattern: rename that folder"
             raise LoadError(code, text) from error
         self.signatures = self._session.signatures
 
