@@ -134,7 +134,7 @@ def build_setting(workspace: Workspace) -> Setting:
     asked = {task: sample_requests(features, task, config.evaluate.requests, config.evaluate.seed) for task in TASKS}
     numbers = np.sort(np.concatenate([part.request for part in asked.values()]))
     rows = eligible_rows(shop, features, day)
-    tested = retrieve(towers, features, numbers, day, rows, config.release.candidates, "test")
+    tested = retrieve(towers, shop, features, numbers, day, rows, config, "test")
     pictures = read_embeddings(pictures_dir(workspace / "towers", workspace / "images", config.towers), shop)
     tokenizer = workspace / "towers" / "tokenizer.model"
     morning = features.slices.validation[0]

@@ -108,6 +108,8 @@ class Composition(tf.Module):
         results: K.
         title_groups: [N] int32, products that share a number are the same to a shopper; `search` then answers with the
             best placed of each. None answers with all.
+        words: gives some of retrieval's places to what the query's words find, see `rerank.word_index.WordCandidates`;
+            None leaves all to the index.
     """
 
     def __init__(
@@ -120,11 +122,13 @@ class Composition(tf.Module):
         candidates: int = 200,
         results: int = 50,
         title_groups: npt.NDArray[np.int32] | None = None,
+        words: Any = None,
     ) -> None:
         super().__init__(name="composition")
         self.catalogue = catalogue
         self._encode_query = encode_query
         self._index = retrieve
+        self._words = words
         self._rerank = rerank
         self._user_columns = user_columns
         self._candidates = candidates
@@ -141,7 +145,10 @@ class Composition(tf.Module):
     def retrieval(self, inputs: Tensors) -> Tensors:
         """{product_id, score [B, C], query_embedding [B, D]}, best first."""
         embedding = self._embed(inputs, self.catalogue.request(inputs))
-        rows, scores = self._candidate_rows(embedding)
+        rows, scores = self._candidate_rows(inputs, embedding)
+        if self._words is not None:
+            scores, place = tf.math.top_k(scores, k=self._candidates)
+            rows = tf.gather(rows, place, batch_dims=1)
         return {"product_id": self.catalogue.ids(rows), "score": scores, "query_embedding": embedding}
 
     def rerank(self, inputs: Tensors) -> Tensors:
@@ -163,7 +170,7 @@ class Composition(tf.Module):
         """{product_id, score, retrieval_score, and the probabilities} [B, K], best first."""
         request = self.catalogue.request(inputs)
         embedding = self._embed(inputs, request)
-        rows, retrieval_scores = self._candidate_rows(embedding)
+        rows, retrieval_scores = self._candidate_rows(inputs, embedding)
         kept = self._results if self._groups is None else self._candidates
         assert self._rerank is not None
         best, order = self._rerank.best(
@@ -190,8 +197,11 @@ class Composition(tf.Module):
             {name: tf.where(repeated, tf.zeros_like(values), values) for name, values in kept.items()},
         )
 
-    def _candidate_rows(self, embedding: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _candidate_rows(self, inputs: Tensors, embedding: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Rows and scores [B, C]; what words found is in no order."""
         rows, scores = self._index.search(embedding, self._candidates)
+        if self._words is not None:
+            rows, scores = self._words(_start(inputs["query"]), embedding, rows, scores)
         # Finite, so that JSON can carry the score of a place that nothing fills.
         return self.catalogue.known_or_absent(rows), tf.where(tf.math.is_finite(scores), scores, ABSENT_SCORE)
 

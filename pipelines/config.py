@@ -44,12 +44,24 @@ class ReleaseConfig(Config):
         "prices, ratings and texts are in either as the products table has them.",
     )
     candidates: int = Field(200, ge=1, description="C: candidates that retrieval returns and the reranker scores.")
+    word_share: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="Share of the candidates that products may take which the query's rarer words find, beside those "
+        "that its vector finds; 0: vectors alone.",
+    )
     results: int = Field(50, ge=1, description="K: products that `search` answers with; at most `candidates`.")
     collapse_duplicates: bool = Field(
         False,
         description="`search` answers with the best placed of products that share a title. Off: two products of one "
         "name may differ in what the name leaves out, which only the shop knows.",
     )
+
+    @property
+    def word_candidates(self) -> int:
+        """How many candidates the query's words may find."""
+        return int(self.candidates * self.word_share)
 
 
 class EvaluateConfig(Config):

@@ -20,6 +20,7 @@ from pipelines.questions import stranger_questions
 from pipelines.snapshot import snapshot_time
 from pipelines.workspace import Workspace
 from rerank.export import Reranker
+from rerank.word_index import WordCandidates, WordIndex
 from serving.warmup import write_warmup
 from towers.export import ProductEncoder, QueryEncoder
 from towers.image import load_backbone
@@ -93,6 +94,7 @@ class Exporter:
             self._day,
             CONSTANT_BYTES,
         )
+        self._words = self._word_candidates(reranker)
         vectors = self._embeddings[self._rows]
         exact = ExactIndex(vectors, self._rows)
         chosen = IndexParameters.model_validate(read_json(self._workspace / "index" / "tuning.json")["chosen"])
@@ -116,6 +118,13 @@ class Exporter:
         self._save_product_tower()
         return samples
 
+    def _word_candidates(self, reranker: Reranker) -> WordCandidates | None:
+        limit = self._config.release.word_candidates
+        if limit == 0:
+            return None
+        index = WordIndex.build(self._shop, self._rows, reranker.config.lexical, limit)
+        return WordCandidates(index, reranker.extractor.embeddings)
+
     def _exact_for_strangers(self, index: ScannIndex, exact: ExactIndex) -> KnownAnswers:
         """What new visitors are shown is looked at most, and is one vector, or one a profile."""
         config = self._towers.config
@@ -125,8 +134,9 @@ class Exporter:
     def _compose(self, catalogue: Catalogue, query: Any, index: Any, reranker: Any) -> Composition:
         release = self._config.release
         groups = title_groups(self._shop.products.column("title").to_pylist()) if release.collapse_duplicates else None
+        words = None if index is None else self._words
         return Composition(
-            catalogue, query, index, reranker, self._columns, release.candidates, release.results, groups
+            catalogue, query, index, reranker, self._columns, release.candidates, release.results, groups, words
         )
 
     def _save_requests(self, name: str, model: Composition, function: Any, samples: list[dict[str, Any]]) -> None:

@@ -6,7 +6,7 @@ The towers never saw these requests, so the scores are as honest as in serving. 
 on which each slice starts; the index is exact, so that no approximation is learned from.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +43,7 @@ def run(workspace: Workspace) -> None:
     for (name, requests), code in zip(parts.items(), (_RERANK, _VALIDATION), strict=True):
         day = features.slices.ranges[code][0]
         launched = launched_rows(features, day)
-        found = retrieve(towers, features, requests, day, launched, workspace.config.release.candidates, name)
+        found = retrieve(towers, shop, features, requests, day, launched, workspace.config, name)
         found.save(workspace / "candidates" / name)
         shape = f"{len(requests):,} requests x {found.rows.shape[1]} of {len(launched):,} products"
         console.print(f"candidates, {name}: {shape}")
@@ -51,32 +51,79 @@ def run(workspace: Workspace) -> None:
 
 def retrieve(
     towers: "Towers",
+    shop: ShopData,
     features: FeatureStore,
     requests: npt.NDArray[np.int32],
     day: int,
     among: npt.NDArray[np.int32],
-    count: int,
+    config: PipelineConfig,
     name: str,
 ) -> "Candidates":
-    """What exact retrieval returns for logged requests.
+    """What retrieval returns for logged requests, by an exact index and by words.
 
     Args:
         day: whose morning's product vectors are searched. among: rows of the products that are in the index.
-        count: C. name: of the progress.
+        name: of the progress.
     """
     from pipelines.questions import request_questions
     from rerank.candidates import Candidates
 
     embeddings = towers.product_embeddings(day)
-    queries = towers.query_embeddings(request_questions(features, requests, towers.config.history.length))
-    rows, scores = nearest(queries, embeddings[among], count, f"candidates, {name}")
-    return Candidates(requests, np.where(rows < 0, np.int32(-1), among[rows]), scores, queries, embeddings)
+    questions = request_questions(features, requests, towers.config.history.length)
+    queries = towers.query_embeddings(questions)
+    rows, scores = nearest(queries, embeddings[among], config.release.candidates, f"candidates, {name}")
+    rows = np.where(rows < 0, np.int32(-1), among[rows])
+    if config.release.word_candidates:
+        rows, scores = _with_words(shop, among, config, questions.texts, queries, embeddings, rows, scores)
+    return Candidates(requests, rows, scores, queries, embeddings)
 
 
-def settings(config: PipelineConfig) -> list[int]:
+def _with_words(
+    shop: ShopData,
+    among: npt.NDArray[np.int32],
+    config: PipelineConfig,
+    texts: npt.NDArray[np.object_],
+    queries: npt.NDArray[np.float32],
+    embeddings: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.int32],
+    scores: npt.NDArray[np.float32],
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """What a release's `WordCandidates` makes of the nearest products; of requests that have words."""
+    import tensorflow as tf
+
+    from rerank.word_index import WordCandidates, WordIndex
+
+    index = WordIndex.build(shop, among, config.rerank.lexical, config.release.word_candidates)
+    absent = np.zeros((1, embeddings.shape[1]), np.float32)
+    merged = tf.function(
+        WordCandidates(index, tf.Variable(np.concatenate([embeddings, absent]), trainable=False)),
+        autograph=False,
+        reduce_retracing=True,
+    )
+    rows, scores = rows.copy(), scores.copy()
+    asked = np.flatnonzero(texts != "")
+    for start in range(0, len(asked), _CHUNK):
+        part = asked[start : start + _CHUNK]
+        falling = np.where(rows[part] < 0, np.float32(-np.inf), scores[part])
+        found, found_scores = merged(
+            tf.constant(texts[part], tf.string),
+            tf.constant(queries[part]),
+            tf.constant(rows[part]),
+            tf.constant(falling),
+        )
+        order = np.argsort(-found_scores.numpy(), axis=1, kind="stable")
+        rows[part] = np.take_along_axis(found.numpy(), order, axis=1)
+        scores[part] = np.where(rows[part] < 0, 0.0, np.take_along_axis(found_scores.numpy(), order, axis=1))
+    return rows, scores
+
+
+def settings(config: PipelineConfig) -> list[Any]:
     """The part of the configuration that candidates depend on."""
     rerank = config.rerank
-    return [config.release.candidates, rerank.max_requests, rerank.max_validation_requests, rerank.seed]
+    lexical = rerank.lexical.model_dump(mode="json")
+    words = {name: lexical[name] for name in ("query_words", "title_words", "attribute_words", "unspaced_words")}
+    counts = [config.release.candidates, config.release.word_candidates]
+    return [*counts, words, rerank.max_requests, rerank.max_validation_requests, rerank.seed]
 
 
 def nearest(

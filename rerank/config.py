@@ -35,6 +35,9 @@ class LexicalConfig(Config):
     association_values: int = Field(
         1000, ge=0, description="Values (types, colours, brands ...), the most chosen ones, that are counted apart."
     )
+    named_products: int = Field(
+        5, ge=0, description="A word that at most so many products hold is a name, such as the number of a model."
+    )
     misspelt_words: int = Field(
         3, ge=1, description="Query words unknown to the catalogue that are matched by spelling."
     )
@@ -112,6 +115,12 @@ class RerankConfig(Config):
     )
     cart_weight: float = Field(1.0, ge=0, description="What a cart is worth in the score, in clicks.")
     purchase_weight: float = Field(2.0, ge=0, description="What a purchase is worth in the score, in clicks.")
+    name_weight: float = Field(
+        8.0,
+        ge=0,
+        description="What it adds to the score that a product holds all words of a query, a name among them: more than "
+        "taste does. Searches for one product are too seldom clicked to be learned from.",
+    )
     picture_query_weight: float = Field(
         7.5,
         ge=0,

@@ -45,8 +45,8 @@ class Reranker(tf.Module):
         user_columns {name: [B] string}; candidate_row [B, C] int32, N for absent; candidate_score [B, C].
         found_with_picture: whether candidates were retrieved by a picture, too. Returns score, click_probability,
         cart_probability, purchase_probability, [B, C] float32 each. The score is `order_score`, to which candidates
-        found with a picture add `picture_query_weight` times candidate_score; absent candidates get ABSENT_SCORE and
-        probabilities of 0.
+        that hold all words of the query, a name among them, add `name_weight`, and those found with a picture
+        `picture_query_weight` times candidate_score; absent candidates get ABSENT_SCORE and probabilities of 0.
 
     Raises:
         ArtifactError: when the catalogue gives other features than the weights were trained on.
@@ -98,6 +98,10 @@ class Reranker(tf.Module):
         self._met = tf.constant(met_products(features, snapshot))
         self._usual = tf.constant(trained.model.mean.value)
         groups = [name.partition(":")[0] for name in self.extractor.names]
+        self._all_words, self._rarest_idf = (
+            self.extractor.names.index(f"text:{n}") for n in ("all_words", "rarest_idf")
+        )
+        self._name_idf = tables.name_idf
         self._members = tf.constant([[group == name for name in groups] for group in GROUPS], tf.float32)
 
     def __call__(self, found_with_picture: bool = False, **inputs: Any) -> Tensors:
@@ -140,9 +144,15 @@ class Reranker(tf.Module):
         """Scores, logs before calibration, and which candidates are present; [B, C] each."""
         features = self.features(**inputs)
         logs = self._rank(features.numeric, self._values(features, inputs["candidate_row"]), features.profile)
-        score = order_score(logs, features.grade, self.config)
+        score = order_score(logs, features.grade, self.config) + self._for_names(features)
         score += retrieval_weight * _finite(inputs["candidate_score"])
         return tf.where(features.present, score, ABSENT_SCORE), logs, features.present
+
+    def _for_names(self, features: Features) -> tf.Tensor:
+        """[B, C] what names add to scores."""
+        numeric = features.numeric
+        named = (numeric[..., self._all_words] > 0.0) & (numeric[..., self._rarest_idf] >= self._name_idf)
+        return self.config.name_weight * tf.cast(named, tf.float32)
 
     def _rank(self, numeric: tf.Tensor, values: tf.Tensor, profile: tf.Tensor) -> HeadLogs:
         logs: HeadLogs = self._layers.model.rank(numeric, values, profile)
@@ -173,14 +183,15 @@ class Reranker(tf.Module):
     def score(self, features: Features) -> tf.Tensor:
         """`order_score` of features, [B, C]; their values are read from `Features.value`, not from the catalogue."""
         values = self._layers.model.value_vectors(features.value)
-        return order_score(self._rank(features.numeric, values, features.profile), features.grade, self.config)
+        logs = self._rank(features.numeric, values, features.profile)
+        return order_score(logs, features.grade, self.config) + self._for_names(features)
 
     def explain(self, **inputs: Any) -> Tensors:
         """Shapley values of the groups of features, [B, C] float32 each, in the units of the score.
 
         `base` and the values of retrieval, text, picture, behaviour and person add up to `score`. A group that is
-        masked has its features' training means, no values of category, brand and attributes (text), no grade (text) and
-        no profile (person). Absent candidates have zeros.
+        masked has its features' training means, no values of category, brand and attributes, no grade and no names
+        (text), no profile (person). Absent candidates have zeros.
 
         Args:
             inputs: as of a call.
@@ -203,7 +214,8 @@ class Reranker(tf.Module):
         text, person = members[GROUPS.index("text")], members[GROUPS.index("person")]
         numeric = features.numeric * kept + self._usual * (1.0 - kept)
         profile = tf.where(person > 0, features.profile, self.extractor.unknown_profile(features.profile))
-        return order_score(self._rank(numeric, vectors * text, profile), features.grade * text, self.config)
+        score = order_score(self._rank(numeric, vectors * text, profile), features.grade * text, self.config)
+        return score + self._for_names(features) * text
 
     def features(
         self,

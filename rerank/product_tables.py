@@ -28,7 +28,7 @@ Floats = npt.NDArray[np.float32]
 
 CATEGORY_KEYS = ("category_top", "category_second", "category_leaf", "brand")
 _FEW_VALUES = 20  # so many distinct values are no identifier even where every product has its own
-_NO_HASH = np.iinfo(np.int64).max  # an empty vocabulary holds this one entry, which no word hashes to
+NO_HASH = np.iinfo(np.int64).max  # an empty vocabulary holds this one entry, which no word hashes to
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class ProductTables:
     """Everything `FeatureExtractor` looks up.
 
     segments: title, attributes, long. word_*: the vocabulary, `word_hash` rising; ids count from 1, place 0 is no word.
+    name_idf: the idf from which a word is a name, see `LexicalConfig.named_products`.
     unspaced_words: what texts in scripts without spaces are cut into, see `split_words`.
     values: [N + 1, A] ids of the values of `keys`, 0 for none. value_hash rises; value_stands_for [Vv + 1] is the id
     that a value goes by, its translation's or its own, and value_keys [Vv + 1] has bit a set where the value or its
@@ -55,6 +56,7 @@ class ProductTables:
     word_hash: Hashes
     word_idf: Floats
     word_bits: Hashes
+    name_idf: float
     unspaced_words: tuple[str, ...]
     values: Ints
     value_hash: Hashes
@@ -89,12 +91,11 @@ def build_tables(
     How rare a word is, is counted over the products launched before the reranker's slice ended.
     """
     texts, known = _texts(shop), known_products(features)
-    limits = {"title": config.title_words, "attributes": config.attribute_words, "long": config.long_words}
+    limits = _limits(config)
     unspaced_words = find_unspaced_words(texts["attributes"], config.unspaced_words)
     spelling: dict[int, int] = {}
-    # Twice as many words are read as are kept, since repeated ones are dropped.
-    hashes = [read_words(texts[name], 2 * limit, unspaced_words, spelling) for name, limit in limits.items()]
-    word_hash = np.array(sorted(spelling) or [_NO_HASH], dtype=np.int64)
+    hashes = _read_words(texts, limits, unspaced_words, spelling)
+    word_hash = np.array(sorted(spelling) or [NO_HASH], dtype=np.int64)
     word_bits = np.array([0, *(spelling.get(word, 0) for word in word_hash.tolist())], dtype=np.int64)
     ids, counts = word_ids(hashes, word_hash, known)
     idf = np.concatenate([[0.0], inverse_document_frequency(counts, int(known.sum()))]).astype(np.float32)
@@ -107,6 +108,7 @@ def build_tables(
         word_hash=word_hash,
         word_idf=idf,
         word_bits=word_bits,
+        name_idf=float(inverse_document_frequency(np.array([config.named_products]), int(known.sum()))[0]),
         unspaced_words=unspaced_words,
         values=values.values,
         value_hash=values.hashes,
@@ -118,6 +120,26 @@ def build_tables(
         log_price=absent_row(log_price(_numbers(shop, "price")).astype(np.float32)),
         facts=product_facts(shop, features),
     )
+
+
+def read_short_words(shop: ShopData, config: LexicalConfig) -> tuple[Hashes, tuple[str, ...]]:
+    """[N, W] hashes of the words of every product's title, brand, category and attributes, 0 for none, repeated ones as
+    they come; and the words that texts in scripts without spaces are cut into."""
+    texts, limits = _texts(shop), _limits(config)
+    short = {name: texts[name] for name in ("title", "attributes")}
+    unspaced = find_unspaced_words(texts["attributes"], config.unspaced_words)
+    return np.concatenate(_read_words(short, limits, unspaced, {}), axis=1), unspaced
+
+
+def _read_words(
+    texts: dict[str, list[str]], limits: dict[str, int], unspaced: tuple[str, ...], spelling: dict[int, int]
+) -> list[Hashes]:
+    # Twice as many words are read as are kept, since repeated ones are dropped.
+    return [read_words(column, 2 * limits[name], unspaced, spelling) for name, column in texts.items()]
+
+
+def _limits(config: LexicalConfig) -> dict[str, int]:
+    return {"title": config.title_words, "attributes": config.attribute_words, "long": config.long_words}
 
 
 def known_products(features: FeatureStore) -> npt.NDArray[np.bool_]:
@@ -219,7 +241,7 @@ def _value_table(shop: ShopData, keys: tuple[str, ...], unspaced: tuple[str, ...
     hashes = phrases[place].reshape(-1, len(keys))
     vocabulary = np.unique(hashes[hashes > 0])
     if not len(vocabulary):
-        vocabulary = np.array([_NO_HASH])
+        vocabulary = np.array([NO_HASH])
 
     def ids(wanted: Hashes) -> Ints:
         found = np.minimum(np.searchsorted(vocabulary, wanted), len(vocabulary) - 1)

@@ -51,7 +51,15 @@ class TextExtractor(tf.Module):
     def names(self) -> tuple[str, ...]:
         """Of each number, in order."""
         lexical = [f"{part}_{kind}" for kind in ("share", "idf_share") for part in (*self._parts, "value")]
-        lexical += ["all_words", "matched_idf", "title_precision", "misspelt_match", "token_share", "token_idf_share"]
+        lexical += [
+            "all_words",
+            "matched_idf",
+            "rarest_idf",
+            "title_precision",
+            "misspelt_match",
+            "token_share",
+            "token_idf_share",
+        ]
         lexical += ["query_words", "unknown_words", "has_query", "script_distance", "named_matches", "named_conflicts"]
         lexical += [f"match_{key}" for key in self._keys] + [f"conflict_{key}" for key in self._keys]
         lexical += [f"{kind}_{key}" for kind in ("chosen", "avoided") for key in self._keys] + ["chosen"]
@@ -80,7 +88,8 @@ class TextExtractor(tf.Module):
         known = tf.maximum(reading.words - reading.unknown, 1.0)[:, None, None]
         total = tf.reduce_sum(reading.weight, 1)[:, None, None]
         share = tf.reduce_sum(matched, -1) / known
-        matched_idf = tf.reduce_sum(matched * reading.weight[:, None, None], -1)
+        weights = matched * reading.weight[:, None, None]
+        matched_idf = tf.reduce_sum(weights, -1)
         any_place = len(self._segments)
         return tf.concat(
             [
@@ -90,6 +99,7 @@ class TextExtractor(tf.Module):
                     [
                         tf.cast(share[..., any_place] > 1.0 - _EPSILON, tf.float32),
                         matched_idf[..., any_place],
+                        _greatest(weights[:, :, any_place]),
                         _title_precision(same[0], words[0]),
                         self._misspelt_match(reading, tf.concat(words[:2], -1)),
                         *self._token_shares(reading, product["tokens"]),
@@ -130,6 +140,11 @@ class TextExtractor(tf.Module):
         has_query = tf.cast(reading.words > 0, tf.float32)
         distance = tf.abs(reading.unspaced[:, None] - unspaced) * has_query[:, None]
         return (*(spread(column, unspaced) for column in (reading.words, reading.unknown, has_query)), distance)
+
+
+def _greatest(weights: tf.Tensor) -> tf.Tensor:
+    """[B, C, Q] not negative -> [B, C]; 0 where Q is 0."""
+    return tf.maximum(tf.reduce_max(weights, -1), 0.0)
 
 
 def _title_precision(same: tf.Tensor, title: tf.Tensor) -> tf.Tensor:

@@ -134,6 +134,25 @@ def test_retrieval_answers_ids_best_first(catalogue: Catalogue) -> None:
     assert answer["query_embedding"].shape == (1, 2)
 
 
+def test_what_words_find_takes_its_place_by_its_score(catalogue: Catalogue) -> None:
+    def words(
+        query: tf.Tensor, embedding: tf.Tensor, rows: tf.Tensor, scores: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        assert query.numpy().tolist() == [b"shirt"]
+        return tf.constant([[2, -1, 0, 1, -1]]), tf.constant([[5.0, -np.inf, 3.0, 4.5, -np.inf]])
+
+    def encode(query: tf.Tensor, **_: object) -> tf.Tensor:
+        return tf.ones([1, 2])
+
+    graph = Composition(catalogue, encode, CountingIndex(), RowReranker(), candidates=5, results=4, words=words)
+    answer = graph.retrieval(request(["a"], ["view"]) | {"query": tf.constant([" shirt "])})
+    assert [item.decode() for item in answer["product_id"].numpy()[0]] == ["红", "b", "a", "", ""]
+    np.testing.assert_allclose(answer["score"].numpy(), [[5, 4.5, 3, ABSENT_SCORE, ABSENT_SCORE]])
+    found = graph.search(request(["a"], ["view"]) | {"query": tf.constant([" shirt "])})
+    assert [item.decode() for item in found["product_id"].numpy()[0]] == ["a", "b", "红", ""]
+    assert found["retrieval_score"].numpy()[0, :3].tolist() == [3, 4.5, 5]
+
+
 def test_search_reorders_and_keeps_each_products_own_scores(catalogue: Catalogue) -> None:
     answer = composition(catalogue).search(request(["a"], ["view"]))
     assert [item.decode() for item in answer["product_id"].numpy()[0]] == ["a", "b", "红", ""]

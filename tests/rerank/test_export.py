@@ -131,6 +131,28 @@ def test_what_was_found_with_a_picture_is_ordered_by_its_cosine_too(
     np.testing.assert_allclose(best["score"], -np.sort(-told, axis=1)[:, :4], rtol=1e-4, atol=1e-5)
 
 
+def test_who_holds_all_words_and_a_name_among_them_comes_first(
+    made_up_shop: MadeUpShop, trained_dir: Path, reranker: Reranker, requests: dict[str, Any]
+) -> None:
+    call = call_of(requests, requests["rows"])
+    features = reranker.features(**call)
+    column = reranker.extractor.names.index
+    all_words = features.numeric.numpy()[..., column("text:all_words")] > 0
+    rarest = features.numeric.numpy()[..., column("text:rarest_idf")]
+    plain = reranker(**call)["score"].numpy()
+    rarely = make_reranker(made_up_shop, trained_dir)
+    rarely._name_idf = float(np.median(rarest[all_words]))  # no word of this shop is as rare as a name
+    named = all_words & (rarest >= rarely._name_idf)
+    assert 0 < named.sum() < named.size
+    weight = reranker.config.name_weight
+    lifted = rarely(**call)["score"].numpy()
+    np.testing.assert_allclose(lifted, plain + weight * named, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(rarely.score(features), lifted, rtol=1e-4, atol=1e-4)
+    told = {name: values.numpy() for name, values in rarely.explain(**call).items()}
+    without = {name: values.numpy() for name, values in reranker.explain(**call).items()}
+    np.testing.assert_allclose(told["text"] - without["text"], weight * named, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("padding", [0.0, 5.0, -np.inf, np.nan])
 def test_absent_candidates_score_lowest_and_change_nothing(
     reranker: Reranker, score: BatchScorer, requests: dict[str, Any], padding: float

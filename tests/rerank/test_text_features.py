@@ -1,5 +1,6 @@
 """Text features of hand-made products for hand-made requests."""
 
+import numpy as np
 from hand_made_products import column, request
 
 from rerank.features import FeatureExtractor
@@ -12,6 +13,14 @@ def test_query_words_are_found_in_their_field(extractor: FeatureExtractor) -> No
     assert column(extractor, "text:all_words", inputs) == [1, 0, 0, 0, 0, 0]
     idf = column(extractor, "text:any_idf_share", inputs)
     assert idf[0] == 1 > idf[1] > idf[3] > idf[2] == 0
+
+
+def test_the_rarest_word_in_common_is_told(extractor: FeatureExtractor) -> None:
+    # shirts: products 0 and 1 of five; red: the third alone; acme: 0 to 2. idf = log(1 + (5 - n + 0.5) / (n + 0.5)).
+    shirts, red, acme = (round(float(np.log1p((5.5 - n) / (n + 0.5))), 4) for n in (2, 1, 3))
+    assert column(extractor, "text:rarest_idf", request("acme red shirts")) == [shirts, shirts, red, 0, 0, 0]
+    assert column(extractor, "text:rarest_idf", request("acme")) == [acme, acme, acme, 0, 0, 0]
+    assert column(extractor, "text:rarest_idf", request("")) == [0] * 6
 
 
 def test_men_does_not_match_women(extractor: FeatureExtractor) -> None:
