@@ -63,9 +63,7 @@ def make_questions(
     }
     rare = [row for row in drawn.tolist() if rarest[row] and held[rarest[row]] <= _RARE][:count]
     if not alone and not rare:
-        raise DataError(
-            f"every title is that of two products, and no word in fewer than {_RARE} of them: nothing to ask"
-        )
+        raise DataError(f"every title is that of two products, and no word in at most {_RARE} of them: nothing to ask")
     asked = {
         "whole title": ([titles[row] for row in alone], alone),
         "half of the title": ([_half(titles[row]) for row in alone], alone),

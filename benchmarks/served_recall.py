@@ -5,8 +5,9 @@
 
 Asks both models over gRPC the same questions and compares the first hundred products of each: what the index was tuned
 to must be what the server answers with. The questions are the release's sample requests, then the query of one with
-the history of another; both models see the same. Prints a table; the last line is JSON. It measures the index, not
-the quality: whether the nearest products are the right ones is the report's business.
+the history of another; both models see the same, and words find them the same products. Prints a table; the last line
+is JSON. It measures the index, not the quality: whether the nearest products are the right ones is the report's
+business.
 """
 
 import argparse

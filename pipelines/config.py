@@ -61,7 +61,7 @@ class ReleaseConfig(Config):
     @property
     def word_candidates(self) -> int:
         """How many candidates the query's words may find."""
-        return int(self.candidates * self.word_share)
+        return round(self.candidates * self.word_share)
 
 
 class EvaluateConfig(Config):

@@ -101,6 +101,13 @@ FIXED: dict[Part, dict[str, str]] = {
         "cart_weight": "it says what the shop wants; clicks would set it to 0",
         "purchase_weight": "it says what the shop wants; clicks would set it to 0",
         "relevance": "the metric is of clicks and does not see grades",
+        "name_weight": "the metric is of clicks and does not see names",
+        "picture_query_weight": "the metric is of requests without pictures",
+        "lexical.named_products": "the metric is of clicks and does not see names",
+        **{
+            f"lexical.{name}": "the candidates stage depends on it"
+            for name in ("query_words", "title_words", "attribute_words", "unspaced_words")
+        },
         "behaviour": "the metric reads counters as they were, and releases make them up",
         "feature_memory_gb": "it says what the machine has",
     },

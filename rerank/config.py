@@ -36,7 +36,10 @@ class LexicalConfig(Config):
         1000, ge=0, description="Values (types, colours, brands ...), the most chosen ones, that are counted apart."
     )
     named_products: int = Field(
-        5, ge=0, description="A word that at most so many products hold is a name, such as the number of a model."
+        5,
+        ge=1,
+        description="A word is a name, such as the number of a model, that at most so many products hold of those that "
+        "the reranker learns words from.",
     )
     misspelt_words: int = Field(
         3, ge=1, description="Query words unknown to the catalogue that are matched by spelling."
@@ -118,8 +121,8 @@ class RerankConfig(Config):
     name_weight: float = Field(
         8.0,
         ge=0,
-        description="What it adds to the score that a product holds all words of a query, a name among them: more than "
-        "taste does. Searches for one product are too seldom clicked to be learned from.",
+        description="What it adds to the score that a product holds all words of a query which the catalogue knows, a "
+        "name in its title, brand, category or attributes among them: more than taste does. 0: names are words.",
     )
     picture_query_weight: float = Field(
         7.5,

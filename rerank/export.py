@@ -45,7 +45,7 @@ class Reranker(tf.Module):
         user_columns {name: [B] string}; candidate_row [B, C] int32, N for absent; candidate_score [B, C].
         found_with_picture: whether candidates were retrieved by a picture, too. Returns score, click_probability,
         cart_probability, purchase_probability, [B, C] float32 each. The score is `order_score`, to which candidates
-        that hold all words of the query, a name among them, add `name_weight`, and those found with a picture
+        that hold all known words of the query, a name among them, add `name_weight`, and those found with a picture
         `picture_query_weight` times candidate_score; absent candidates get ABSENT_SCORE and probabilities of 0.
 
     Raises:
@@ -181,10 +181,12 @@ class Reranker(tf.Module):
         return variables
 
     def score(self, features: Features) -> tf.Tensor:
-        """`order_score` of features, [B, C]; their values are read from `Features.value`, not from the catalogue."""
+        """`order_score` of features, [B, C], without what names add.
+
+        Values are read from `Features.value`, not from the catalogue.
+        """
         values = self._layers.model.value_vectors(features.value)
-        logs = self._rank(features.numeric, values, features.profile)
-        return order_score(logs, features.grade, self.config) + self._for_names(features)
+        return order_score(self._rank(features.numeric, values, features.profile), features.grade, self.config)
 
     def explain(self, **inputs: Any) -> Tensors:
         """Shapley values of the groups of features, [B, C] float32 each, in the units of the score.

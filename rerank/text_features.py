@@ -88,8 +88,7 @@ class TextExtractor(tf.Module):
         known = tf.maximum(reading.words - reading.unknown, 1.0)[:, None, None]
         total = tf.reduce_sum(reading.weight, 1)[:, None, None]
         share = tf.reduce_sum(matched, -1) / known
-        weights = matched * reading.weight[:, None, None]
-        matched_idf = tf.reduce_sum(weights, -1)
+        matched_idf = tf.reduce_sum(matched * reading.weight[:, None, None], -1)
         any_place = len(self._segments)
         return tf.concat(
             [
@@ -97,9 +96,9 @@ class TextExtractor(tf.Module):
                 matched_idf / tf.maximum(total, _EPSILON),
                 tf.stack(
                     [
-                        tf.cast(share[..., any_place] > 1.0 - _EPSILON, tf.float32),
+                        _all_words(reading, anywhere),
                         matched_idf[..., any_place],
-                        _greatest(weights[:, :, any_place]),
+                        _rarest(reading, by_segment[0] | by_segment[1] | by_value),
                         _title_precision(same[0], words[0]),
                         self._misspelt_match(reading, tf.concat(words[:2], -1)),
                         *self._token_shares(reading, product["tokens"]),
@@ -142,9 +141,16 @@ class TextExtractor(tf.Module):
         return (*(spread(column, unspaced) for column in (reading.words, reading.unknown, has_query)), distance)
 
 
-def _greatest(weights: tf.Tensor) -> tf.Tensor:
-    """[B, C, Q] not negative -> [B, C]; 0 where Q is 0."""
-    return tf.maximum(tf.reduce_max(weights, -1), 0.0)
+def _all_words(reading: QueryReading, matched: tf.Tensor) -> tf.Tensor:
+    """0 or 1: whether a candidate holds words of the query, and every one that is known; matched: [B, C, Q]."""
+    missing = (reading.word > 0)[:, None] & ~matched
+    return tf.cast(tf.reduce_any(matched, -1) & ~tf.reduce_any(missing, -1), tf.float32)
+
+
+def _rarest(reading: QueryReading, matched: tf.Tensor) -> tf.Tensor:
+    """The idf of the rarest word of the query in a candidate's title, attributes and values; matched: [B, C, Q]."""
+    weight = tf.where(matched, reading.weight[:, None], 0.0)
+    return tf.maximum(tf.reduce_max(weight, -1), 0.0)  # 0 of a query without words
 
 
 def _title_precision(same: tf.Tensor, title: tf.Tensor) -> tf.Tensor:

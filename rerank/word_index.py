@@ -18,8 +18,9 @@ from rerank.tensors import lower_bounds, table
 _MOST_PRODUCTS = 200
 """Words that more products hold are no way to find one."""
 
-_READ = 256
-"""Products that are read for a query, over its words."""
+_READ = 2 * _MOST_PRODUCTS
+"""Products that are read for a query, over its words: all that hold one of its two rarest, and of those that hold others
+perhaps only the first."""
 
 ABSENT = -1
 
@@ -37,8 +38,9 @@ class WordIndex(tf.Module):
         limit: L, how many are found at most.
 
     Call:
-        query: [B] string, any bytes. Returns [B, L] int32 distinct rows, -1 where there are fewer: those first whose
-        words in common with the query have the greatest sum of inverse document frequencies, then in the order of rows.
+        query: [B] string, any bytes. Returns [B, L] int32 distinct rows, -1 where there are fewer: of those that are
+        read, those first whose words in common with the query have the greatest sum of inverse document frequencies,
+        then in the order of rows.
     """
 
     def __init__(
@@ -86,6 +88,8 @@ class WordIndex(tf.Module):
         """[B, Q] words in this index, 0 for none, and their weights; the rarest first."""
         words = split_words(clean_text(query), self._config.query_words, self._unspaced)
         ids = lookup_sorted(self._keys, hash_words(words))
+        earlier = np.tril(np.ones([self._config.query_words] * 2, np.bool_), -1)
+        ids = tf.where(tf.reduce_any((ids[:, :, None] == ids[:, None, :]) & earlier, -1), 0, ids)  # a word counts once
         weight, place = tf.math.top_k(tf.gather(self._idf, ids), k=self._config.query_words)
         return tf.gather(ids, place, batch_dims=1), weight
 
@@ -168,9 +172,10 @@ def _in_order_of_rows(rows: tf.Tensor, scores: tf.Tensor) -> tuple[tf.Tensor, tf
 
 def _pairs(words: Hashes, rows: npt.NDArray[np.int32]) -> tuple[Hashes, npt.NDArray[np.int32]]:
     """Every word of every product once, by word and then by row."""
-    flat, row = words.ravel(), np.repeat(rows, words.shape[1])
-    order = np.lexsort((row, flat))
-    flat, row = flat[order], row[order]
-    kept = flat != 0
-    kept[1:] &= (flat[1:] != flat[:-1]) | (row[1:] != row[:-1])
-    return flat[kept], row[kept]
+    product, column = np.nonzero(words)
+    held, row = words[product, column], rows[product]
+    order = np.lexsort((row, held))
+    held, row = held[order], row[order]
+    kept = np.ones(len(held), np.bool_)
+    kept[1:] = (held[1:] != held[:-1]) | (row[1:] != row[:-1])
+    return held[kept], row[kept]

@@ -25,11 +25,16 @@ from pipelines.config import PipelineConfig
 from pipelines.demo import served
 from pipelines.publish import PUBLISH_ORDER, latest_release
 from pipelines.run import run_pipeline
+from pipelines.s07_candidates import nearest, retrieve
+from pipelines.snapshot import eligible_rows, launched_rows, snapshot_day
 from pipelines.workspace import Workspace
+from rerank.candidates import Candidates
+from rerank.word_index import WordIndex
 from serving.client import SearchClient
 from serving.servable import Servable
 from tests.shallow_network import shallow_network
 from tests.tiny_shop import CONFIG
+from towers.trained import load
 
 TOWERS = CONFIG["towers"]
 TINY = CONFIG | {
@@ -94,6 +99,53 @@ def test_a_history_changes_the_answer(client: SearchClient, workspace: Workspace
     assert [hit.score for hit in known] != [hit.score for hit in stranger]
     with pytest.raises(DataError, match="nobody"):
         shopper(features, shop.products, "nobody", ())
+
+
+def test_who_holds_a_rare_word_is_among_the_candidates(workspace: Workspace, shop: ShopData) -> None:
+    features = FeatureStore.load(workspace / "features")
+    rows = eligible_rows(shop, features, snapshot_day(features, "test"))
+    ids, titles = (shop.products[name].take(rows).to_pylist() for name in ("product_id", "title"))
+    holders: dict[str, set[str]] = {}
+    for product, title in zip(ids, titles, strict=True):
+        for word in re.findall("[a-z]{4,}", title.lower()):
+            holders.setdefault(word, set()).add(product)
+    rare = [word for word, held in sorted(holders.items()) if len(held) <= 3][:5]
+    assert rare
+    release = latest_release(workspace.config.models_dir, "tiny")
+    sample = json.loads((release.folder / "sample_requests.json").read_text())[0]
+    whole = ("history_timestamp", "timestamp")
+    inputs = {
+        name: np.array([value] * len(rare), np.int64 if name in whole else object) for name, value in sample.items()
+    }
+    for name in ("retrieval", "retrieval_exact"):
+        servable = Servable(release.model(name))
+        answers = servable.run("serving_default", inputs | {"query": np.array(rare, object)})
+        servable.close()
+        assert (np.diff(answers["score"], axis=1) <= 0).all()
+        for word, found in zip(rare, answers["product_id"].tolist(), strict=True):
+            assert holders[word] <= {product.decode() for product in found}
+
+
+def test_the_reranker_learns_from_what_words_find(workspace: Workspace, shop: ShopData) -> None:
+    config, features = workspace.config, FeatureStore.load(workspace / "features")
+    part = Candidates.load(workspace / "candidates" / "validation")
+    day = features.slices.validation[0]
+    among = launched_rows(features, day)
+    index = WordIndex.build(shop, among, config.rerank.lexical, config.release.word_candidates)
+    typed = np.flatnonzero(features.request_query[part.request] >= 0)
+    queries = np.asarray(features.queries, object)[features.request_query[part.request[typed]]]
+    found = index(tf.constant(queries, tf.string)).numpy()
+    assert (found >= 0).any(axis=1).sum() > len(typed) / 2
+    for rows, wanted in zip(part.rows[typed], found, strict=True):
+        assert set(wanted[wanted >= 0].tolist()) <= set(rows.tolist())
+    assert (np.diff(part.scores, axis=1) <= 0).all()
+
+    vectors = config.model_copy(update={"release": config.release.model_copy(update={"word_share": 0.0})})
+    towers = load(workspace / "towers", shop, features, workspace / "images")
+    alone = retrieve(towers, shop, features, part.request, day, among, vectors, "vectors alone")
+    nearest_rows, _ = nearest(part.query_embedding, part.product_embeddings[among], 20, "nearest")
+    np.testing.assert_array_equal(alone.rows, among[nearest_rows])
+    assert (alone.rows != part.rows).any()
 
 
 def test_all_models_share_one_version_and_answer_as_promised(workspace: Workspace) -> None:

@@ -33,3 +33,13 @@ def test_a_colour_that_titles_say_in_both_languages_is_one_colour(tmp_path: Path
     reading = QueryReader(tables, tokenizer, LexicalConfig())(tf.constant(["红色 衬衫", "red", "blue"]))
     named = reading.gram[:, 0, keys.index("attributes.colour")].numpy().tolist()
     assert named == [colour[0], colour[0], colour[4]]
+
+
+def test_a_name_is_a_word_that_five_products_hold_and_not_one_that_six_do(tmp_path: Path) -> None:
+    titles = ["Acme five six"] * 5 + ["Acme six"] + ["Acme saw"] * 94
+    shop = make_shop(make_products(titles, {}))
+    features = SimpleNamespace(launched=np.zeros(100, np.int32), slices=SimpleNamespace(rerank=(1, 2)))
+    tokenizer = train_tokenizer(tmp_path / "model", titles, 30)
+    tables = build_tables(shop, features, tokenizer, choose_keys(shop, LexicalConfig()), LexicalConfig())  # type: ignore[arg-type]
+    reading = QueryReader(tables, tokenizer, LexicalConfig())(tf.constant(["five six unheard"]))
+    assert (reading.weight.numpy()[0] >= np.float32(tables.name_idf)).tolist() == [True, False, False]

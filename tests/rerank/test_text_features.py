@@ -23,6 +23,11 @@ def test_the_rarest_word_in_common_is_told(extractor: FeatureExtractor) -> None:
     assert column(extractor, "text:rarest_idf", request("")) == [0] * 6
 
 
+def test_words_that_nobody_knows_are_not_missed(extractor: FeatureExtractor) -> None:
+    assert column(extractor, "text:all_words", request("acme heels qq77")) == [0, 0, 1, 0, 0, 0]
+    assert column(extractor, "text:all_words", request("qq77")) == [0] * 6
+
+
 def test_men_does_not_match_women(extractor: FeatureExtractor) -> None:
     assert column(extractor, "text:any_share", request("men"))[2] == 0
     assert column(extractor, "text:any_share", request("womens"))[2] == 1

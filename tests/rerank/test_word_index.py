@@ -62,10 +62,26 @@ def test_an_index_of_products_without_words_finds_nothing() -> None:
     assert found(empty, "drill") == [[-1, -1]]
 
 
+def build_of(titles: list[str], limit: int = 5) -> WordIndex:
+    count = len(titles)
+    shop = make_shop(make_products(titles, {"category": ["-"] * count}))
+    return WordIndex.build(shop, np.arange(count, dtype=np.int32), LexicalConfig(), limit)
+
+
 def test_words_that_many_products_hold_find_none() -> None:
-    words = np.array([[1, 0]] * 200 + [[1, 2]], np.int64)
-    keys = WordIndex(words, np.arange(201, dtype=np.int32), (), LexicalConfig(), 2)._keys.numpy().tolist()
-    assert keys == [2]
+    index = build_of(["mid"] * 200 + ["mid many rare"] + ["many"] * 199)
+    assert found(index, "mid", "many", "mid rare") == [[-1] * 5, list(range(200, 205)), [200, -1, -1, -1, -1]]
+
+
+def test_who_holds_both_of_two_words_is_found_wherever_it_stands() -> None:
+    titles = ["acme saw"] * 190 + ["bolt drill"] * 190 + ["acme drill"] * 10
+    assert found(build_of(titles), "acme drill") == [[*range(380, 385)]]
+
+
+def test_a_word_counts_once_however_often_it_is_said() -> None:
+    titles = ["mid"] * 190 + ["two"] * 190 + ["mid two"] * 2 + ["rare"]
+    assert found(build_of(titles, 3), "mid mid mids mid two two") == [[380, 381, 0]]
+    assert found(build_of(titles, 3), "mid mid mid mid rare")[0][0] == 382
 
 
 @settings(max_examples=60, deadline=None)
@@ -75,13 +91,11 @@ def test_words_that_many_products_hold_find_none() -> None:
 )
 def test_it_finds_what_sums_of_idf_say(titles: list[list[str]], queries: list[list[str]]) -> None:
     count = len(titles)
-    shop = make_shop(make_products([" ".join(title) or "-" for title in titles], {"category": ["-"] * count}))
-    index = WordIndex.build(shop, np.arange(count, dtype=np.int32), LexicalConfig(), 5)
+    index = build_of([" ".join(title) or "-" for title in titles])
     held = Counter(letter for title in titles for letter in set(title))
     idf = {letter: np.log1p((count - n + 0.5) / (n + 0.5)) for letter, n in held.items()}
     for query, rows in zip(queries, found(index, *(" ".join(query) for query in queries)), strict=True):
-        asked = Counter(query)
-        worth = [sum(asked[letter] * idf[letter] for letter in set(title) & set(query)) for title in titles]
+        worth = [sum(idf[letter] for letter in set(title) & set(query)) for title in titles]
         expected = sorted((row for row in range(count) if worth[row] > 0), key=lambda row: -worth[row])[:5]
         kept = [row for row in rows if row >= 0]
         assert len(set(kept)) == len(kept) == len(expected)
