@@ -19,8 +19,8 @@ _MOST_PRODUCTS = 200
 """Words that more products hold are no way to find one."""
 
 _READ = 2 * _MOST_PRODUCTS
-"""Products that are read for a query, over its words: all that hold one of its two rarest, and of those that hold others
-perhaps only the first."""
+"""Products that are read for a query, over its words: all that hold one of its two rarest, and of those that hold
+others perhaps only the first."""
 
 ABSENT = -1
 
