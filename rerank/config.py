@@ -122,7 +122,8 @@ class RerankConfig(Config):
         8.0,
         ge=0,
         description="What it adds to the score that a product holds all words of a query which the catalogue knows, a "
-        "name in its title, brand, category or attributes among them: more than taste does. 0: names are words.",
+        "name in its title, brand, category or attributes among them, or all of its title (four words at least): more "
+        "than taste does. 0: names are words.",
     )
     picture_query_weight: float = Field(
         7.5,

@@ -28,6 +28,11 @@ OUTPUTS = ("score", *(f"{head}_probability" for head in HEADS))
 ABSENT_SCORE = -1e9
 """Score of an absent candidate: below every real one, and finite, so that JSON can carry it."""
 
+_TITLE_WORDS = 4
+"""Words from which on a query of all words of a title, and no others that are known, means the one product."""
+
+_WHOLE = 1.0 - 1e-6
+
 
 class Reranker(tf.Module):
     """Score candidates as if each stood at position 1.
@@ -45,8 +50,9 @@ class Reranker(tf.Module):
         user_columns {name: [B] string}; candidate_row [B, C] int32, N for absent; candidate_score [B, C].
         found_with_picture: whether candidates were retrieved by a picture, too. Returns score, click_probability,
         cart_probability, purchase_probability, [B, C] float32 each. The score is `order_score`, to which candidates
-        that hold all known words of the query, a name among them, add `name_weight`, and those found with a picture
-        `picture_query_weight` times candidate_score; absent candidates get ABSENT_SCORE and probabilities of 0.
+        that hold all known words of the query, a name among them or all of their title, add `name_weight`, and those
+        found with a picture `picture_query_weight` times candidate_score; absent candidates get ABSENT_SCORE and
+        probabilities of 0.
 
     Raises:
         ArtifactError: when the catalogue gives other features than the weights were trained on.
@@ -98,9 +104,8 @@ class Reranker(tf.Module):
         self._met = tf.constant(met_products(features, snapshot))
         self._usual = tf.constant(trained.model.mean.value)
         groups = [name.partition(":")[0] for name in self.extractor.names]
-        self._all_words, self._rarest_idf = (
-            self.extractor.names.index(f"text:{n}") for n in ("all_words", "rarest_idf")
-        )
+        columns = ("all_words", "rarest_idf", "title_precision", "query_words")
+        self._named_by = tuple(self.extractor.names.index(f"text:{column}") for column in columns)
         self._name_idf = tables.name_idf
         self._members = tf.constant([[group == name for name in groups] for group in GROUPS], tf.float32)
 
@@ -149,10 +154,10 @@ class Reranker(tf.Module):
         return tf.where(features.present, score, ABSENT_SCORE), logs, features.present
 
     def _for_names(self, features: Features) -> tf.Tensor:
-        """[B, C] what names add to scores."""
-        numeric = features.numeric
-        named = (numeric[..., self._all_words] > 0.0) & (numeric[..., self._rarest_idf] >= self._name_idf)
-        return self.config.name_weight * tf.cast(named, tf.float32)
+        """[B, C] what is added where a query is a product's whole title, or names it by a word that few have."""
+        all_words, rarest, title, words = (features.numeric[..., place] for place in self._named_by)
+        named = (rarest >= self._name_idf) | ((title > _WHOLE) & (words >= _TITLE_WORDS))
+        return self.config.name_weight * tf.cast(named & (all_words > 0.0), tf.float32)
 
     def _rank(self, numeric: tf.Tensor, values: tf.Tensor, profile: tf.Tensor) -> HeadLogs:
         logs: HeadLogs = self._layers.model.rank(numeric, values, profile)

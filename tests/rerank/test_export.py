@@ -152,6 +152,26 @@ def test_who_holds_all_words_and_a_name_among_them_comes_first(
     np.testing.assert_allclose(told["text"] - without["text"], weight * named, rtol=1e-3, atol=1e-3)
 
 
+def test_who_has_the_query_for_a_title_comes_first(
+    made_up_shop: MadeUpShop, reranker: Reranker, score: BatchScorer, requests: dict[str, Any]
+) -> None:
+    titles = made_up_shop.shop.products["title"].to_pylist()
+    lengths = np.array([len(title.split()) for title in titles])
+    rows = np.sort(np.concatenate([np.flatnonzero(lengths == 4)[:6], np.flatnonzero(lengths == 3)[:6]])).astype(
+        np.int32
+    )
+    asked = {"of four": titles[rows[lengths[rows] == 4][0]], "of three": titles[rows[lengths[rows] == 3][0]]}
+    for kind, title in asked.items():
+        call = call_of(
+            {**requests, "inputs": requests["inputs"] | {"query": np.array([title] * 4, object)}}, np.tile(rows, (4, 1))
+        )
+        features = reranker.features(**call)
+        lifted = reranker(**call)["score"].numpy() - reranker.score(features).numpy()
+        same = [titles[row] == title for row in rows]
+        expected = reranker.config.name_weight * np.array(same) if kind == "of four" else np.zeros(len(rows))
+        np.testing.assert_allclose(lifted, np.tile(expected, (4, 1)), atol=1e-4)
+
+
 @pytest.mark.parametrize("padding", [0.0, 5.0, -np.inf, np.nan])
 def test_absent_candidates_score_lowest_and_change_nothing(
     reranker: Reranker, score: BatchScorer, requests: dict[str, Any], padding: float
