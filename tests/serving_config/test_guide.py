@@ -268,7 +268,7 @@ def test_what_batching_brings_and_a_core_answers_is_what_was_measured() -> None:
     measured = read_json(ROOT / "benchmarks/results/serving-fashion.json")
     gain = f"{measured['batched_over_unbatched']:.2f} times the"
     rows = f"{measured['qps']['in_process_16']:,.0f} rows a second in batches of 16"
-    sixteen = f"{measured['qps']['16']:.0f}"
+    sixteen = f"{measured['qps']['16']:,.0f}"
     for name, text in (
         ("docs/deployment.md", f"16 clients {gain} requests"),
         ("docs/deployment.md", f"{sixteen} a second on two cores"),
