@@ -50,6 +50,12 @@ def print_search(config: Path, query: str, user: str | None, image: Path | None,
             f"{len(answer)} products came, and --k asks for {k}: `search` answers with as many as release.results says "
             f"when it is released ({settings.release.results} in this config), or with all that it found"
         )
+    known = pc.is_in(pa.array([hit.product_id for hit in answer], pa.string()), products.column("product_id"))
+    if len(answer) and not pc.any(known).as_py():
+        console.print(
+            f"none of these products is among the {products.num_rows:,} of {settings.name}: the server at {address} "
+            "answers with the release of another shop; give its --config, or serve this one's release"
+        )
 
 
 def shopper(

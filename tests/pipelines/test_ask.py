@@ -44,10 +44,11 @@ def test_titles_are_no_markup_and_unknown_products_keep_their_place() -> None:
         assert part in text
 
 
-@pytest.mark.parametrize(("k", "told"), [(2, False), (500, True)])
-def test_an_answer_with_fewer_than_were_asked_for_says_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], k: int, told: bool
-) -> None:
+def said_of(
+    products: list[str], k: int, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> str:
+    """What is said beside the table when products a and b come, and the shop has `products`."""
+
     @contextmanager
     def client(address: str) -> Iterator[Any]:
         yield SimpleNamespace(
@@ -55,11 +56,26 @@ def test_an_answer_with_fewer_than_were_asked_for_says_why(
         )
 
     monkeypatch.setattr(ask, "SearchClient", client)
-    (tmp_path / "shop.yaml").write_text(f"name: shop\nworkspace: {tmp_path / 'run'}\nrelease: {{results: 2}}\n")
-    write_json(tmp_path / "run" / "stages" / "ingest.json", {})
-    columns = {"product_id": ["a"], "title": ["Bag"], "category": [""], "price": [1.0], "currency": [""]}
-    write_parquet(tmp_path / "run" / "tables" / "products.parquet", pa.table(columns))
-    print_search(tmp_path / "shop.yaml", "bag", None, None, "nowhere:1", k)
-    said = " ".join(capsys.readouterr().err.split())
+    (folder / "shop.yaml").write_text(f"name: shop\nworkspace: {folder / 'run'}\nrelease: {{results: 2}}\n")
+    write_json(folder / "run" / "stages" / "ingest.json", {})
+    columns = {"product_id": products, "title": ["Bag"], "category": [""], "price": [1.0], "currency": [""]}
+    write_parquet(folder / "run" / "tables" / "products.parquet", pa.table(columns))
+    print_search(folder / "shop.yaml", "bag", None, None, "nowhere:1", k)
+    return " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(("k", "told"), [(2, False), (500, True)])
+def test_an_answer_with_fewer_than_were_asked_for_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], k: int, told: bool
+) -> None:
+    said = said_of(["a"], k, tmp_path, monkeypatch, capsys)
     assert ("2 products came, and --k asks for 500" in said) == told
     assert ("release.results says when it is released (2 in this config)" in said) == told
+
+
+@pytest.mark.parametrize(("product", "told"), [("a", False), ("z", True)])
+def test_a_server_with_the_release_of_another_shop_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], product: str, told: bool
+) -> None:
+    said = said_of([product], 2, tmp_path, monkeypatch, capsys)
+    assert ("none of these products is among the 1 of shop: the server at nowhere:1 answers with" in said) == told
