@@ -29,10 +29,12 @@ from catalog.errors import DataError, TandemError
 from catalog.feature_store import FeatureStore
 from catalog.schema import ShopData, product_texts
 from evaluation.arrays import Rows
+from evaluation.attribute_queries import TYPE_KEY, product_values
 from evaluation.bm25 import BM25
 from evaluation.requests import made_up_requests
 from evaluation.significance import mean_interval
 from pipelines.config import load_config
+from pipelines.report_parts import eligible_mask
 from pipelines.s09_release import workspace_release
 from pipelines.scoring import ReleasedModels
 from pipelines.snapshot import eligible_rows, snapshot_day, snapshot_time
@@ -93,12 +95,12 @@ def measure(
     models: ReleasedModels, shop: ShopData, eligible: npt.NDArray[np.bool_], snapshot: int, count: int, seed: int
 ) -> dict[str, dict[str, dict[str, npt.NDArray[np.float64]]]]:
     """Kind of question -> system -> depth -> [Q] 0 or 1."""
-    columns = {name: [str(text) for text in shop.products[name].to_pylist()] for name in ("title", "brand", "category")}
-    types = [path.rsplit(">", 1)[-1].strip() for path in columns["category"]]
+    titles, brands = ([str(text) for text in shop.products[name].to_pylist()] for name in ("title", "brand"))
+    types = product_values(shop.products, (TYPE_KEY,))[:, 0].tolist()
     rows = np.flatnonzero(eligible).astype(np.int32)
     bm25 = BM25(product_texts(shop.products), eligible)
     found = {}
-    for kind, (queries, wanted) in make_questions(columns["title"], columns["brand"], types, rows, count, seed).items():
+    for kind, (queries, wanted) in make_questions(titles, brands, types, rows, count, seed).items():
         requests = made_up_requests(queries, snapshot)
         inputs = models.inputs(requests)
         answers = {
@@ -147,8 +149,7 @@ def main() -> None:
         config = workspace.config
         shop, features = ShopData.load(workspace / "tables"), FeatureStore.load(workspace / "features")
         day = snapshot_day(features, config.release.snapshot)
-        eligible = np.zeros(features.n_products, np.bool_)
-        eligible[eligible_rows(shop, features, day)] = True
+        eligible = eligible_mask(eligible_rows(shop, features, day), features.n_products)
         ids: list[str] = shop.products.column("product_id").to_pylist()
         with ReleasedModels(workspace_release(workspace), features, ids, config.towers.history.length) as models:
             snapshot, seed = snapshot_time(features, day), config.evaluate.seed

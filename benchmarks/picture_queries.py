@@ -36,6 +36,7 @@ from evaluation.bm25 import BM25
 from evaluation.requests import made_up_requests
 from evaluation.significance import Interval, mean_interval, paired_intervals
 from pipelines.config import load_config
+from pipelines.report_parts import eligible_mask
 from pipelines.s07_candidates import nearest
 from pipelines.s09_release import workspace_release
 from pipelines.scoring import ReleasedModels
@@ -241,8 +242,7 @@ def main() -> None:
         shop, features = ShopData.load(workspace / "tables"), FeatureStore.load(workspace / "features")
         release = workspace_release(workspace)
         day = snapshot_day(features, workspace.config.release.snapshot)
-        eligible = np.zeros(features.n_products, np.bool_)
-        eligible[eligible_rows(shop, features, day)] = True
+        eligible = eligible_mask(eligible_rows(shop, features, day), features.n_products)
         types, colours = product_values(shop.products, (TYPE_KEY, arguments.colour)).T
         pictured = shop.products.column("image_row").to_numpy() >= 0
         questions = make_questions(types, colours, pictured, eligible, arguments.count, workspace.config.evaluate.seed)

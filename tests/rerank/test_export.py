@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from batch_scorer import BatchScorer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up_shop import DIM, MadeUpShop
@@ -17,7 +18,7 @@ from made_up_shop import DIM, MadeUpShop
 from catalog.errors import ArtifactError
 from catalog.files import read_json, write_json
 from rerank.artifacts import load
-from rerank.export import ABSENT_SCORE, OUTPUTS, BatchScorer, Reranker
+from rerank.export import ABSENT_SCORE, OUTPUTS, Reranker
 from rerank.lists import request_inputs
 from rerank.train import train
 from tests.eager import eagerly
@@ -153,22 +154,18 @@ def test_who_holds_all_words_and_a_name_among_them_comes_first(
 
 
 def test_who_has_the_query_for_a_title_comes_first(
-    made_up_shop: MadeUpShop, reranker: Reranker, score: BatchScorer, requests: dict[str, Any]
+    made_up_shop: MadeUpShop, reranker: Reranker, requests: dict[str, Any]
 ) -> None:
     titles = made_up_shop.shop.products["title"].to_pylist()
     lengths = np.array([len(title.split()) for title in titles])
-    rows = np.sort(np.concatenate([np.flatnonzero(lengths == 4)[:6], np.flatnonzero(lengths == 3)[:6]])).astype(
-        np.int32
-    )
-    asked = {"of four": titles[rows[lengths[rows] == 4][0]], "of three": titles[rows[lengths[rows] == 3][0]]}
-    for kind, title in asked.items():
-        call = call_of(
-            {**requests, "inputs": requests["inputs"] | {"query": np.array([title] * 4, object)}}, np.tile(rows, (4, 1))
-        )
+    of_four, of_three = (np.flatnonzero(lengths == words)[:6] for words in (4, 3))
+    rows = np.sort(np.concatenate([of_four, of_three])).astype(np.int32)
+    for title, weight in ((titles[of_four[0]], reranker.config.name_weight), (titles[of_three[0]], 0.0)):
+        inputs = requests["inputs"] | {"query": np.array([title] * 4, object)}
+        call = call_of(requests | {"inputs": inputs}, np.tile(rows, (4, 1)))
         features = reranker.features(**call)
         lifted = reranker(**call)["score"].numpy() - reranker.score(features).numpy()
-        same = [titles[row] == title for row in rows]
-        expected = reranker.config.name_weight * np.array(same) if kind == "of four" else np.zeros(len(rows))
+        expected = [weight * (titles[row] == title) for row in rows]
         np.testing.assert_allclose(lifted, np.tile(expected, (4, 1)), atol=1e-4)
 
 

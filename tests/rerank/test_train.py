@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from batch_scorer import score_candidates
 from made_up_shop import EXAMINATION, MadeUpShop
 
 import rerank.learner as learner
 from catalog.errors import ArtifactError, DataError, TandemError
 from evaluation.metrics import ndcg_at
 from rerank.artifacts import load
-from rerank.export import Reranker, score_candidates
+from rerank.export import Reranker
 from rerank.learner import AfterEpoch, click_curve, half_as_steep
 from rerank.lists import build_lists
 from rerank.train import prepare, select_requests, train
